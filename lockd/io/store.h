@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data folder of a node: superblock, raft.db (log of all groups), state.db (checkpoints of all groups), a lock that
+ * keeps a second process out. Who may call what: the storage thread calls store_write(), the checkpoint thread the
+ * store_checkpoint*() functions; opening, loading and closing happen before and after those threads exist. One connection
+ * per database file, used by one thread (SQLite 3.7.0–3.51.2 can corrupt a WAL that two connections write). */
+#ifndef LOCKD_IO_STORE_H
+#define LOCKD_IO_STORE_H
+
+#include "lockd/node/node.h"
+
+struct store;
+
+/* A failure, in one sentence that names file, operation and cause. */
+struct store_error {
+	char text[512];
+};
+
+enum {
+	STORE_FULL = 1, /* disk full: nothing of the transaction is durable, the same call may be made again */
+};
+
+/* Opens or creates the folder. Negative errno with *error filled in: in use by another process, damaged, of another
+ * format version, not writable, … Creates a random store uuid on first use. */
+int store_open(const char *folder, struct store **ret, struct store_error *error);
+/* Marks the folder as cleanly closed, if `clean`, and frees everything. */
+struct store *store_close(struct store *store, bool clean);
+
+void store_get_uuid(const struct store *store, struct node_uuid *ret);
+uint64_t store_get_boot_count(const struct store *store);
+
+/* Feeds everything stored into a new node: identity, hard states, checkpoints, logs (node_restore_*); verifies checksums, chains, sums and the
+ * watermark on the way. A blank folder feeds nothing. Ends before node_start(). */
+int store_load(struct store *store, struct node *node, struct store_error *error);
+
+/* Executes saves in one transaction: (term, vote) synced to the superblock first, then one COMMIT of raft.db. 0: all are
+ * durable. STORE_FULL: none is. Negative: the process must stop (a failed COMMIT is indeterminate). A save that installs a
+ * snapshot must come alone and additionally writes state.db; the caller keeps the checkpoint thread idle meanwhile. */
+int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error);
+
+/* Writes one checkpoint in one transaction of state.db. Results as store_write(). */
+int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error);
+
+/* Copies a group's last durable checkpoint, as SNAPSHOT frames need it, into a new file: a run of (u32 length, record
+ * bytes) in order of row id. ret_header (malloc'd) is the packed record.Header; the digest covers header and file. 0,
+ * STORE_FULL, or negative. The file is unlinked already: closing the descriptor frees it. */
+struct store_snapshot {
+	int fd;
+	uint64_t bytes, rows;
+	uint8_t *header;
+	size_t header_bytes;
+	raft_index index;
+	uint8_t digest[16];
+};
+int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error);
+
+/* Sizes for the log line at start and for status. */
+struct store_sizes {
+	uint64_t log_bytes, state_bytes; /* files of raft.db and state.db with their WALs */
+};
+void store_get_sizes(const struct store *store, struct store_sizes *ret);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One replica, whole and pure: consensus, sessions, locks, admission, replies.
+ *
+ * node_step() takes the clocks and all inputs of one turn of the loop and returns effects: saves, frames to peers, frames to
+ * clients, a checkpoint, a snapshot to send. Bytes in, bytes out: the real driver (lockd/io) and the simulator are
+ * small loops around it and cannot get an order wrong, since a frame is only handed out once the saves it depends on were
+ * reported durable.
+ *
+ * The retained log (above the last checkpoint, plus what trails for lagging followers) lives in memory as well; its bounds
+ * are in api/limits.h. */
+#ifndef LOCKD_NODE_NODE_H
+#define LOCKD_NODE_NODE_H
+
+#include <raft/raft.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+
+struct node_uuid {
+	uint8_t bytes[16];
+};
+
+/* A client connection, numbered by the driver; never reused within a process. */
+typedef uint64_t node_connection;
+
+struct node_address {
+	uint32_t node;
+	const char *peer_address, *client_address; /* may be NULL for a member that this node was not told of */
+};
+
+struct node_config {
+	uint32_t node;
+	struct node_uuid store;
+	uint64_t seed;
+	struct raft_timing timing;
+	const struct node_address *addresses; /* of all nodes, this one included; copied */
+	size_t n_addresses;
+	const char *version; /* shown in status; copied */
+	/* 0: the value of api/limits.h. Tests set smaller ones to meet every bound. */
+	size_t checkpoint_log_bytes, checkpoint_log_entries;
+	size_t trailing_log_bytes, trailing_log_entries;
+	size_t pending_requests_max;
+};
+
+/* ---- Life: new, restore (or nothing on a blank store), start, step…, free ----------------------------------------- */
+
+int node_new(const struct node_config *config, struct node **ret);
+struct node *node_free(struct node *node);
+
+/* What the store holds, in this order. All bytes are copied. 0, or -EBADMSG with a sentence in node_error(). */
+struct node_hard {
+	uint32_t group;
+	raft_term term;
+	uint32_t vote;
+	uint32_t promise_ms; /* the largest ever stored */
+};
+int node_restore_identity(struct node *node, const struct node_uuid *incarnation, uint32_t epoch);
+int node_restore_hard(struct node *node, const struct node_hard *hard);
+/* The checkpoint of a group: packed record.Header, then its rows in order of id. Absent while there is none. */
+int node_restore_header(struct node *node, uint32_t group, const void *header, size_t n);
+int node_restore_row(struct node *node, uint32_t group, uint64_t id, const void *record, size_t n);
+/* The log: first its base (index and term of the entry before the first one retained), then every entry. */
+int node_restore_base(struct node *node, uint32_t group, raft_index index, raft_term term);
+struct node_entry {
+	raft_index index;
+	raft_term term;
+	uint8_t type;
+	uint64_t checksum;
+	const uint8_t *data;
+	size_t n;
+};
+int node_restore_entry(struct node *node, uint32_t group, const struct node_entry *entry);
+int node_start(struct node *node, const struct raft_clocks *clocks);
+
+/* Sentence about the last failure of the functions above. Valid until the next call. */
+const char *node_error(const struct node *node);
+
+/* ---- Step --------------------------------------------------------------------------------------------------------- */
+
+enum node_event_kind {
+	NODE_PEER_FRAME = 1,  /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: type, body */
+	NODE_PEER_CONNECTED,  /* the connection that `peer` dialled has said HELLO */
+	NODE_PEER_DOWN,       /* the connection that `peer` dialled has closed and was not replaced */
+	NODE_CLIENT_FRAME,    /* `connection`: type, id, body */
+	NODE_CLIENT_GONE,     /* `connection` has closed */
+	NODE_SAVED,           /* all saves of `group` up to `seq` are durable */
+	NODE_SAVE_BLOCKED,    /* the disk is full: a save is being retried; step down, admit nothing, vote for nobody */
+	NODE_SAVE_UNBLOCKED,
+	NODE_CHECKPOINTED,    /* the checkpoint handed out for `group` is durable (`ok`), or could not be written */
+	NODE_SNAPSHOT_SENT,   /* the transfer to `peer` of `group` up to `index` has ended, well if `ok` */
+	NODE_SNAPSHOT_STAGED, /* a whole, digest-checked snapshot from `peer`, sent in `term`: header, rows */
+	NODE_FOUND,           /* blank node: found a cluster from `configuration` (packed command.Configuration), `incarnation`, `epoch` */
+	NODE_STOP,            /* graceful stop: give up leadership, admit nothing more */
+};
+
+struct node_bytes {
+	const uint8_t *bytes;
+	size_t n;
+};
+
+struct node_event {
+	enum node_event_kind kind;
+	uint32_t peer;
+	node_connection connection;
+	uint8_t type; /* enum frame_type */
+	uint64_t id;
+	const uint8_t *body; /* borrowed during the step */
+	size_t body_bytes;
+	uint32_t group;
+	uint64_t seq;
+	raft_index index;
+	raft_term term;
+	bool ok;
+	const uint8_t *header; /* SNAPSHOT_STAGED: packed record.Header */
+	size_t header_bytes;
+	const struct node_bytes *rows; /* SNAPSHOT_STAGED: packed records in order of kind; must stay until the save that
+	                                * installs them is durable or the node drops it (effects.staged_done) */
+	size_t n_rows;
+	const struct node_uuid *incarnation;
+	uint32_t epoch;
+};
+
+/* A durable write. Execute saves in order and completely, one report of NODE_SAVED may cover several. What belongs together
+ * after a crash: everything in one save. (term, vote) goes to the superblock, synced, before the log rows. */
+struct node_save {
+	uint32_t group;
+	uint64_t seq; /* consecutive per group */
+	bool identity; /* store incarnation and epoch: the node is blank no longer */
+	struct node_uuid incarnation;
+	uint32_t epoch;
+	bool hard;
+	raft_term term;
+	uint32_t vote;
+	uint32_t promise_ms;      /* with hard: the largest ever stored */
+	raft_index truncate_from; /* 0: none */
+	const struct node_entry *entries;
+	size_t n_entries;
+	raft_index trim_to;       /* delete entries up to here, they lie below a durable checkpoint; 0: none. May be done lazily */
+	raft_term trim_term;      /* of the entry trim_to: the new base */
+	/* Install a snapshot: replace the group's checkpoint by header and rows, then the log's base; entries behind the base
+	 * stay if keep_suffix. */
+	bool install, keep_suffix;
+	raft_index base;
+	raft_term base_term;
+	const uint8_t *header;
+	size_t header_bytes;
+	const uint64_t *row_ids;
+	const struct node_bytes *rows;
+	size_t n_rows;
+};
+
+struct node_peer_frame {
+	uint32_t peer;
+	uint8_t type;
+	const uint8_t *body;
+	size_t body_bytes;
+	bool append; /* may be dropped when the peer's queue is full; anything else replaces an older one of its kind */
+};
+
+struct node_client_frame {
+	node_connection connection;
+	uint8_t type;
+	uint64_t id;
+	const uint8_t *body;
+	size_t body_bytes;
+	bool close; /* after this frame (body_bytes may be 0: no frame): the client broke the protocol */
+};
+
+/* Rows that changed since the last checkpoint, to be written in one transaction with the header. At most one is out. */
+struct node_checkpoint {
+	uint32_t group;
+	raft_index index;
+	const uint8_t *header; /* packed record.Header */
+	size_t header_bytes;
+	const uint64_t *row_ids;
+	const struct node_bytes *rows; /* bytes NULL: delete the row */
+	size_t n_rows;
+};
+
+/* Send the group's last durable checkpoint to the peer, on a connection of its own; end it with NODE_SNAPSHOT_SENT. */
+struct node_snapshot {
+	uint32_t group;
+	uint32_t peer;
+	raft_term term;
+};
+
+/* Something worth a log line; the driver writes it. */
+struct node_trace {
+	uint32_t group;
+	const char *text; /* "key=value key=value" */
+};
+
+struct node_effects {
+	const struct node_save *saves;
+	size_t n_saves;
+	const struct node_peer_frame *peer_frames;
+	size_t n_peer_frames;
+	const struct node_client_frame *client_frames;
+	size_t n_client_frames;
+	const struct node_checkpoint *checkpoint; /* NULL: none; borrowed until NODE_CHECKPOINTED */
+	const struct node_snapshot *snapshots;
+	size_t n_snapshots;
+	const struct node_trace *traces;
+	size_t n_traces;
+	bool staged_done;     /* the rows of SNAPSHOT_STAGED are not needed any more */
+	raft_usec deadline;   /* call again by then (monotonic clock), even without events */
+	bool stopped;         /* NODE_STOP is complete: nothing pending, nothing to save */
+	const char *fatal;    /* not NULL: the process must stop with this reason (an entry that cannot be applied, …) */
+};
+
+/* One turn. Take the inbox first, then read the clocks, then call: a clock read before draining would start promises too
+ * early. `events` may be empty. Effects are borrowed until the next step, except where a field says otherwise. */
+void node_step(struct node *node, const struct raft_clocks *clocks, const struct node_event *events, size_t n,
+               struct node_effects *effects);
+
+/* ---- Queries for the driver's HELLO, for tests and the simulator -------------------------------------------------- */
+
+bool node_is_blank(const struct node *node);
+void node_get_identity(const struct node *node, struct node_uuid *ret_incarnation, uint32_t *ret_epoch);
+const struct raft *node_raft(const struct node *node, uint32_t group);
+struct state;
+const struct state *node_state(const struct node *node, uint32_t group);
+/* An entry of the retained log; false: not there. Borrowed until the next step. */
+bool node_get_entry(const struct node *node, uint32_t group, raft_index index, struct node_entry *ret);
+/* The FOUND frame body for a blank peer whose store the founding configuration names; 0: *ret borrowed until the next
+ * call, 1: the first entry is trimmed, or names another store (the peer must join as a new node). */
+int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret);
+
+#endif
