@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Include direction = dependency direction = folder order (DESIGN: the tree). For each room: what its files may include
+# between quotes or as <lockd/…>, <raft/…>, and which system headers are forbidden.
+set -u
+root=${1:?usage: includes.sh ROOT}
+cd "$root" || exit 1
+failed=0
+
+# check FOLDER ALLOWED_PROJECT FORBIDDEN_SYSTEM   (extended regular expressions)
+check() {
+	local folder=$1 allowed=$2 forbidden=$3 line file what
+	[ -d "$folder" ] || return 0
+	while IFS= read -r line; do
+		file=${line%%:*}
+		what=$(sed -E 's/.*#[[:space:]]*include[[:space:]]*//; s/^(["<][^">]*[">]).*/\1/' <<<"$line")
+		case $what in
+		\"*/*\" | "<lockd/"* | "<raft/"*)
+			grep -qE "^[\"<]($allowed)" <<<"$what" || { echo "$file: must not include $what"; failed=1; } ;;
+		\"*) ;;
+		"<"*)
+			if [ -n "$forbidden" ] && grep -qE "^<($forbidden)" <<<"$what"; then
+				echo "$file: must not include $what"
+				failed=1
+			fi ;;
+		esac
+	done < <(grep -rEn --include='*.c' --include='*.h' '^[[:space:]]*#[[:space:]]*include' "$folder")
+}
+
+io='nng|sqlite3|pthread|unistd|fcntl|sys/(socket|stat|file|epoll|time|random)|systemd|time\.h'
+check api        'api/|lockd/status\.h'                                       "$io|stdio"
+check raft       'raft/'                                                      "$io|stdio|stdlib|bsd|protobuf-c|xxhash|assert"
+check lockd/state 'api/|lockd/state/|lockd/status\.h'                         "$io"
+check lockd/node 'api/|raft/|lockd/state/|lockd/node/|lockd/status\.h'        "$io"
+check lockd/io   'api/|raft/raft\.h|lockd/(state|node|io)/|lockd/status\.h'   ''
+check client-lib 'api/|client-lib/|lockd/(lockd|fence|status)\.h'             'sqlite3'
+check cli        'cli/|lockd/(lockd|fence|status)\.h'                         'nng|sqlite3|protobuf-c'
+check examples   'lockd/(lockd|fence|status)\.h'                              'nng|sqlite3|protobuf-c'
+
+# main and config set up what lockd/io provides; they touch neither transport nor storage themselves.
+for file in lockd/*.c lockd/*.h; do
+	[ -e "$file" ] || continue
+	if grep -HnE '#[[:space:]]*include[[:space:]]*<(nng|sqlite3)' "$file"; then
+		echo "$file: must not include nng or SQLite directly"
+		failed=1
+	fi
+done
+exit $failed
