@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the demo and the integration tests: a cluster of real lockd processes on loopback, on free ports, in a
+# temporary folder that goes away with it.
+#
+#   cluster_begin BIN N       choose ports and folder; sets $folder, $endpoints
+#   node_start I [FLAGS…]     start node I and wait until it listens
+#   node_kill I [SIGNAL]      default KILL; waits until it is gone
+#   cluster_leader            print the id of the leader that a majority names, or nothing
+#   cluster_wait_leader SECONDS
+#   cluster_end               stop everything, remove the folder (also on exit)
+
+declare -A node_pid
+nodes=0
+
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Below the range that the kernel hands out to outgoing connections, so that none of them takes a port in between.
+free_ports() {
+	local want=$1 port
+	while [ "$want" -gt 0 ]; do
+		port=$((20000 + RANDOM % 12000))
+		case " ${ports[*]-} " in *" $port "*) continue ;; esac
+		port_is_free "$port" || continue
+		ports+=("$port")
+		want=$((want - 1))
+	done
+}
+
+cluster_begin() {
+	bin=$1 nodes=$2
+	folder=$(mktemp -d "${TMPDIR:-/tmp}/lockd.XXXXXX")
+	trap cluster_end EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	ports=()
+	free_ports $((2 * nodes))
+	endpoints='' peer_flags=()
+	local i
+	for ((i = 1; i <= nodes; i++)); do
+		client_port[i]=${ports[2 * i - 2]} peer_port[i]=${ports[2 * i - 1]}
+		endpoints+="${endpoints:+,}127.0.0.1:${client_port[i]}"
+		peer_flags+=(--peer "$i 127.0.0.1:${peer_port[i]} 127.0.0.1:${client_port[i]}")
+	done
+	export LOCKD_ENDPOINTS=$endpoints
+}
+
+node_start() {
+	local i=$1 waited=0
+	shift
+	"$bin/lockd/lockd" --node "$i" --data "$folder/node$i" --listen-peer "127.0.0.1:${peer_port[i]}" \
+		--listen-client "127.0.0.1:${client_port[i]}" "${peer_flags[@]}" "$@" >>"$folder/node$i.log" 2>&1 &
+	node_pid[$i]=$!
+	while port_is_free "${client_port[i]}"; do
+		if ! kill -0 "${node_pid[$i]}" 2>/dev/null || [ $((waited += 1)) -gt 500 ]; then
+			echo "node $i did not start:" >&2
+			tail -n 5 "$folder/node$i.log" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+node_kill() {
+	local i=$1 signal=${2:-KILL}
+	kill "-$signal" "${node_pid[$i]}" 2>/dev/null
+	wait "${node_pid[$i]}" 2>/dev/null
+	local status=$?
+	unset "node_pid[$i]"
+	return $status
+}
+
+cluster_leader() {
+	"$bin/cli/lockctl" --timeout 2s status --json 2>/dev/null |
+		jq -r '[.nodes[] | select(.role == "leader")] | sort_by(.term) | last | .node // empty'
+}
+
+cluster_wait_leader() {
+	local end=$(($(date +%s) + $1)) leader
+	while [ "$(date +%s)" -le "$end" ]; do
+		leader=$(cluster_leader)
+		[ -z "$leader" ] || { echo "$leader"; return 0; }
+		sleep 0.05
+	done
+	return 1
+}
+
+cluster_end() {
+	trap - EXIT
+	local pid
+	for pid in $(jobs -p); do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	wait 2>/dev/null
+	if [ -n "${KEEP_FOLDER:-}" ]; then
+		echo "kept: $folder"
+	else
+		rm -rf "${folder:?}"
+	fi
+}
