@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* getopt_long() runs in its "return in order" mode: options may stand anywhere before `--`, in front of the verb too,
+ * and everything behind `--` is the command, untouched. Which options a verb understands is checked once the verb is
+ * known. */
+#include "cli/arguments.h"
+#include "cli/duration.h"
+#include "cli/report.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <lockd/lockd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct option_row option_rows[N_OPTIONS] = {
+	[OPTION_TTL] = {"ttl", 0, "DURATION", "lease of the session, 3s to 24h (default 10s)"},
+	[OPTION_TRY] = {"try", 0, NULL, "do not wait: fail when the lock is held or waited for"},
+	[OPTION_WAIT] = {"wait", 0, "DURATION", "wait at most this long for the lock (default: for ever)"},
+	[OPTION_LABEL] = {"label", 0, "TEXT", "shown with the session (default: the command's name)"},
+	[OPTION_CONFLICT_EXIT_CODE] = {"conflict-exit-code", 'E', "N", "exit status when not acquired (default 75)"},
+	[OPTION_KILL_AFTER] = {"kill-after", 0, "DURATION",
+			       "time from SIGTERM to SIGKILL when the lease runs out, at most a third of the TTL\n"
+			       "(default: 5s or a quarter of the TTL, whichever is shorter)"},
+	[OPTION_SINCE] = {"since", 0, "REVISION", "go on behind this revision (default: the state of affairs first)"},
+	[OPTION_COUNT] = {"count", 0, "N", "exit after N lines"},
+	[OPTION_JSON] = {"json", 0, NULL, "print JSON; tokens and revisions are strings"},
+	[OPTION_ENDPOINTS] = {"endpoints", 0, "LIST", "nodes to ask, HOST:PORT,HOST:PORT"},
+	[OPTION_TIMEOUT] = {"timeout", 0, "DURATION", "give up on the cluster after this long (default 5s)"},
+	[OPTION_HELP] = {"help", 'h', NULL, "this text"},
+	[OPTION_VERSION] = {"version", 'V', NULL, "print the version"},
+};
+
+enum { WORDS_MAX = 2 + OPERANDS_MAX };
+
+struct parse {
+	struct arguments arguments;
+	const char *words[WORDS_MAX]; /* the verb and its operands */
+	size_t n_words;
+	const char *texts[N_OPTIONS]; /* what each option was given */
+	const char *surplus;          /* the first word that found no place */
+};
+
+static int usage(const struct verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int usage(const struct verb *verb, const char *format, ...) {
+	char text[768];
+	va_list list;
+
+	va_start(list, format);
+	(void)vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	if (verb)
+		report("%s: %s; try 'lockctl %s --help'", verb->name, text, verb->name);
+	else
+		report("%s; try 'lockctl --help'", text);
+	return EXIT_USAGE;
+}
+
+/* Appends "--ttl, --try, …" for the options in `set`. */
+static void list_options(unsigned set, char *text, size_t n) {
+	size_t used = 0;
+
+	*text = '\0';
+	for (int id = 0; id < N_OPTIONS; id++)
+		if (set & OPTION_BIT(id))
+			used += (size_t)snprintf(text + used, n - used, "%s--%s", used ? ", " : "",
+						 option_rows[id].name);
+	assert(used < n);
+}
+
+static const struct verb *verb_of(const struct parse *parse) {
+	size_t used;
+
+	return verb_find(parse->words, parse->n_words, &used);
+}
+
+static int refuse_option(const struct parse *parse, const char *option) {
+	const struct verb *verb = verb_of(parse);
+	char allowed[256];
+
+	list_options(verb ? verb->options : OPTIONS_COMMON | OPTION_BIT(OPTION_VERSION), allowed, sizeof allowed);
+	return usage(verb, "unknown option '%s', allowed: %s", option, allowed);
+}
+
+/* Long options are known to getopt by their id, moved away from letters and from the 1 that stands for a word. */
+enum { LONG_BASE = 256 };
+
+/* getopt_long() reports what it met as '?' or ':' and leaves the details in optopt and argv. */
+static int refuse_getopt(const struct parse *parse, int code, char **argv) {
+	char letter[3] = {'-', (char)optopt, '\0'};
+
+	if (code == ':')
+		return usage(verb_of(parse), "%s needs a value", optopt >= LONG_BASE ? argv[optind - 1] : letter);
+	if (optopt >= LONG_BASE)
+		return usage(verb_of(parse), "--%s takes no value", option_rows[optopt - LONG_BASE].name);
+	if (optopt > 0)
+		return refuse_option(parse, letter);
+	return refuse_option(parse, argv[optind - 1]);
+}
+
+/* `shorts` holds "-:" and up to two characters per option. */
+static void prepare_getopt(struct option *longs, char *shorts) {
+	*shorts++ = '-';
+	*shorts++ = ':';
+	for (int id = 0; id < N_OPTIONS; id++) {
+		const struct option_row *row = &option_rows[id];
+
+		longs[id] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL,
+					    LONG_BASE + id};
+		if (row->letter) {
+			*shorts++ = row->letter;
+			if (row->argument)
+				*shorts++ = ':';
+		}
+	}
+	longs[N_OPTIONS] = (struct option){0};
+	*shorts = '\0';
+}
+
+static int option_of(int code) {
+	if (code >= LONG_BASE)
+		return code - LONG_BASE;
+	for (int id = 0; id < N_OPTIONS; id++)
+		if (option_rows[id].letter == code)
+			return id;
+	abort(); /* getopt gives only what it was asked for */
+}
+
+static void take_word(struct parse *parse, const char *word) {
+	if (parse->n_words < WORDS_MAX)
+		parse->words[parse->n_words++] = word;
+	else if (!parse->surplus)
+		parse->surplus = word;
+}
+
+/* Splits argv into words, options and the command. */
+static int split(int argc, char **argv, struct parse *parse) {
+	struct option longs[N_OPTIONS + 1];
+	char shorts[2 + 2 * N_OPTIONS + 1];
+	int code, id;
+
+	prepare_getopt(longs, shorts);
+	optind = 0; /* glibc: start afresh */
+	opterr = 0;
+	while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (code == 1) {
+			take_word(parse, optarg);
+			continue;
+		}
+		if (code == '?' || code == ':')
+			return refuse_getopt(parse, code, argv);
+		id = option_of(code);
+		parse->arguments.given |= OPTION_BIT(id);
+		parse->texts[id] = optarg;
+	}
+
+	/* In this mode getopt stops early only at `--`. */
+	if (optind < argc)
+		parse->arguments.command = argv + optind;
+	else if (!strcmp(argv[argc - 1], "--"))
+		return usage(verb_of(parse), "no COMMAND behind --");
+	return 0;
+}
+
+/* Names, values and labels go to the cluster, which refuses control characters; here the message can name the argument.
+ */
+static int check_text(const struct verb *verb, const char *what, const char *text, size_t bytes_max) {
+	if (strlen(text) > bytes_max)
+		return usage(verb, "%s has %zu bytes, at most %zu are allowed", what, strlen(text), bytes_max);
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return usage(verb, "%s contains a control character", what);
+	return 0;
+}
+
+static int find_verb(struct parse *parse) {
+	const struct verb *verb;
+	size_t used;
+
+	if (parse->n_words == 0)
+		return usage(NULL, "no verb given");
+	verb = verb_find(parse->words, parse->n_words, &used);
+	if (!verb)
+		return usage(NULL, "unknown verb '%s'", parse->words[0]);
+
+	parse->arguments.verb = verb;
+	memmove(parse->words, parse->words + used, (WORDS_MAX - used) * sizeof *parse->words);
+	parse->n_words -= used;
+	return 0;
+}
+
+static int take_operands(struct parse *parse) {
+	const struct verb *verb = parse->arguments.verb;
+	size_t max = verb_operands_max(verb);
+	int r;
+
+	if (parse->n_words < verb->operands_min)
+		return usage(verb, "%s is missing", verb->operands[parse->n_words]);
+	if (parse->n_words > max)
+		return usage(verb, "unexpected argument '%s'%s", parse->words[max],
+			     verb->takes_command ? ", a command stands behind --" : "");
+	if (parse->arguments.command && !verb->takes_command)
+		return usage(verb, "no COMMAND is allowed, but '%s' was given", parse->arguments.command[0]);
+
+	for (size_t i = 0; i < parse->n_words; i++) {
+		const char *operand = verb->operands[i];
+
+		r = check_text(verb, operand, parse->words[i],
+			       strcmp(operand, "VALUE") ? ARGUMENT_NAME_BYTES_MAX : ARGUMENT_VALUE_BYTES_MAX);
+		if (r)
+			return r;
+		if (!strcmp(operand, "NAME") && !*parse->words[i])
+			return usage(verb, "NAME is empty");
+		parse->arguments.operands[i] = parse->words[i];
+	}
+	return 0;
+}
+
+static int check_options_allowed(const struct parse *parse) {
+	const struct verb *verb = parse->arguments.verb;
+
+	for (int id = 0; id < N_OPTIONS; id++) {
+		char option[64];
+
+		if (!(parse->arguments.given & ~verb->options & OPTION_BIT(id)))
+			continue;
+		(void)snprintf(option, sizeof option, "--%s", option_rows[id].name);
+		return refuse_option(parse, option);
+	}
+	return 0;
+}
+
+/* Leaves *ret_ms alone when the option was not given. */
+static int take_duration(const struct parse *parse, enum option_id id, int ms_min, int ms_max, int *ret_ms) {
+	const struct verb *verb = parse->arguments.verb;
+	char min[16], max[16];
+	int ms;
+
+	if (!parse->texts[id])
+		return 0;
+	if (duration_parse(parse->texts[id], &ms) < 0)
+		return usage(verb, "--%s '%s': not a duration; allowed is %s", option_rows[id].name, parse->texts[id],
+			     DURATION_FORM);
+	if (ms < ms_min || ms > ms_max) {
+		duration_format((uint64_t)ms_min, min, sizeof min);
+		duration_format((uint64_t)ms_max, max, sizeof max);
+		return usage(verb, "--%s '%s': out of range; allowed are %s to %s", option_rows[id].name,
+			     parse->texts[id], min, max);
+	}
+	*ret_ms = ms;
+	return 0;
+}
+
+static int take_number(const struct parse *parse, enum option_id id, uint64_t min, uint64_t max, uint64_t *ret) {
+	const char *text = parse->texts[id];
+	unsigned long long number;
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || number < min || number > max)
+		return usage(parse->arguments.verb, "--%s '%s': not a number from %llu to %llu", option_rows[id].name,
+			     text, (unsigned long long)min, (unsigned long long)max);
+	*ret = number;
+	return 0;
+}
+
+/* The ladder must end before the lease does, and start only when keep-alives have gone unanswered for a third of the
+ * TTL. */
+static int take_kill_after(struct parse *parse) {
+	int ms_max = parse->arguments.ttl_ms / 3;
+
+	parse->arguments.kill_after_ms = parse->arguments.ttl_ms / 4;
+	if (parse->arguments.kill_after_ms > ARGUMENT_KILL_AFTER_MS_DEFAULT)
+		parse->arguments.kill_after_ms = ARGUMENT_KILL_AFTER_MS_DEFAULT;
+	return take_duration(parse, OPTION_KILL_AFTER, 0, ms_max, &parse->arguments.kill_after_ms);
+}
+
+static int take_waiting(struct parse *parse) {
+	struct arguments *arguments = &parse->arguments;
+
+	if (arguments_given(arguments, OPTION_TRY) && arguments_given(arguments, OPTION_WAIT))
+		return usage(arguments->verb, "--try and --wait exclude each other");
+	if (arguments_given(arguments, OPTION_TRY))
+		arguments->wait_ms = LOCKD_TRY;
+	return take_duration(parse, OPTION_WAIT, 0, INT_MAX, &arguments->wait_ms);
+}
+
+static int take_values(struct parse *parse) {
+	struct arguments *arguments = &parse->arguments;
+	uint64_t conflict = EXIT_NOT_ACQUIRED;
+	int r;
+
+	if ((r = take_duration(parse, OPTION_TTL, ARGUMENT_TTL_MS_MIN, ARGUMENT_TTL_MS_MAX, &arguments->ttl_ms)) ||
+	    (r = take_duration(parse, OPTION_TIMEOUT, 1, INT_MAX, &arguments->timeout_ms)) ||
+	    (r = take_kill_after(parse)) || (r = take_waiting(parse)) ||
+	    (r = take_number(parse, OPTION_CONFLICT_EXIT_CODE, 0, 255, &conflict)) ||
+	    (r = take_number(parse, OPTION_SINCE, 0, UINT64_MAX, &arguments->since)) ||
+	    (r = take_number(parse, OPTION_COUNT, 1, UINT64_MAX, &arguments->count)))
+		return r;
+
+	arguments->conflict_exit_code = (int)conflict;
+	arguments->endpoints = parse->texts[OPTION_ENDPOINTS];
+	arguments->label = parse->texts[OPTION_LABEL];
+	if (arguments->label)
+		return check_text(arguments->verb, "--label", arguments->label, ARGUMENT_LABEL_BYTES_MAX);
+	return 0;
+}
+
+/* What one option, or the command, makes of another. */
+static int check_combinations(const struct arguments *arguments) {
+	if (arguments->command && arguments_given(arguments, OPTION_JSON))
+		return usage(arguments->verb,
+			     "--json and a COMMAND exclude each other: the output belongs to the command");
+	if (!arguments->command && arguments_given(arguments, OPTION_KILL_AFTER))
+		return usage(arguments->verb, "--kill-after needs a COMMAND");
+	return 0;
+}
+
+int arguments_parse(int argc, char **argv, struct arguments *ret) {
+	struct parse parse = {
+		.arguments = {.ttl_ms = ARGUMENT_TTL_MS_DEFAULT,
+			      .wait_ms = LOCKD_FOREVER,
+			      .timeout_ms = ARGUMENT_TIMEOUT_MS_DEFAULT},
+	};
+	int r;
+
+	if ((r = split(argc, argv, &parse)))
+		return r;
+	if (arguments_given(&parse.arguments, OPTION_VERSION) ||
+	    (arguments_given(&parse.arguments, OPTION_HELP) && parse.n_words == 0)) {
+		*ret = parse.arguments;
+		return 0;
+	}
+
+	if ((r = find_verb(&parse)))
+		return r;
+	/* Help for a verb is given whatever else is missing. */
+	if (!arguments_given(&parse.arguments, OPTION_HELP) &&
+	    ((r = check_options_allowed(&parse)) || (r = take_operands(&parse)) || (r = take_values(&parse)) ||
+	     (r = check_combinations(&parse.arguments))))
+		return r;
+	*ret = parse.arguments;
+	return 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: every node as it sees itself. */
+#include "cli/arguments.h"
+#include "cli/connection.h"
+#include "cli/document.h"
+#include "cli/report.h"
+#include "cli/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct column columns[] = {
+	{"ENDPOINT", "endpoint", COLUMN_TEXT},
+	{"NODE", "node", COLUMN_COUNT},
+	{"ROLE", "role", COLUMN_TEXT},
+	{"TERM", "term", COLUMN_COUNT},
+	{"LEADER", "leader", COLUMN_COUNT},
+	{"COMMIT", "commit", COLUMN_COUNT},
+	{"APPLIED", "applied", COLUMN_COUNT},
+	{"LOG", "log", COLUMN_TEXT},
+	{"CHECKPOINT", "checkpoint", COLUMN_COUNT},
+	{"SESSIONS", "sessions", COLUMN_COUNT},
+	{"LOCKS", "locks", COLUMN_COUNT},
+	{"UPTIME", "uptime_ms", COLUMN_DURATION},
+	{"VERSION", "version", COLUMN_TEXT},
+	{"REASON", "reason", COLUMN_TEXT},
+};
+
+enum { N_COLUMNS = sizeof columns / sizeof *columns };
+
+/* First and last entry, and what they take in memory. */
+static void put_log(struct table *table, const struct lockd_node_info *node) {
+	char text[80];
+
+	(void)snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64 " (%" PRIu64 " KiB)", node->log_first, node->log_last,
+		       (node->log_bytes + 1023) / 1024);
+	table_put_text(table, text);
+}
+
+static void put_node(struct table *table, const struct lockd_node_info *node) {
+	table_put_number(table, node->node);
+	table_put_text(table, node->role);
+	table_put_number(table, node->term);
+	if (node->leader)
+		table_put_number(table, node->leader);
+	else
+		table_put_text(table, NULL);
+	table_put_number(table, node->commit);
+	table_put_number(table, node->applied);
+	put_log(table, node);
+	table_put_number(table, node->checkpoint);
+	table_put_number(table, node->sessions);
+	table_put_number(table, node->locks);
+	table_put_number(table, node->uptime_ms);
+	table_put_text(table, node->version);
+}
+
+static void put_silent_node(struct table *table, const struct lockd_node_info *node) {
+	if (node->node)
+		table_put_number(table, node->node);
+	else
+		table_put_text(table, NULL);
+	table_put_text(table, "unreachable");
+	while (table->filled < N_COLUMNS - 1)
+		table_put_text(table, NULL);
+	table_put_text(table, lockd_status_text(node->status));
+}
+
+static bool all_answered(const struct lockd_node_list *list) {
+	for (size_t i = 0; i < list->n; i++)
+		if (list->nodes[i].status)
+			return false;
+	return true;
+}
+
+static int print_nodes(const struct lockd_node_list *list) {
+	size_t n = all_answered(list) ? N_COLUMNS - 1 : N_COLUMNS;
+	struct table table;
+
+	table_init(&table, "nodes", columns, n, false);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct lockd_node_info *node = &list->nodes[i];
+
+		table_begin_line(&table);
+		table_put_text(&table, node->endpoint);
+		if (node->status) {
+			put_silent_node(&table, node);
+			continue;
+		}
+		put_node(&table, node);
+		if (n == N_COLUMNS)
+			table_put_text(&table, NULL);
+	}
+	return table_print(&table);
+}
+
+static json_t *peer_document(const struct lockd_peer_info *peer) {
+	return json_pack("{s:I, s:o, s:o, s:b, s:I, s:o}", "node", (json_int_t)peer->node, "peer_address",
+			 document_text(peer->peer_address), "client_address", document_text(peer->client_address),
+			 "voter", peer->voter, "match", (json_int_t)peer->match, "contact_ms",
+			 peer->contact_ms < 0 ? json_null() : json_integer(peer->contact_ms));
+}
+
+static json_t *node_document(const struct lockd_node_info *node) {
+	json_t *document, *peers;
+
+	document = json_pack("{s:o, s:s, s:s}", "endpoint", document_text(node->endpoint), "status",
+			     lockd_status_name(node->status), "text", lockd_status_text(node->status));
+	if (node->status)
+		return document;
+
+	peers = json_array();
+	for (size_t i = 0; i < node->n_peers; i++)
+		(void)json_array_append_new(peers, peer_document(&node->peers[i]));
+	(void)json_object_update_new(
+		document,
+		json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "node", (json_int_t)node->node,
+			  "role", document_text(node->role), "term", (json_int_t)node->term, "leader",
+			  (json_int_t)node->leader, "commit", (json_int_t)node->commit, "applied",
+			  (json_int_t)node->applied, "log_first", (json_int_t)node->log_first, "log_last",
+			  (json_int_t)node->log_last, "log_bytes", (json_int_t)node->log_bytes, "checkpoint",
+			  (json_int_t)node->checkpoint, "uptime_ms", (json_int_t)node->uptime_ms));
+	(void)json_object_update_new(
+		document,
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "sessions", (json_int_t)node->sessions,
+			  "locks", (json_int_t)node->locks, "seats", (json_int_t)node->seats, "pending",
+			  (json_int_t)node->pending, "group", (json_int_t)node->group, "epoch", (json_int_t)node->epoch,
+			  "version", document_text(node->version), "incarnation", document_text(node->incarnation),
+			  "state_hash", document_text(node->state_hash), "peers", peers));
+	return document;
+}
+
+static int print_nodes_document(const struct lockd_node_list *list) {
+	json_t *nodes = json_array();
+
+	for (size_t i = 0; i < list->n; i++)
+		(void)json_array_append_new(nodes, node_document(&list->nodes[i]));
+	return document_print(json_pack("{s:o}", "nodes", nodes), DOCUMENT_INDENTED);
+}
+
+int verb_status(const struct arguments *arguments) {
+	struct lockd_client *client;
+	struct lockd_node_list *list;
+	enum lockd_status status;
+	int r;
+
+	r = connection_open(arguments, &client);
+	if (r)
+		return r;
+	status = lockd_nodes(client, arguments->timeout_ms, &list);
+	if (status) {
+		r = report_status(client, "status", status);
+	} else {
+		r = arguments_given(arguments, OPTION_JSON) ? print_nodes_document(list) : print_nodes(list);
+		lockd_node_list_free(list);
+	}
+	lockd_close(client);
+	return r;
+}
