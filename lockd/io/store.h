@@ -22,7 +22,8 @@ enum {
 /* Opens or creates the folder. Negative errno with *error filled in: in use by another process, damaged, of another
  * format version, not writable, … Creates a random store uuid on first use. */
 int store_open(const char *folder, struct store **ret, struct store_error *error);
-/* Marks the folder as cleanly closed, if `clean`, and frees everything. */
+/* Marks the folder as cleanly closed, if `clean`, and frees everything. After a failure `clean` must be false: the files
+ * then stay as a crash would leave them. */
 struct store *store_close(struct store *store, bool clean);
 
 void store_get_uuid(const struct store *store, struct node_uuid *ret);
@@ -36,6 +37,11 @@ int store_load(struct store *store, struct node *node, struct store_error *error
  * durable. STORE_FULL: none is. Negative: the process must stop (a failed COMMIT is indeterminate). A save that installs a
  * snapshot must come alone and additionally writes state.db; the caller keeps the checkpoint thread idle meanwhile. */
 int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error);
+
+/* The storage thread has run out of saves: a good moment for what may wait but must not wait for ever (the log's WAL is
+ * copied back into its file). Optional for correctness; without it the work falls into a busy moment. 0, or negative as
+ * store_write(); a full disk is no failure here. */
+int store_idle(struct store *store, struct store_error *error);
 
 /* Writes one checkpoint in one transaction of state.db. Results as store_write(). */
 int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "folder.h"
+
+#include "failure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int folder_refuse_second(const struct folder *folder, struct store_error *error) {
+	char pid[32] = "";
+	ssize_t n = pread(folder->lock_fd, pid, sizeof pid - 1, 0);
+
+	pid[n > 0 ? strcspn(pid, "\n") : 0] = 0;
+	return failure(error, -EBUSY, "the data folder %s is in use by process %s: one process at a time may have it",
+		       folder->path, *pid ? pid : "(unknown)");
+}
+
+/* An open file description lock: it goes with the process however it dies, and, other than a classic POSIX lock, is not
+ * lost when some library closes another descriptor of the same file. */
+static int folder_lock(struct folder *folder, struct store_error *error) {
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	folder->lock_fd = openat(folder->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (folder->lock_fd < 0)
+		return failure_errno(error, "open the file 'lock' in", folder->path);
+
+	if (fcntl(folder->lock_fd, F_OFD_SETLK, &lock) < 0) {
+		if (errno == EAGAIN || errno == EACCES)
+			return folder_refuse_second(folder, error);
+		return failure_errno(error, "lock", folder->path);
+	}
+	if (ftruncate(folder->lock_fd, 0) < 0 || dprintf(folder->lock_fd, "%ld\n", (long)getpid()) < 0)
+		return failure_errno(error, "write the file 'lock' in", folder->path);
+	return 0;
+}
+
+static int folder_try_open(struct folder *folder, struct store_error *error) {
+	if (mkdir(folder->path, 0700) < 0 && errno != EEXIST)
+		return failure_errno(error, "create the data folder", folder->path);
+
+	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder->fd < 0)
+		return failure_errno(error, "open the data folder", folder->path);
+	return folder_lock(folder, error);
+}
+
+int folder_open(struct folder *folder, const char *path, struct store_error *error) {
+	int r;
+
+	*folder = (struct folder){.path = strdup(path), .fd = -1, .lock_fd = -1};
+	if (!folder->path)
+		return failure(error, -ENOMEM, "out of memory");
+
+	r = folder_try_open(folder, error);
+	if (r != 0)
+		folder_close(folder);
+	return r;
+}
+
+void folder_close(struct folder *folder) {
+	if (!folder->path)
+		return;
+	if (folder->fd >= 0)
+		close(folder->fd);
+	if (folder->lock_fd >= 0)
+		close(folder->lock_fd);
+	free(folder->path);
+	*folder = (struct folder){0};
+}
+
+char *folder_path(const struct folder *folder, const char *name) {
+	char *path;
+
+	return asprintf(&path, "%s/%s", folder->path, name) < 0 ? NULL : path;
+}
+
+bool folder_has(const struct folder *folder, const char *name) {
+	return faccessat(folder->fd, name, F_OK, 0) == 0;
+}
+
+uint64_t folder_file_bytes(const struct folder *folder, const char *name) {
+	struct stat stat;
+
+	return fstatat(folder->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)stat.st_size : 0;
+}
+
+int folder_sync(const struct folder *folder, struct store_error *error) {
+	if (fsync(folder->fd) < 0)
+		return failure_errno(error, "sync the data folder", folder->path);
+	return 0;
+}
+
+int folder_remove(const struct folder *folder, const char *name, struct store_error *error) {
+	if (unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT)
+		return failure_errno(error, "remove a file of an unfinished creation in", folder->path);
+	return 0;
+}
+
+/* For file systems without O_TMPFILE (overlayfs before Linux 6.1, NFS). */
+static int folder_scratch_unlinked(const struct folder *folder, int *ret_fd, struct store_error *error) {
+	char *path = folder_path(folder, "scratch-XXXXXX");
+	int fd;
+
+	if (!path)
+		return failure(error, -ENOMEM, "out of memory");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		(void)unlink(path); /* what stays behind is an empty name, and the next start ignores it */
+	free(path);
+	if (fd < 0)
+		return failure_errno(error, "create a scratch file in", folder->path);
+	*ret_fd = fd;
+	return 0;
+}
+
+int folder_scratch(const struct folder *folder, int *ret_fd, struct store_error *error) {
+	int fd = openat(folder->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		return folder_scratch_unlinked(folder, ret_fd, error);
+	if (fd < 0)
+		return failure_errno(error, "create a scratch file in", folder->path);
+	*ret_fd = fd;
+	return 0;
+}

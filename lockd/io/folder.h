@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data folder as a place: it exists, is ours alone, and remembers its names. */
+#ifndef LOCKD_IO_FOLDER_H
+#define LOCKD_IO_FOLDER_H
+
+#include "lockd/io/store.h"
+
+enum {
+	/* Of every file in the folder together: a build reads exactly one. */
+	FOLDER_FORMAT = 1,
+};
+
+struct folder {
+	char *path;
+	int fd;
+	int lock_fd; /* holds the lock on the file `lock` for as long as it is open; the file names our pid */
+};
+
+/* Creates the folder (0700) when it is missing, and locks it. -EBUSY names the process that has it. */
+int folder_open(struct folder *folder, const char *path, struct store_error *error);
+/* Closing twice is fine, and so is closing a zeroed struct. */
+void folder_close(struct folder *folder);
+
+/* A file's path; malloc'd. */
+char *folder_path(const struct folder *folder, const char *name);
+bool folder_has(const struct folder *folder, const char *name);
+/* Bytes of a file; 0 when it is missing. */
+uint64_t folder_file_bytes(const struct folder *folder, const char *name);
+/* Makes names durable that were created or removed. */
+int folder_sync(const struct folder *folder, struct store_error *error);
+int folder_remove(const struct folder *folder, const char *name, struct store_error *error);
+
+/* A file without a name, for reading and writing; it is gone when closed. */
+int folder_scratch(const struct folder *folder, int *ret_fd, struct store_error *error);
+
+#endif

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of the data folder and the order between them.
+ *
+ * A save: (term, vote) and lowered watermarks into the superblock, one sync; then the log, one sync; then the
+ * watermarks without a sync. So the superblock is never behind the log in terms, and the watermarks are never ahead of
+ * it: whichever way round it is found at the start, something that was acknowledged is gone.
+ *
+ * An install: state.db with a mark, then the log's base, then the mark is taken away. A crash before the second step
+ * leaves a committed state that the log does not start from; opening the folder repeats that step.
+ *
+ * Creation: superblock with boot count 0, databases, boot count 1. With boot count 0 nothing was ever stored, and what
+ * is there of the databases is thrown away. */
+#include "store.h"
+
+#include "api/bytes.h"
+#include "failure.h"
+#include "folder.h"
+#include "logdb.h"
+#include "statedb.h"
+#include "superblock.h"
+#include "wal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum {
+	/* Frames in the log's WAL that start copying it back: busy, and when the storage thread has nothing to do.
+	 * Fewer raise the p99 of commits, more their maximum (docs/adr/0003). */
+	WAL_FRAMES_BUSY = 1000,
+	WAL_FRAMES_IDLE = 250,
+
+	SNAPSHOT_BUFFER_BYTES = 256 << 10,
+};
+
+struct store {
+	struct folder folder;
+	struct superblock superblock;
+	struct logdb log;
+	struct statedb state;
+	bool loaded;
+};
+
+static bool is_set(const struct node_uuid *uuid) {
+	static const struct node_uuid zero;
+
+	return memcmp(uuid, &zero, sizeof zero) != 0;
+}
+
+/* While a folder is opened and loaded there is nobody who would try again. */
+static int no_space_is_fatal(int r) {
+	return r == STORE_FULL ? -ENOSPC : r;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------------
+ */
+
+static int store_create_databases(struct store *store, struct store_error *error) {
+	static const char *const names[] = {"raft.db",  "raft.db-wal",  "raft.db-journal",
+					    "state.db", "state.db-wal", "state.db-journal"};
+	struct logdb_identity identity = {.uuid = store->superblock.uuid};
+	int r;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		r = folder_remove(&store->folder, names[i], error);
+		if (r != 0)
+			return r;
+	}
+	r = logdb_open(&store->log, &store->folder, true, &identity, error);
+	if (r == 0)
+		r = statedb_open(&store->state, &store->folder, true, &identity.uuid, error);
+	if (r == 0)
+		r = folder_sync(&store->folder, error);
+	return r;
+}
+
+/* A WAL that is gone took with it what was not copied back; only after a clean stop is there nothing in it. */
+static int store_check_wal(struct store *store, struct store_error *error) {
+	uint64_t frames;
+	int r = wal_scan(&store->folder, "raft.db-wal", &frames, error);
+
+	if (r == 0 && frames == 0 && !store->superblock.clean && !folder_file_bytes(&store->folder, "raft.db-wal"))
+		return failure(error, -EBADMSG,
+			       "%s/raft.db-wal is missing, and the node was not stopped cleanly: what was committed "
+			       "there is lost; "
+			       "remove the folder and let the node join anew",
+			       store->folder.path);
+	return r;
+}
+
+static int store_check_identity(struct store *store, struct store_error *error) {
+	const struct superblock *superblock = &store->superblock;
+	const struct logdb_identity *log = &store->log.identity;
+
+	if (memcmp(&superblock->uuid, &log->uuid, sizeof log->uuid) != 0)
+		return failure(error, -EBADMSG, "%s belongs to another data folder", store->log.database.path);
+	if (log->boot_count != superblock->boot_count && log->boot_count != superblock->boot_count + 1)
+		return failure(error, -EBADMSG,
+			       "%s and %s are of different ages: they count %llu and %llu starts; remove the folder "
+			       "and let the "
+			       "node join anew",
+			       superblock->path, store->log.database.path, (unsigned long long)superblock->boot_count,
+			       (unsigned long long)log->boot_count);
+	if (log->epoch > superblock->epoch ||
+	    (is_set(&log->incarnation) && log->epoch == superblock->epoch &&
+	     memcmp(&log->incarnation, &superblock->incarnation, sizeof log->incarnation) != 0))
+		return failure(
+			error, -EBADMSG,
+			"%s is damaged: it names another incarnation of the cluster than %s; remove the folder and let "
+			"the node join anew",
+			superblock->path, store->log.database.path);
+	return 0;
+}
+
+static int store_open_databases(struct store *store, struct store_error *error) {
+	int r = store_check_wal(store, error);
+
+	if (r == 0)
+		r = logdb_open(&store->log, &store->folder, false, NULL, error);
+	if (r == 0)
+		r = store_check_identity(store, error);
+	if (r == 0)
+		r = statedb_open(&store->state, &store->folder, false, &store->superblock.uuid, error);
+	return r;
+}
+
+/* Without a valid slot, and without a log, creation was interrupted before it had stored anything. */
+static int store_open_superblock(struct store *store, struct store_error *error) {
+	int r;
+
+	if (folder_has(&store->folder, "superblock")) {
+		r = superblock_open(&store->superblock, &store->folder, error);
+		if (r != -EBADMSG || folder_has(&store->folder, "raft.db"))
+			return r;
+	} else if (folder_has(&store->folder, "raft.db")) {
+		return failure(error, -EBADMSG,
+			       "%s is damaged: it holds a raft.db but no superblock; remove the folder and let the "
+			       "node join anew",
+			       store->folder.path);
+	}
+	return superblock_create(&store->superblock, &store->folder, error);
+}
+
+/* raft.db counts first: a superblock that is ahead of it proves that raft.db is an old copy. */
+static int store_count_boot(struct store *store, struct store_error *error) {
+	uint64_t boot_count = store->superblock.boot_count + 1;
+	int r = logdb_set_boot_count(&store->log, boot_count, error);
+
+	if (r != 0)
+		return r;
+	superblock_set_boot(&store->superblock, boot_count, false);
+	return superblock_write(&store->superblock, error);
+}
+
+static int store_try_open(struct store *store, const char *path, struct store_error *error) {
+	int r = folder_open(&store->folder, path, error);
+
+	if (r == 0)
+		r = store_open_superblock(store, error);
+	if (r == 0)
+		r = store->superblock.boot_count == 0 ? store_create_databases(store, error)
+						      : store_open_databases(store, error);
+	if (r == 0)
+		r = store_count_boot(store, error);
+	return r;
+}
+
+int store_open(const char *path, struct store **ret, struct store_error *error) {
+	struct store *store = calloc(1, sizeof *store);
+	int r;
+
+	if (!store)
+		return failure(error, -ENOMEM, "out of memory");
+	r = no_space_is_fatal(store_try_open(store, path, error));
+	if (r != 0) {
+		store_close(store, false);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}
+
+struct store *store_close(struct store *store, bool clean) {
+	struct store_error error;
+
+	if (!store)
+		return NULL;
+	if (clean && superblock_sync(&store->superblock, &error) != 0)
+		clean = false;
+	logdb_close(&store->log, clean);
+	statedb_close(&store->state, clean);
+	if (clean) {
+		superblock_set_boot(&store->superblock, store->superblock.boot_count, true);
+		(void)superblock_write(&store->superblock, &error); /* the next start then takes the stop for a crash */
+	}
+	superblock_close(&store->superblock);
+	folder_close(&store->folder);
+	free(store);
+	return NULL;
+}
+
+void store_get_uuid(const struct store *store, struct node_uuid *ret) {
+	*ret = store->superblock.uuid;
+}
+
+uint64_t store_get_boot_count(const struct store *store) {
+	return store->superblock.boot_count;
+}
+
+void store_get_sizes(const struct store *store, struct store_sizes *ret) {
+	*ret = (struct store_sizes){
+		.log_bytes =
+			folder_file_bytes(&store->folder, "raft.db") + folder_file_bytes(&store->folder, "raft.db-wal"),
+		.state_bytes = folder_file_bytes(&store->folder, "state.db") +
+			       folder_file_bytes(&store->folder, "state.db-wal"),
+	};
+}
+
+/* ---- Loading ------------------------------------------------------------------------------------------------------
+ */
+
+/* The superblock is written first, so it may be ahead, and its vote may be cast where the log does not know of it yet.
+ */
+static int store_check_hard(struct store *store, const struct logdb_group *log, struct store_error *error) {
+	const struct superblock_group *hard = superblock_find_group(&store->superblock, log->group);
+	raft_term term = hard ? hard->term : 0;
+	uint32_t vote = hard ? hard->vote : 0;
+
+	if (log->term > term)
+		return failure(error, -EBADMSG,
+			       "%s is damaged: it knows term %llu of group %u, %s knows term %llu; remove the folder "
+			       "and let the "
+			       "node join anew",
+			       store->superblock.path, (unsigned long long)term, log->group, store->log.database.path,
+			       (unsigned long long)log->term);
+	if (log->term == term && log->vote && log->vote != vote)
+		return failure(error, -EBADMSG,
+			       "%s is damaged: in term %llu of group %u it knows a vote for node %u, %s one for node "
+			       "%u; remove the "
+			       "folder and let the node join anew",
+			       store->superblock.path, (unsigned long long)term, log->group, vote,
+			       store->log.database.path, log->vote);
+	return 0;
+}
+
+static int store_check_mark(struct store *store, const struct superblock_mark *mark, struct store_error *error) {
+	const struct logdb_group *log = logdb_find(&store->log, mark->group);
+	raft_index last = log ? log->last.index : 0;
+
+	if (last >= mark->index)
+		return 0;
+	return failure(error, -EBADMSG,
+		       "the log of group %u in %s ends at %llu, but entries up to %llu were acknowledged: it has lost "
+		       "some, and "
+		       "the node must not vote with it; remove the folder and let the node join anew",
+		       mark->group, store->log.database.path, (unsigned long long)last,
+		       (unsigned long long)mark->index);
+}
+
+static int store_check_checkpoint(struct store *store, const struct logdb_group *log, struct store_error *error) {
+	const struct statedb_group *state = statedb_find(&store->state, log->group);
+	raft_index index = state ? state->index : 0;
+
+	if (log->base.index > index)
+		return failure(error, -EBADMSG,
+			       "the log of group %u in %s begins behind %llu, but the checkpoint in %s ends at %llu; "
+			       "remove the "
+			       "folder and let the node join anew",
+			       log->group, store->log.database.path, (unsigned long long)log->base.index,
+			       store->state.database.path, (unsigned long long)index);
+	if (log->last.index < index)
+		return failure(
+			error, -EBADMSG,
+			"the log of group %u in %s ends at %llu, but the checkpoint in %s covers entries up to %llu: "
+			"it has "
+			"lost some, and the node must not vote with it; remove the folder and let the node join anew",
+			log->group, store->log.database.path, (unsigned long long)log->last.index,
+			store->state.database.path, (unsigned long long)index);
+	return 0;
+}
+
+/* The second step of an install that a crash has interrupted, unless it had been made. */
+static int store_finish_install(struct store *store, const struct statedb_group *state, struct store_error *error) {
+	const struct logdb_group *log = logdb_find(&store->log, state->group);
+	struct node_save save = {
+		.group = state->group,
+		.install = true,
+		.keep_suffix = state->install == STATEDB_INSTALL_SUFFIX,
+		.base = state->index,
+		.base_term = state->term,
+	};
+	int r = 0;
+
+	if (state->install == STATEDB_SETTLED)
+		return 0;
+	if (!log || log->base.index < state->index)
+		r = logdb_write(&store->log, &save, 1, error);
+	if (r == 0)
+		r = statedb_settle(&store->state, state->group, error);
+	return r;
+}
+
+static int store_check(struct store *store, struct store_error *error) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
+		r = store_check_hard(store, &store->log.groups[i], error);
+	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
+		r = store_finish_install(store, &store->state.groups[i], error);
+	for (size_t i = 0; r == 0 && i < store->superblock.n_marks; i++)
+		r = store_check_mark(store, &store->superblock.marks[i], error);
+	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
+		r = store_check_checkpoint(store, &store->log.groups[i], error);
+	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
+		if (!logdb_find(&store->log, store->state.groups[i].group))
+			r = failure(error, -EBADMSG, "%s has no log for group %u, of which %s holds a checkpoint",
+				    store->log.database.path, store->state.groups[i].group, store->state.database.path);
+	return r;
+}
+
+struct target {
+	struct node *node;
+	uint32_t group;
+};
+
+static int refused_by_node(struct node *node, int r, const char *what, uint32_t group, struct store_error *error) {
+	return r == 0 ? 0
+		      : failure(error, r, "the stored %s of group %u cannot be used: %s", what, group,
+				node_error(node));
+}
+
+static int store_load_row(void *context, uint64_t id, const void *record, size_t n, struct store_error *error) {
+	struct target *target = context;
+	int r = node_restore_row(target->node, target->group, id, record, n);
+
+	return refused_by_node(target->node, r, "row", target->group, error);
+}
+
+static int store_load_checkpoint(struct store *store, const struct statedb_group *state, struct node *node,
+				 struct store_error *error) {
+	struct target target = {.node = node, .group = state->group};
+	uint8_t *header;
+	size_t n;
+	int r = statedb_header(&store->state, state, &header, &n, error);
+
+	if (r != 0)
+		return r;
+	r = node_restore_header(node, state->group, header, n);
+	free(header);
+	if (r != 0)
+		return refused_by_node(node, r, "header", state->group, error);
+	return statedb_walk(&store->state, state, store_load_row, &target, error);
+}
+
+static int store_load_log(struct store *store, const struct logdb_group *log, struct node *node,
+			  struct store_error *error) {
+	const struct superblock_mark *mark = superblock_find_mark(&store->superblock, log->group);
+	bool comparable = mark && mark->term && mark->index >= log->base.index;
+	int r = node_restore_base(node, log->group, log->base.index, log->base.term);
+
+	if (r != 0)
+		return refused_by_node(node, r, "log base", log->group, error);
+	return logdb_load(&store->log, log, comparable ? mark->index : 0, comparable ? mark->chain : 0, node, error);
+}
+
+static int store_load_hard(const struct superblock_group *hard, struct node *node, struct store_error *error) {
+	struct node_hard stored = {
+		.group = hard->group, .term = hard->term, .vote = hard->vote, .promise_ms = hard->promise_ms};
+
+	return refused_by_node(node, node_restore_hard(node, &stored), "term and vote", hard->group, error);
+}
+
+static int store_load_all(struct store *store, struct node *node, struct store_error *error) {
+	const struct superblock *superblock = &store->superblock;
+	int r = store_check(store, error);
+
+	if (r == 0 && is_set(&superblock->incarnation))
+		r = refused_by_node(node, node_restore_identity(node, &superblock->incarnation, superblock->epoch),
+				    "identity", 0, error);
+	for (size_t i = 0; r == 0 && i < superblock->n_groups; i++)
+		r = store_load_hard(&superblock->groups[i], node, error);
+	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
+		r = store_load_checkpoint(store, &store->state.groups[i], node, error);
+	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
+		r = store_load_log(store, &store->log.groups[i], node, error);
+	return r;
+}
+
+int store_load(struct store *store, struct node *node, struct store_error *error) {
+	int r = no_space_is_fatal(store_load_all(store, node, error));
+
+	store->loaded = r == 0;
+	return r;
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------------------------
+ */
+
+/* What must be true of the superblock before the log changes. */
+static int store_prepare_superblock(struct store *store, const struct node_save *save, struct store_error *error) {
+	int r = 0;
+
+	if (save->identity)
+		superblock_set_identity(&store->superblock, &save->incarnation, save->epoch);
+	if (save->hard)
+		superblock_set_hard(&store->superblock, &(struct superblock_group){.group = save->group,
+										   .term = save->term,
+										   .vote = save->vote,
+										   .promise_ms = save->promise_ms});
+	if (save->truncate_from)
+		r = superblock_lower(&store->superblock, save->group, save->truncate_from - 1, error);
+	if (r == 0 && save->install && !save->keep_suffix)
+		r = superblock_lower(&store->superblock, save->group, save->base, error);
+	return r;
+}
+
+/* A full disk costs nothing here: the mark stays where it was, and is a lower bound all the same. */
+static int store_mark(struct store *store, uint32_t group, struct store_error *error) {
+	const struct logdb_place *last = &logdb_find(&store->log, group)->last;
+	int r = superblock_mark(&store->superblock,
+				&(struct superblock_mark){
+					.group = group, .index = last->index, .term = last->term, .chain = last->chain},
+				error);
+
+	return r == STORE_FULL ? 0 : r;
+}
+
+static bool moves_end(const struct node_save *save) {
+	return save->n_entries || save->truncate_from || save->install;
+}
+
+/* The watermarks first: once the WAL starts over, they alone tell how far the log went. */
+static int store_shorten_wal(struct store *store, uint32_t frames, struct store_error *error) {
+	int r;
+
+	if (store->log.database.wal_frames < frames)
+		return 0;
+	r = superblock_sync(&store->superblock, error);
+	if (r == 0)
+		r = database_checkpoint(&store->log.database, error);
+	return r == STORE_FULL ? 0 : r; /* the commits stand in the WAL, and the next call tries again */
+}
+
+static int store_write_log(struct store *store, const struct node_save *saves, size_t n, struct store_error *error) {
+	int r = logdb_write(&store->log, saves, n, error);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (moves_end(&saves[i]))
+			r = store_mark(store, saves[i].group, error);
+	return r;
+}
+
+static int store_install(struct store *store, const struct node_save *save, struct store_error *error) {
+	int r = statedb_install(&store->state, save, error);
+
+	if (r == 0)
+		r = store_write_log(store, save, 1, error);
+	if (r != 0)
+		return r;
+	r = statedb_settle(&store->state, save->group, error);
+	return r == STORE_FULL ? 0 : r; /* the next checkpoint, or the next start, settles it */
+}
+
+int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error) {
+	/* Before the commit, so that what is durable is reported at once. */
+	int r = store_shorten_wal(store, WAL_FRAMES_BUSY, error);
+
+	assert(store->loaded);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		assert(!saves[i].install || n == 1);
+		r = store_prepare_superblock(store, &saves[i], error);
+	}
+	if (r == 0)
+		r = superblock_write(&store->superblock, error);
+	if (r != 0)
+		return r;
+	return n == 1 && saves->install ? store_install(store, saves, error) : store_write_log(store, saves, n, error);
+}
+
+int store_idle(struct store *store, struct store_error *error) {
+	return store_shorten_wal(store, WAL_FRAMES_IDLE, error);
+}
+
+int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error) {
+	assert(store->loaded);
+	return statedb_checkpoint(&store->state, checkpoint, error);
+}
+
+/* ---- Snapshots ----------------------------------------------------------------------------------------------------
+ */
+
+struct copy {
+	struct store_snapshot *snapshot;
+	XXH3_state_t *digest;
+	uint8_t *buffer;
+	size_t used;
+};
+
+static int copy_flush(struct copy *copy, struct store_error *error) {
+	for (size_t done = 0; done < copy->used;) {
+		ssize_t n = write(copy->snapshot->fd, copy->buffer + done, copy->used - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return failure_errno(error, "write", "the scratch file of a snapshot");
+		done += (size_t)n;
+	}
+	copy->used = 0;
+	return 0;
+}
+
+static int copy_bytes(struct copy *copy, const void *bytes, size_t n, struct store_error *error) {
+	const uint8_t *from = bytes;
+
+	(void)XXH3_128bits_update(copy->digest, bytes, n); /* fails only for NULL */
+	copy->snapshot->bytes += n;
+	while (n > 0) {
+		size_t room = SNAPSHOT_BUFFER_BYTES - copy->used, part = n < room ? n : room;
+
+		memcpy(copy->buffer + copy->used, from, part);
+		copy->used += part;
+		from += part;
+		n -= part;
+		if (copy->used == SNAPSHOT_BUFFER_BYTES) {
+			int r = copy_flush(copy, error);
+			if (r != 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int copy_row(void *context, uint64_t id, const void *record, size_t n, struct store_error *error) {
+	struct copy *copy = context;
+	uint8_t length[4];
+	int r;
+
+	(void)id; /* local to this node, the receiver chooses its own */
+	bytes_put_u32(length, (uint32_t)n);
+	copy->snapshot->rows++;
+	r = copy_bytes(copy, length, sizeof length, error);
+	return r == 0 && n > 0 ? copy_bytes(copy, record, n, error) : r;
+}
+
+static int store_copy(struct store *store, const struct statedb_group *state, struct copy *copy,
+		      struct store_error *error) {
+	XXH128_canonical_t digest;
+	int r = statedb_header(&store->state, state, &copy->snapshot->header, &copy->snapshot->header_bytes, error);
+
+	if (r != 0)
+		return r;
+	(void)XXH3_128bits_reset(copy->digest);
+	(void)XXH3_128bits_update(copy->digest, copy->snapshot->header, copy->snapshot->header_bytes);
+	r = statedb_walk(&store->state, state, copy_row, copy, error);
+	if (r == 0)
+		r = copy_flush(copy, error);
+	if (r != 0)
+		return r;
+	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(copy->digest));
+	memcpy(copy->snapshot->digest, digest.digest, sizeof copy->snapshot->digest);
+	return 0;
+}
+
+int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error) {
+	const struct statedb_group *state = statedb_find(&store->state, group);
+	struct store_snapshot snapshot = {.fd = -1};
+	struct copy copy = {.snapshot = &snapshot};
+	int r;
+
+	if (!state)
+		return failure(error, -ENOENT, "%s holds no checkpoint of group %u", store->state.database.path, group);
+	snapshot.index = state->index;
+	copy.digest = XXH3_createState();
+	copy.buffer = malloc(SNAPSHOT_BUFFER_BYTES);
+	r = copy.digest && copy.buffer ? folder_scratch(&store->folder, &snapshot.fd, error)
+				       : failure(error, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = store_copy(store, state, &copy, error);
+	XXH3_freeState(copy.digest);
+	free(copy.buffer);
+	if (r != 0) {
+		if (snapshot.fd >= 0)
+			close(snapshot.fd);
+		free(snapshot.header);
+		return r;
+	}
+	*ret = snapshot;
+	return 0;
+}

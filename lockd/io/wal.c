@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wal.h"
+
+#include "failure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	HEADER_BYTES = 32,
+	FRAME_HEADER_BYTES = 24,
+	PAGE_BYTES_MAX = 65536,
+};
+
+static const uint32_t wal_magic = 0x377f0682; /* lowest bit: checksums over big-endian words */
+
+struct sum {
+	uint32_t a, b;
+};
+
+struct wal {
+	const char *path;
+	int fd;
+	bool big_endian;
+	uint32_t page_bytes;
+	uint8_t salts[8];
+	struct sum sum;    /* stored in the frame before the next one */
+	uint64_t n_frames; /* that fit into the file */
+};
+
+static uint32_t get_big(const uint8_t *in) {
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+static uint32_t get_little(const uint8_t *in) {
+	return (uint32_t)in[3] << 24 | (uint32_t)in[2] << 16 | (uint32_t)in[1] << 8 | in[0];
+}
+
+static struct sum sum_add(const struct wal *wal, struct sum sum, const uint8_t *bytes, size_t n) {
+	for (size_t i = 0; i < n; i += 8) {
+		sum.a += (wal->big_endian ? get_big(bytes + i) : get_little(bytes + i)) + sum.b;
+		sum.b += (wal->big_endian ? get_big(bytes + i + 4) : get_little(bytes + i + 4)) + sum.a;
+	}
+	return sum;
+}
+
+static struct sum sum_stored(const uint8_t *in) {
+	return (struct sum){get_big(in), get_big(in + 4)};
+}
+
+static bool sum_equal(struct sum x, struct sum y) {
+	return x.a == y.a && x.b == y.b;
+}
+
+static int wal_pread(const struct wal *wal, uint8_t *out, size_t n, uint64_t offset, struct store_error *error) {
+	ssize_t got = pread(wal->fd, out, n, (off_t)offset);
+
+	if (got < 0)
+		return failure_errno(error, "read", wal->path);
+	if ((size_t)got < n)
+		return failure(error, -EIO, "cannot read %s: it became shorter meanwhile", wal->path);
+	return 0;
+}
+
+/* The header is synced before the first frame is written: with frames behind it a bad one is damage. */
+static int wal_read_header(struct wal *wal, uint64_t bytes, struct store_error *error) {
+	uint8_t header[HEADER_BYTES];
+	int r = wal_pread(wal, header, sizeof header, 0, error);
+
+	if (r != 0)
+		return r;
+
+	wal->big_endian = header[3] & 1;
+	wal->page_bytes = get_big(header + 8);
+	memcpy(wal->salts, header + 16, sizeof wal->salts);
+	wal->sum = sum_stored(header + 24);
+	if ((get_big(header) & ~1u) != wal_magic || !sum_equal(sum_add(wal, (struct sum){0}, header, 24), wal->sum) ||
+	    wal->page_bytes < 512 || wal->page_bytes > PAGE_BYTES_MAX)
+		return failure(error, -EBADMSG,
+			       "%s is damaged: its header has no valid checksum, so what was committed is lost; "
+			       "remove the folder and let the node join anew",
+			       wal->path);
+	wal->n_frames = (bytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + wal->page_bytes);
+	return 0;
+}
+
+struct frame_state {
+	bool ours;      /* of this round of the file */
+	bool commit;    /* ends a transaction */
+	bool continues; /* its checksum is right, given what its predecessor stores */
+};
+
+static int wal_read_frame(struct wal *wal, uint64_t number, uint8_t *buffer, struct frame_state *ret,
+			  struct store_error *error) {
+	size_t bytes = FRAME_HEADER_BYTES + wal->page_bytes;
+	struct sum sum;
+	int r = wal_pread(wal, buffer, bytes, HEADER_BYTES + number * bytes, error);
+
+	if (r != 0)
+		return r;
+
+	sum = sum_add(wal, wal->sum, buffer, 8);
+	sum = sum_add(wal, sum, buffer + FRAME_HEADER_BYTES, wal->page_bytes);
+	ret->ours = memcmp(buffer + 8, wal->salts, sizeof wal->salts) == 0;
+	ret->commit = ret->ours && get_big(buffer + 4) != 0;
+	wal->sum = sum_stored(buffer + 16);
+	ret->continues = ret->ours && sum_equal(sum, wal->sum);
+	return 0;
+}
+
+static int wal_scan_frames(struct wal *wal, uint8_t *buffer, uint64_t *ret_frames, struct store_error *error) {
+	struct frame_state frame, before = {0};
+	uint64_t valid = 0;
+	bool torn = false;
+
+	for (uint64_t i = 0; i < wal->n_frames; i++, before = frame) {
+		int r = wal_read_frame(wal, i, buffer, &frame, error);
+		if (r != 0)
+			return r;
+		if (torn && before.commit && frame.continues)
+			return failure(error, -EBADMSG,
+				       "%s is damaged: frame %llu of %llu has no valid checksum, yet commits follow "
+				       "it; remove "
+				       "the folder and let the node join anew",
+				       wal->path, (unsigned long long)valid + 1, (unsigned long long)wal->n_frames);
+		torn = torn || !frame.continues;
+		valid += !torn;
+	}
+	*ret_frames = valid;
+	return 0;
+}
+
+static int wal_scan_file(struct wal *wal, uint64_t *ret_frames, struct store_error *error) {
+	struct stat stat;
+	uint8_t *buffer;
+	int r;
+
+	if (fstat(wal->fd, &stat) < 0)
+		return failure_errno(error, "examine", wal->path);
+	*ret_frames = 0;
+	if (stat.st_size <= HEADER_BYTES)
+		return 0;
+
+	r = wal_read_header(wal, (uint64_t)stat.st_size, error);
+	if (r != 0)
+		return r;
+	buffer = malloc(FRAME_HEADER_BYTES + wal->page_bytes);
+	if (!buffer)
+		return failure(error, -ENOMEM, "out of memory");
+	r = wal_scan_frames(wal, buffer, ret_frames, error);
+	free(buffer);
+	return r;
+}
+
+int wal_scan(const struct folder *folder, const char *name, uint64_t *ret_frames, struct store_error *error) {
+	char *path = folder_path(folder, name);
+	struct wal wal = {.path = path, .fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC)};
+	int r;
+
+	if (!path) {
+		r = failure(error, -ENOMEM, "out of memory");
+	} else if (wal.fd >= 0) {
+		r = wal_scan_file(&wal, ret_frames, error);
+	} else if (errno == ENOENT) {
+		*ret_frames = 0;
+		r = 0;
+	} else {
+		r = failure_errno(error, "open", path);
+	}
+	if (wal.fd >= 0)
+		close(wal.fd);
+	free(path);
+	return r;
+}
