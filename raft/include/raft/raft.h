@@ -81,7 +81,8 @@ struct raft_message {
 	uint32_t from, to;
 	raft_term term;        /* of the sender; in PREVOTE the term it would campaign in, echoed by a granting reply */
 	raft_index index;      /* APPEND: the entry before the first; VOTE, PREVOTE: last durable entry; APPEND_REPLY: match,
-	                        * or the refused `index` with REJECT */
+	                        * or the refused `index` with REJECT; HEARTBEAT_REPLY: up to where the follower holds the log
+	                        * of this leader, durable or not */
 	raft_term index_term;  /* term of `index`, where `index` is a position in the sender's log */
 	raft_index commit;     /* APPEND, HEARTBEAT: the leader's commit index, not above what it knows the peer to hold */
 	uint32_t n;            /* APPEND: entries attached */
@@ -196,7 +197,10 @@ enum {
 	RAFT_E_FULL,           /* the save ring or the term runs are full: nothing has changed, try after the next SAVED or
 	                        * COMPACTED */
 	RAFT_E_STALE,          /* SNAPSHOT_STAGED: older term, or not beyond what is committed here */
-	RAFT_E_MISFIT,         /* FOUND on a node that is not blank or whose store the configuration does not name */
+	RAFT_E_MISFIT,         /* FOUND on a node that is not blank or whose store the configuration does not name; PROPOSE of
+	                        * a configuration that the present one may not be followed by */
+	RAFT_E_UNSETTLED,      /* PROPOSE of a configuration while an earlier one, or the first entry of this term, is not
+	                        * committed */
 };
 
 /* One durable write. The parts belong together: a crash leaves all or nothing of what one report of durability covers. */

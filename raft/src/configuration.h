@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Members and majorities. Every majority of the protocol — votes, commit, rounds, quorum contact — is one question to
+ * one function, so that joint consensus (dissertation §4.3) cannot be forgotten in one of them. */
+#ifndef RAFT_CONFIGURATION_H
+#define RAFT_CONFIGURATION_H
+
+#include <raft/raft.h>
+
+enum { RAFT__ROLES_VOTING = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING };
+
+/* Well-formed: at least one voter, no node 0, no node or store twice. */
+bool raft__configuration_valid(const struct raft_configuration *configuration);
+
+/* Position of a node among the members, or -1. */
+int raft__configuration_find(const struct raft_configuration *configuration, uint32_t node);
+
+bool raft__configuration_joint(const struct raft_configuration *configuration);
+
+/* This store is a voter, in either half. A node whose store was replaced is not: it may have forgotten its votes. */
+bool raft__configuration_votes(const struct raft_configuration *configuration, uint32_t node,
+			       const struct raft_uuid *store);
+
+/* {node, store} is the only voter. */
+bool raft__configuration_sole(const struct raft_configuration *configuration, uint32_t node,
+			      const struct raft_uuid *store);
+
+/* The change keeps quorums intersecting: it enters a joint configuration whose outgoing half is the present one, leaves
+ * it for its incoming half, or changes no voter at all. */
+bool raft__configuration_follows(const struct raft_configuration *from, const struct raft_configuration *to);
+
+/* Position of a node among the voters without `lost`, in order of node ids; 0 if it is not one. */
+uint32_t raft__configuration_rank(const struct raft_configuration *configuration, uint32_t node, uint32_t lost);
+
+/* The highest value that a majority has reached, of both halves while joint. values[i] belongs to members[i]. */
+uint64_t raft__quorum(const struct raft_configuration *configuration, const uint64_t values[RAFT_MEMBERS_MAX]);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a core, and what its files offer each other. raft.c dispatches events, election.c and replication.c hold
+ * the two halves of the protocol, snapshot.c the installation of a snapshot, invariant.c what must hold between steps.
+ */
+#ifndef RAFT_CORE_H
+#define RAFT_CORE_H
+
+#include "configuration.h"
+#include "history.h"
+#include "progress.h"
+#include "random.h"
+#include "save.h"
+#include "trail.h"
+
+#include <raft/raft.h>
+
+#define RAFT__NEVER UINT64_MAX
+
+struct raft {
+	uint32_t group, node;
+	struct raft_uuid store;
+	struct raft_timing timing;
+	struct raft_limits limits;
+	struct raft__random random;
+	raft_usec now; /* of the step that runs; never goes back */
+	raft_usec boot_promise;
+	bool started;
+
+	raft_term term;
+	uint32_t vote;
+	enum raft_role role;
+	uint32_t leader;      /* whom we follow; 0: nobody */
+	uint32_t term_leader; /* the leader ever seen in `term`, remembered after we gave up on it: a second one is
+				 fatal */
+
+	struct raft__trail trail;
+	struct raft__history history;
+	struct raft__saves saves;
+	raft_index commit;
+	raft_index verified; /* the log agrees up to here with that of the leader of `term` */
+
+	/* The live-leader promise. It outlives terms: what it protects is the lease of the leader it was given to. */
+	raft_usec promise_until;
+	uint32_t promise_leader; /* 0: given before the last restart, to nobody knows whom */
+
+	/* Elections. */
+	raft_usec election_at; /* the election time-out of anybody but the leader */
+	raft_usec retry_at;    /* ask again those who were bound by a promise */
+	raft_usec not_before;  /* no real campaign before; the rank's share of a quick election */
+	uint64_t attempt;      /* numbers rounds of (pre-)vote requests */
+	uint32_t granted;      /* bit per member of the latest configuration */
+	uint32_t lost_leader;  /* whose loss the attempts are about, for the rank */
+
+	/* Leader. */
+	raft_index term_start; /* its no-op */
+	raft_usec led_since;
+	raft_usec heartbeat_at;
+	uint64_t round; /* of heartbeats; never repeated by this process */
+	struct raft__progress progress[RAFT_MEMBERS_MAX];
+
+	/* A staged snapshot whose save is outstanding. */
+	uint64_t install_seq; /* 0: none */
+	bool install_keep_suffix;
+	raft_index install_index, install_configuration_index;
+	raft_term install_term;
+	struct raft_configuration install_configuration;
+};
+
+/* ---- raft.c -------------------------------------------------------------------------------------------------------
+ */
+
+/* A message of this type to `to` in the present term, leaving at once; the caller completes it. */
+struct raft_out *raft__emit(struct raft *raft, struct raft_effects *fx, enum raft_message_type type, uint32_t to);
+
+/* The save of this step, opened on first use. */
+struct raft_save *raft__save(struct raft *raft, struct raft_effects *fx);
+void raft__save_hard(struct raft *raft, struct raft_effects *fx);
+
+/* What a message of this step waits for if it speaks of the term or vote; of the log. */
+uint64_t raft__after_hard(const struct raft *raft, const struct raft_effects *fx);
+uint64_t raft__after_log(const struct raft *raft, const struct raft_effects *fx);
+
+/* The latest configuration; NULL on a blank node. */
+const struct raft_configuration *raft__members(const struct raft *raft);
+
+/* The end of time is NEVER, so that sums of times cannot wrap. */
+raft_usec raft__later(raft_usec at, raft_usec by);
+
+/* ---- election.c ---------------------------------------------------------------------------------------------------
+ */
+
+/* Moves to a higher term: nobody is voted for, nobody leads. */
+void raft__adopt(struct raft *raft, struct raft_effects *fx, raft_term term);
+
+/* Follows nobody in the same term; the vote stays. */
+void raft__step_down(struct raft *raft);
+
+/* A valid message of the leader of our term has come. */
+void raft__hear(struct raft *raft, uint32_t leader, raft_usec promise);
+
+void raft__restart_election_timer(struct raft *raft);
+
+/* May stand for election at all: a voter of the latest configuration, or of the committed one while the latest is not.
+ */
+bool raft__promotable(const struct raft *raft);
+
+/* Asks for pre-votes at once; `lost` is the leader whose loss is the reason, 0 if there is none. */
+void raft__start_prevote(struct raft *raft, struct raft_effects *fx, uint32_t lost);
+void raft__peer_down(struct raft *raft, struct raft_effects *fx, uint32_t peer);
+void raft__election_time(struct raft *raft, struct raft_effects *fx);
+raft_usec raft__election_deadline(const struct raft *raft);
+
+/* Takes office if a majority and our own durable vote are there. */
+void raft__count_votes(struct raft *raft, struct raft_effects *fx);
+
+void raft__recv_prevote(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+void raft__recv_prevote_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+void raft__recv_vote(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+void raft__recv_vote_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+
+/* ---- replication.c ------------------------------------------------------------------------------------------------
+ */
+
+/* Begins leadership of the present term: progress of all members, a no-op, a first round of heartbeats. */
+void raft__lead(struct raft *raft, struct raft_effects *fx);
+void raft__leader_time(struct raft *raft, struct raft_effects *fx);
+raft_usec raft__leader_deadline(const struct raft *raft);
+
+/* A round of heartbeats to all members. */
+void raft__start_round(struct raft *raft, struct raft_effects *fx);
+uint64_t raft__proved_round(const struct raft *raft);
+
+/* How much longer the leader counts as in contact with a majority. */
+raft_usec raft__quorum_contact_left(const struct raft *raft);
+
+int raft__propose(struct raft *raft, const struct raft_entry *entry, struct raft_effects *fx);
+void raft__replicate(struct raft *raft, const struct raft_event *event, struct raft_effects *fx);
+void raft__advance_commit(struct raft *raft);
+void raft__replication_effects(const struct raft *raft, struct raft_effects *fx);
+
+struct raft__progress *raft__progress_of(struct raft *raft, uint32_t node);
+const struct raft__progress *raft__progress_find(const struct raft *raft, uint32_t node);
+
+/* An append without entries, if the member's position is unknown and nothing else will ask for it. */
+void raft__probe_idle(struct raft *raft, struct raft__progress *progress, struct raft_effects *fx);
+
+/* The save ring, the trail and the history hold what an append would add. */
+bool raft__append_fits(const struct raft *raft, const struct raft_event *event);
+
+void raft__recv_append(struct raft *raft, const struct raft_event *event, struct raft_effects *fx);
+void raft__recv_append_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+void raft__recv_heartbeat(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+void raft__recv_heartbeat_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx);
+
+/* ---- snapshot.c ---------------------------------------------------------------------------------------------------
+ */
+
+int raft__stage(struct raft *raft, const struct raft_event *event, struct raft_effects *fx);
+
+/* Moves log, commit and configurations behind the snapshot once its save is durable. */
+void raft__install(struct raft *raft, struct raft_effects *fx);
+void raft__snapshot_sent(struct raft *raft, const struct raft_event *event, struct raft_effects *fx);
+void raft__compacted(struct raft *raft, raft_index index);
+
+#endif
