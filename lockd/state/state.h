@@ -4,10 +4,10 @@
  * state_apply() is the only function that changes it, and it is a function of (state, entry) alone: no clock, no
  * randomness, no order that depends on addresses. Equal logs give equal state_hash() on every replica.
  *
- * Rows. Every session, lock, seat, result and slot counter is a row with a local id (state_row_id). Rows that changed since
- * the last cut are dirty; state_cut() freezes the dirty set between two entries, and state_copy() hands the frozen rows
- * out bit by bit while applying goes on (a frozen row is copied before it is changed or freed). Local ids are reused and
- * differ between replicas: they appear in no record and no hash.
+ * Rows. Every session, lock, seat, result and slot counter is a row with a local id (state_row_id). Rows that changed
+ * since the last cut are dirty; state_cut() freezes the dirty set between two entries, and state_copy() hands the
+ * frozen rows out bit by bit while applying goes on (a frozen row is copied before it is changed or freed). Local ids
+ * are reused and differ between replicas: they appear in no record and no hash.
  *
  * Running out of memory ends the process: a replica that skipped an effect would differ from the others for ever. */
 #ifndef LOCKD_STATE_STATE_H
@@ -51,7 +51,7 @@ struct state_config {
 struct state *state_new(const struct state_config *config);
 struct state *state_free(struct state *state);
 
-/* ---- Applying ----------------------------------------------------------------------------------------------------- */
+/* ---- Applying ---- */
 
 enum state_outcome_kind {
 	STATE_ANSWERED, /* the command at `position` has this result; QUEUED: its seat waits */
@@ -70,7 +70,7 @@ struct state_outcome {
 	uint64_t sequence; /* ANSWERED, RESOLVED */
 	uint64_t token;
 	state_revision revision; /* of the effect; for a replayed result that of the original effect */
-	uint32_t wait_ms;  /* ANSWERED with QUEUED: how long the seat wants to wait */
+	uint32_t wait_ms;        /* ANSWERED with QUEUED: how long the seat wants to wait */
 	uint32_t quarters;
 	struct state_text name, value; /* CHANGED; borrowed until the next apply */
 };
@@ -79,7 +79,7 @@ struct state_outcome {
  * Negative errno, nothing changed: -EBADMSG when the bytes are no Batch, -ENOTSUP when a command or field is unknown to
  * this version: the process must stop. An index that is not applied + 1 is our own mistake and asserts. */
 int state_apply(struct state *state, uint64_t index, uint64_t term, const void *bytes, size_t n,
-                const struct state_outcome **ret_outcomes, size_t *ret_n);
+		const struct state_outcome **ret_outcomes, size_t *ret_n);
 
 /* An entry without commands (NOOP, CONFIGURATION) moves the applied index only. */
 void state_skip(struct state *state, uint64_t index, uint64_t term);
@@ -88,14 +88,15 @@ uint64_t state_applied(const struct state *state);
 uint64_t state_applied_term(const struct state *state);
 struct state_hash state_get_hash(const struct state *state);
 
-/* Walks everything and asserts: queues sorted, holders and waiters live, hash equal to a recount, counters equal a recount,
- * tokens not above their slot's counter. For tests and the simulator. */
+/* Walks everything and asserts: queues sorted, holders and waiters live, hash equal to a recount, counters equal a
+ * recount, tokens not above their slot's counter. For tests and the simulator. */
 void state_check(const struct state *state);
 
-/* ---- Queries: text is borrowed until the next apply --------------------------------------------------------------- */
+/* ---- Queries: text is borrowed until the next apply ---- */
 
 struct state_session {
 	state_session_id id;
+	uint32_t epoch, group; /* of the OPEN: with the id they are the SessionId of the wire */
 	uint32_t ttl_ms, pid;
 	uint32_t quarters; /* of silence on record */
 	struct state_text owner, host, label;
@@ -138,7 +139,7 @@ bool state_next_lock(const struct state *state, const void *after, size_t after_
 
 /* First waiter of the lock whose seat has a revision > after, in queue order; false: no more. */
 bool state_next_waiter(const struct state *state, const void *name, size_t n, state_revision after,
-                       struct state_seat *ret);
+		       struct state_seat *ret);
 /* First seat of the group with a revision > after, in order of revision: a new leader starts the waits from here. */
 bool state_next_seat(const struct state *state, state_revision after, struct state_seat *ret);
 
@@ -151,7 +152,7 @@ struct state_result {
 };
 bool state_get_result(const struct state *state, state_session_id session, uint64_t sequence, struct state_result *ret);
 
-/* ---- History of holder changes ------------------------------------------------------------------------------------ */
+/* ---- History of holder changes ---- */
 /* Local, bounded (LIMIT_HISTORY_*), begins empty after a restore. */
 
 struct state_change {
@@ -162,11 +163,12 @@ struct state_change {
 };
 
 /* First change of the lock with a revision > after; 0: *ret is filled. 1: none. 2: changes after `after` may be
- * lost (`after` is older than the history reaches); *ret_complete_from, if not NULL, gets the revision from which on the history is complete. */
+ * lost (`after` is older than the history reaches); *ret_complete_from, if not NULL, gets the revision from which on
+ * the history is complete. */
 int state_next_change(const struct state *state, const void *name, size_t n, state_revision after,
-                      struct state_change *ret, state_revision *ret_complete_from);
+		      struct state_change *ret, state_revision *ret_complete_from);
 
-/* ---- Checkpoints -------------------------------------------------------------------------------------------------- */
+/* ---- Checkpoints ---- */
 
 struct state_row {
 	state_row_id id;
@@ -193,9 +195,9 @@ void state_cut_done(struct state *state);
 /* It could not be written (full disk): its rows count as dirty again. */
 void state_cut_failed(struct state *state);
 
-/* Rebuilding from a checkpoint (with the row's own id) or a snapshot (id 0: an id is chosen and returned). Records come in
- * the order of their kinds. 0, -EBADMSG for a record that is malformed or contradicts the others. A restored row is clean.
- * state_restored() ends it: -EBADMSG when rows or hash differ from the header's. */
+/* Rebuilding from a checkpoint (with the row's own id) or a snapshot (id 0: an id is chosen and returned). Records come
+ * in the order of their kinds. 0, -EBADMSG for a record that is malformed or contradicts the others. A restored row is
+ * clean. state_restored() ends it: -EBADMSG when rows or hash differ from the header's. */
 int state_restore(struct state *state, state_row_id id, const void *record, size_t n, state_row_id *ret_id);
 int state_restored(struct state *state, const struct state_cut *cut);
 

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Locks. A lock exists while it is held; a release and the grant that follows are one command, so nobody can slip in
+ * between, and a free lock never has a queue. */
+#include "machine.h"
+#include "memory.h"
+
+#include "api/slot.h"
+
+#include <lockd/status.h>
+#include <string.h>
+
+static int lock_compare_name(const struct lock *a, const struct lock *b) {
+	uint32_t n = a->name.n < b->name.n ? a->name.n : b->name.n;
+	int order = memcmp(a->name.bytes, b->name.bytes, n);
+
+	if (order != 0)
+		return order;
+	return (a->name.n > b->name.n) - (a->name.n < b->name.n);
+}
+
+static int lock_compare_sequence(const struct lock *a, const struct lock *b) {
+	return (a->sequence > b->sequence) - (a->sequence < b->sequence);
+}
+
+RB_GENERATE(lock_names, lock, by_name, lock_compare_name)
+RB_GENERATE(lock_sequence, lock, by_sequence, lock_compare_sequence)
+
+struct lock *lock_find(const struct state *state, struct state_text name) {
+	struct lock key;
+
+	key.name = name;
+	return RB_FIND(lock_names, (struct lock_names *)&state->locks, &key);
+}
+
+/* What the session holds by the Acquire with that sequence. */
+struct lock *lock_held_as(const struct session *session, uint64_t sequence) {
+	struct lock key;
+
+	key.sequence = sequence;
+	return RB_FIND(lock_sequence, (struct lock_sequence *)&session->held, &key);
+}
+
+/* Without holder, in no tree yet. */
+struct lock *lock_new(struct state_text name) {
+	struct lock *lock = memory_new(sizeof(*lock) + name.n);
+	uint8_t *copy = (uint8_t *)(lock + 1);
+
+	memcpy(copy, name.bytes, name.n);
+	lock->name = (struct state_text){copy, name.n};
+	RB_INIT(&lock->queue);
+	return lock;
+}
+
+/* With holder, sequence and name. false: the name or the holder's sequence are taken. */
+bool lock_insert(struct state *state, struct lock *lock) {
+	if (RB_INSERT(lock_names, &state->locks, lock))
+		return false;
+	if (RB_INSERT(lock_sequence, &lock->holder->held, lock)) {
+		RB_REMOVE(lock_names, &state->locks, lock);
+		return false;
+	}
+	lock->holder->n_held++;
+	return true;
+}
+
+static void lock_hold(struct state *state, struct lock *lock, struct session *session, uint64_t sequence,
+		      struct state_text value) {
+	lock->holder = session;
+	lock->sequence = sequence;
+	lock->token = counter_next(state, slot_of_name(lock->name.bytes, lock->name.n));
+	lock->granted = state->revision;
+	lock->value = value;
+	RB_INSERT(lock_sequence, &session->held, lock);
+	session->n_held++;
+}
+
+static void lock_announce(struct state *state, const struct lock *lock) {
+	history_append(state, lock);
+	outcome_change(state, lock);
+}
+
+static void lock_vacate(struct state *state, struct lock *lock) {
+	lock_announce(state, lock);
+	RB_REMOVE(lock_names, &state->locks, lock);
+	row_remove(state, &lock->row);
+	free(lock);
+}
+
+/* Takes the lock from its holder and gives it to the first waiter; without one it ceases to exist. */
+void lock_pass(struct state *state, struct lock *lock) {
+	struct seat *first = seat_first(lock);
+	struct session *session;
+	struct result *result;
+
+	row_change(state, &lock->row);
+	RB_REMOVE(lock_sequence, &lock->holder->held, lock);
+	lock->holder->n_held--;
+	lock->holder = NULL;
+	value_free(lock->value);
+	lock->value = (struct state_text){0};
+	if (!first) {
+		lock_vacate(state, lock);
+		return;
+	}
+
+	session = first->session;
+	result = result_find(session, first->sequence);
+	lock_hold(state, lock, session, result->sequence, seat_leave(state, first));
+	lock_announce(state, lock);
+	result_set(state, result, LOCKD_OK, lock->token);
+	outcome_resolve(state, result);
+}
+
+static void lock_grant(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
+		       const Command__Acquire *acquire, uint32_t slot) {
+	struct lock *lock = lock_new(text_of(acquire->name));
+
+	lock_hold(state, lock, session, sequence, value_copy(text_of(acquire->value)));
+	RB_INSERT(lock_names, &state->locks, lock);
+	row_add(state, STATE_LOCK, &lock->row);
+	outcome_answer_result(state, result_add(state, session, sequence, digest, LOCKD_OK, lock->token, slot));
+	lock_announce(state, lock);
+}
+
+/* What becomes of an Acquire. A held lock may have a queue, a free one has none: a try that finds the lock held, or
+ * waited for, is answered HELD and overtakes nobody. */
+static int lock_acquire_status(const struct state *state, const struct lock *lock, uint32_t wait_ms) {
+	if (!lock)
+		return state->tables[STATE_LOCK].n_rows < LIMIT_LOCKS_MAX ? LOCKD_OK : LOCKD_LIMIT;
+	if (wait_ms == 0)
+		return LOCKD_HELD;
+	return state->tables[STATE_SEAT].n_rows < LIMIT_SEATS_MAX ? LOCKD_QUEUED : LOCKD_LIMIT;
+}
+
+void lock_acquire(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
+		  const Command__Acquire *acquire) {
+	struct lock *lock = lock_find(state, text_of(acquire->name));
+	uint32_t slot = slot_of_name(acquire->name.data, acquire->name.len);
+	int status = lock_acquire_status(state, lock, acquire->wait_ms);
+
+	if (status == LOCKD_OK) {
+		lock_grant(state, session, sequence, digest, acquire, slot);
+		return;
+	}
+	if (status == LOCKD_QUEUED)
+		seat_append(state, lock, session, sequence, acquire->wait_ms, text_of(acquire->value));
+	outcome_answer_result(state, result_add(state, session, sequence, digest, status, 0, slot));
+}
+
+void lock_release(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
+		  const Command__Release *release) {
+	struct lock *lock = lock_find(state, text_of(release->name));
+	uint32_t slot = slot_of_name(release->name.data, release->name.len);
+	bool holds = lock && lock->holder == session && lock->token == release->token;
+	int status = holds ? LOCKD_OK : LOCKD_NOT_HOLDER;
+
+	outcome_answer_result(state,
+			      result_add(state, session, sequence, digest, status, holds ? release->token : 0, slot));
+	if (holds)
+		lock_pass(state, lock);
+}
+
+void lock_free_all(struct state *state) {
+	struct lock *lock, *next;
+
+	RB_FOREACH_SAFE (lock, lock_names, &state->locks, next) {
+		struct seat *seat;
+		RB_REMOVE(lock_names, &state->locks, lock);
+		while ((seat = RB_ROOT(&lock->queue))) {
+			RB_REMOVE(seat_queue, &lock->queue, seat);
+			value_free(seat->value);
+			free(seat);
+		}
+		value_free(lock->value);
+		free(lock);
+	}
+}
+
+static void lock_describe(const struct lock *lock, struct state_lock *ret) {
+	*ret = (struct state_lock){
+		.name = lock->name,
+		.value = lock->value,
+		.holder = lock->holder->id,
+		.sequence = lock->sequence,
+		.token = lock->token,
+		.granted = lock->granted,
+		.waiting = lock->n_waiting,
+	};
+}
+
+bool state_get_lock(const struct state *state, const void *name, size_t n, struct state_lock *ret) {
+	const struct lock *lock = lock_find(state, (struct state_text){name, (uint32_t)n});
+
+	if (!lock)
+		return false;
+	lock_describe(lock, ret);
+	return true;
+}
+
+bool state_next_lock(const struct state *state, const void *after, size_t after_n, struct state_lock *ret) {
+	struct lock_names *locks = (struct lock_names *)&state->locks;
+	struct lock key, *lock;
+
+	key.name = (struct state_text){after, (uint32_t)after_n};
+	lock = after ? RB_NFIND(lock_names, locks, &key) : RB_MIN(lock_names, locks);
+	if (lock && after && lock_compare_name(lock, &key) == 0)
+		lock = RB_NEXT(lock_names, locks, lock);
+	if (!lock)
+		return false;
+	lock_describe(lock, ret);
+	return true;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+	REVISION_INDEX_SHIFT = 16,
+	/* 63-bit tokens leave the epoch this much; of seconds/256 it lasts for 68 years. */
+	EPOCH_MAX = (1 << 23) - 1,
+};
+
+struct state *state_new(const struct state_config *config) {
+	struct state *state = calloc(1, sizeof(*state));
+
+	assert(config->epoch <= EPOCH_MAX);
+	if (!state)
+		return NULL;
+	state->history.ring = malloc(LIMIT_HISTORY_CHANGES_MAX * sizeof(*state->history.ring));
+	if (!state->history.ring) {
+		free(state);
+		return NULL;
+	}
+	state->group = config->group;
+	state->epoch = config->epoch;
+	TAILQ_INIT(&state->unsettled);
+	RB_INIT(&state->sessions);
+	RB_INIT(&state->nonces);
+	RB_INIT(&state->locks);
+	RB_INIT(&state->seats);
+	for (uint32_t slot = 0; slot < LIMIT_SLOTS; slot++)
+		state->counters[slot].slot = slot;
+	arena_init(&state->arena);
+	return state;
+}
+
+struct state *state_free(struct state *state) {
+	if (!state)
+		return NULL;
+	lock_free_all(state);
+	session_free_all(state);
+	history_deinit(&state->history);
+	outcome_deinit(&state->outcomes);
+	chunk_deinit(&state->cut_records);
+	arena_deinit(&state->arena);
+	for (int side = 0; side < 2; side++)
+		free(state->lists[side].rows);
+	for (int kind = 0; kind < STATE_ROW_KINDS; kind++)
+		free(state->tables[kind].cells);
+	free(state);
+	return NULL;
+}
+
+int state_apply(struct state *state, uint64_t index, uint64_t term, const void *bytes, size_t n,
+		const struct state_outcome **ret_outcomes, size_t *ret_n) {
+	Command__Batch *batch;
+	int r;
+
+	assert(index == state->index + 1);
+	assert(term >= state->term);
+	assert(index < (uint64_t)1 << (64 - REVISION_INDEX_SHIFT));
+	r = command_decode(state, bytes, n, &batch);
+	if (r < 0)
+		return r;
+
+	outcome_reset(&state->outcomes);
+	for (size_t i = 0; i < batch->n_commands; i++) {
+		state->revision = index << REVISION_INDEX_SHIFT | i;
+		state->position = (uint32_t)i;
+		command_apply(state, term, batch->commands[i]);
+	}
+	row_settle(state);
+	state->index = index;
+	state->term = term;
+	*ret_outcomes = state->outcomes.outcomes;
+	*ret_n = state->outcomes.n;
+	return 0;
+}
+
+void state_skip(struct state *state, uint64_t index, uint64_t term) {
+	assert(index == state->index + 1);
+	assert(term >= state->term);
+	state->index = index;
+	state->term = term;
+}
+
+uint64_t state_applied(const struct state *state) {
+	return state->index;
+}
+
+uint64_t state_applied_term(const struct state *state) {
+	return state->term;
+}
+
+struct state_hash state_get_hash(const struct state *state) {
+	return state->hash;
+}
+
+struct state_counts state_get_counts(const struct state *state) {
+	return (struct state_counts){
+		.sessions = state->tables[STATE_SESSION].n_rows,
+		.locks = state->tables[STATE_LOCK].n_rows,
+		.seats = state->tables[STATE_SEAT].n_rows,
+		.results = state->tables[STATE_RESULT].n_rows,
+	};
+}
