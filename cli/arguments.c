@@ -72,9 +72,12 @@ static void list_options(unsigned set, char *text, size_t n) {
 	assert(used < n);
 }
 
+/* The verb so far, for messages: an option may be refused before all words are seen. */
 static const struct verb *verb_of(const struct parse *parse) {
 	size_t used;
 
+	if (parse->arguments.verb)
+		return parse->arguments.verb;
 	return verb_find(parse->words, parse->n_words, &used);
 }
 

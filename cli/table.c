@@ -93,8 +93,12 @@ int table_print(struct table *table) {
 		report("%s", strerror(ENOMEM));
 		return EXIT_OTHER;
 	}
-	if (text)
+	if (text && *text) {
 		(void)fputs(text, stdout);
+		/* smartcols ends JSON with a newline, and a table without. */
+		if (text[strlen(text) - 1] != '\n')
+			(void)putchar('\n');
+	}
 	free(text);
 	return 0;
 }

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/limits.h"
+#include "process.h"
+
+#include "cli/arguments.h"
+#include "cli/report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+_Static_assert((int)ARGUMENT_NAME_BYTES_MAX == (int)LIMIT_NAME_BYTES_MAX, "names");
+_Static_assert((int)ARGUMENT_VALUE_BYTES_MAX == (int)LIMIT_VALUE_BYTES_MAX, "values");
+_Static_assert((int)ARGUMENT_LABEL_BYTES_MAX == (int)LIMIT_LABEL_BYTES_MAX, "labels");
+_Static_assert((int)ARGUMENT_TTL_MS_MIN == (int)LIMIT_TTL_MS_MIN, "shortest lease");
+_Static_assert((int)ARGUMENT_TTL_MS_MAX == (int)LIMIT_TTL_MS_MAX, "longest lease");
+
+static void test_arguments__refuses_and_names_the_argument(void **state) {
+	static const struct {
+		const char *line, *says;
+	} rows[] = {
+		{"", "lockctl: no verb given; try 'lockctl --help'\n"},
+		{"frob", "lockctl: unknown verb 'frob'; try 'lockctl --help'\n"},
+		{"session", "lockctl: unknown verb 'session'; try 'lockctl --help'\n"},
+		{"session rm", "lockctl: unknown verb 'session'; try 'lockctl --help'\n"},
+		{"lock", "lockctl: lock: NAME is missing; try 'lockctl lock --help'\n"},
+		{"lock ''", "lockctl: lock: NAME is empty; try 'lockctl lock --help'\n"},
+		{"lock 'a\tb'", "lockctl: lock: NAME contains a control character; try 'lockctl lock --help'\n"},
+		{"lock a --", "lockctl: lock: no COMMAND behind --; try 'lockctl lock --help'\n"},
+		{"lock a b",
+		 "lockctl: lock: unexpected argument 'b', a command stands behind --; try 'lockctl lock --help'\n"},
+		{"ls -- true", "lockctl: ls: no COMMAND is allowed, but 'true' was given; try 'lockctl ls --help'\n"},
+		{"campaign a", "lockctl: campaign: VALUE is missing; try 'lockctl campaign --help'\n"},
+		{"lock a --ttl", "lockctl: lock: --ttl needs a value; try 'lockctl lock --help'\n"},
+		{"lock a -E", "lockctl: lock: -E needs a value; try 'lockctl lock --help'\n"},
+		{"lock a --try=1", "lockctl: lock: --try takes no value; try 'lockctl lock --help'\n"},
+		{"lock a --ttl 10x",
+		 "lockctl: lock: --ttl '10x': not a duration; allowed is a number with unit ms, s, m or h "
+		 "(plain: seconds), as in 10s, 500ms or 1m; try 'lockctl lock --help'\n"},
+		{"lock a --ttl 2999ms",
+		 "lockctl: lock: --ttl '2999ms': out of range; allowed are 3.0s to 1d00h; try 'lockctl lock --help'\n"},
+		{"lock a --wait -1s",
+		 "lockctl: lock: --wait '-1s': not a duration; allowed is a number with unit ms, s, m or h "
+		 "(plain: seconds), as in 10s, 500ms or 1m; try 'lockctl lock --help'\n"},
+		{"lock a --try --wait 1s",
+		 "lockctl: lock: --try and --wait exclude each other; try 'lockctl lock --help'\n"},
+		{"lock a --kill-after 1s", "lockctl: lock: --kill-after needs a COMMAND; try 'lockctl lock --help'\n"},
+		{"lock a --kill-after 4s -- true", "lockctl: lock: --kill-after '4s': out of range; allowed are 0ms to "
+						   "3.3s; try 'lockctl lock --help'\n"},
+		{"lock a --json -- true",
+		 "lockctl: lock: --json and a COMMAND exclude each other: the output belongs to the "
+		 "command; try 'lockctl lock --help'\n"},
+		{"lock a -E 256",
+		 "lockctl: lock: --conflict-exit-code '256': not a number from 0 to 255; try 'lockctl lock --help'\n"},
+		{"observe a --count 0", "lockctl: observe: --count '0': not a number from 1 to 18446744073709551615; "
+					"try 'lockctl observe --help'\n"},
+		{"ls --frob",
+		 "lockctl: ls: unknown option '--frob', allowed: --json, --endpoints, --timeout, --help; try "
+		 "'lockctl ls --help'\n"},
+		{"ls -x",
+		 "lockctl: ls: unknown option '-x', allowed: --json, --endpoints, --timeout, --help; try 'lockctl ls "
+		 "--help'\n"},
+		{"ls --ttl 10s",
+		 "lockctl: ls: unknown option '--ttl', allowed: --json, --endpoints, --timeout, --help; try "
+		 "'lockctl ls --help'\n"},
+		{"--frob",
+		 "lockctl: unknown option '--frob', allowed: --endpoints, --timeout, --help, --version; try 'lockctl "
+		 "--help'\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct process process;
+		char *log;
+
+		process_run(&process, rows[i].line);
+		assert_string_equal(process.err, rows[i].says);
+		assert_string_equal(process.out, "");
+		assert_int_equal(process.status, EXIT_USAGE);
+		process_free(&process);
+		log = process_log();
+		assert_string_equal(log, "");
+		free(log);
+	}
+}
+
+/* What the result points to lives until the next call. */
+static int parse(const char *line, struct arguments *ret) {
+	static char copy[1024], *argv[16];
+	char *rest, *word;
+	int argc = 0;
+
+	assert_true(strlen(line) < sizeof copy);
+	strcpy(copy, line);
+	for (word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	return arguments_parse(argc, argv, ret);
+}
+
+static void test_arguments__refuses_a_name_that_is_too_long(void **state) {
+	char line[32 + LIMIT_NAME_BYTES_MAX + 1] = "lockctl show ";
+	size_t before = strlen(line);
+	struct arguments arguments;
+
+	(void)state;
+	memset(line + before, 'a', LIMIT_NAME_BYTES_MAX + 1);
+	assert_int_equal(parse(line, &arguments), EXIT_USAGE);
+	line[before + LIMIT_NAME_BYTES_MAX] = '\0';
+	assert_int_equal(parse(line, &arguments), 0);
+}
+
+static void test_arguments__takes_options_anywhere_before_the_command(void **state) {
+	struct arguments arguments;
+
+	(void)state;
+	assert_int_equal(parse("lockctl --endpoints a,b lock --ttl=20 name -E3 -- sh --json", &arguments), 0);
+	assert_string_equal(arguments.verb->name, "lock");
+	assert_string_equal(arguments.operands[0], "name");
+	assert_string_equal(arguments.endpoints, "a,b");
+	assert_int_equal(arguments.ttl_ms, 20000);
+	assert_int_equal(arguments.conflict_exit_code, 3);
+	assert_string_equal(arguments.command[0], "sh");
+	assert_string_equal(arguments.command[1], "--json");
+	assert_null(arguments.command[2]);
+	assert_false(arguments_given(&arguments, OPTION_JSON));
+}
+
+static void test_arguments__has_the_documented_defaults(void **state) {
+	struct arguments arguments;
+
+	(void)state;
+	assert_int_equal(parse("lockctl lock name -- true", &arguments), 0);
+	assert_int_equal(arguments.ttl_ms, 10000);
+	assert_int_equal(arguments.timeout_ms, 5000);
+	assert_int_equal(arguments.wait_ms, LOCKD_FOREVER);
+	assert_int_equal(arguments.kill_after_ms, 2500);
+	assert_int_equal(arguments.conflict_exit_code, EXIT_NOT_ACQUIRED);
+	assert_int_equal(parse("lockctl lock name --ttl 1m -- true", &arguments), 0);
+	assert_int_equal(arguments.kill_after_ms, 5000);
+}
+
+static void test_arguments__finds_verbs_of_two_words(void **state) {
+	struct arguments arguments;
+
+	(void)state;
+	assert_int_equal(parse("lockctl session ls --json", &arguments), 0);
+	assert_string_equal(arguments.verb->name, "session ls");
+	assert_true(arguments_given(&arguments, OPTION_JSON));
+}
+
+static void test_arguments__help_needs_nothing_else(void **state) {
+	struct process process;
+	char line[64];
+
+	(void)state;
+	for (size_t i = 0; i < n_verbs; i++) {
+		snprintf(line, sizeof line, "%s --help", verbs[i].name);
+		process_run(&process, line);
+		assert_int_equal(process.status, 0);
+		assert_string_equal(process.err, "");
+		assert_non_null(strstr(process.out, verbs[i].name));
+		for (int id = 0; id < N_OPTIONS; id++) {
+			snprintf(line, sizeof line, "--%s ", option_rows[id].name);
+			assert_int_equal(strstr(process.out, line) != NULL, (verbs[i].options & OPTION_BIT(id)) != 0);
+		}
+		process_free(&process);
+	}
+}
+
+static void test_arguments__version_is_printed(void **state) {
+	struct process process;
+
+	(void)state;
+	process_run(&process, "--version");
+	assert_int_equal(process.status, 0);
+	assert_int_equal(strncmp(process.out, "lockctl ", 8), 0);
+	process_free(&process);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_arguments__refuses_and_names_the_argument),
+		cmocka_unit_test(test_arguments__refuses_a_name_that_is_too_long),
+		cmocka_unit_test(test_arguments__takes_options_anywhere_before_the_command),
+		cmocka_unit_test(test_arguments__has_the_documented_defaults),
+		cmocka_unit_test(test_arguments__finds_verbs_of_two_words),
+		cmocka_unit_test(test_arguments__help_needs_nothing_else),
+		cmocka_unit_test(test_arguments__version_is_printed),
+	};
+
+	return cmocka_run_group_tests(tests, process_setup, process_teardown);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ls, show, session ls, status: what people and programs are shown. */
+#include "process.h"
+
+#include "cli/report.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void expect(const char *line, int status, const char *out, const char *err) {
+	struct process process;
+
+	process_run(&process, line);
+	assert_string_equal(process.err, err);
+	assert_string_equal(process.out, out);
+	assert_int_equal(process.status, status);
+	process_free(&process);
+}
+
+/* The caller drops the reference. */
+static json_t *run_json(const char *line) {
+	struct process process;
+	json_error_t error;
+	json_t *document;
+
+	process_run(&process, line);
+	assert_int_equal(process.status, 0);
+	document = json_loads(process.out, 0, &error);
+	if (!document)
+		fail_msg("%s: not JSON: %s\n%s", line, error.text, process.out);
+	process_free(&process);
+	return document;
+}
+
+static const char *text_at(const json_t *object, const char *key) {
+	const char *text = json_string_value(json_object_get(object, key));
+
+	if (!text)
+		fail_msg("%s is not a string", key);
+	return text;
+}
+
+static json_int_t number_at(const json_t *object, const char *key) {
+	if (!json_is_integer(json_object_get(object, key)))
+		fail_msg("%s is not a number", key);
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void test_verb_list__failures_have_their_exit_status(void **state) {
+	static const struct {
+		const char *call, *status, *line;
+		int exit_status;
+	} rows[] = {
+		{"FAKE_LIST", "UNREACHABLE", "ls", EXIT_UNREACHABLE},
+		{"FAKE_LIST", "INVALID", "ls x", EXIT_OTHER},
+		{"FAKE_SHOW", "DEADLINE", "show x", EXIT_UNREACHABLE},
+		{"FAKE_SHOW", "NOT_FOUND", "show x", EXIT_NOTHING},
+		{"FAKE_SHOW", "NOT_FOUND", "show x --json", EXIT_NOTHING},
+		{"FAKE_SESSIONS", "NOT_LEADER", "session ls", EXIT_UNREACHABLE},
+		{"FAKE_SESSIONS", "NO_MEMORY", "session ls", EXIT_OTHER},
+		{"FAKE_NODES", "UNREACHABLE", "status", EXIT_UNREACHABLE},
+		{"FAKE_NODES", "DEADLINE", "status --json", EXIT_UNREACHABLE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct process process;
+
+		setenv(rows[i].call, rows[i].status, 1);
+		process_run(&process, rows[i].line);
+		unsetenv(rows[i].call);
+		assert_string_equal(process.out, "");
+		assert_int_equal(strncmp(process.err, "lockctl: ", 9), 0);
+		assert_int_equal(process.status, rows[i].exit_status);
+		process_free(&process);
+	}
+}
+
+static void test_verb_list__a_full_disk_is_not_a_success(void **state) {
+	struct process process;
+
+	(void)state;
+	process_run(&process, "lock x -- sh -c 'exec $LOCKCTL ls >/dev/full'");
+	assert_int_equal(process.status, EXIT_OTHER);
+	assert_string_equal(process.err, "lockctl: standard output: No space left on device\n");
+	process_free(&process);
+}
+
+static void test_verb_list__ls_prints_aligned_columns(void **state) {
+	char *log;
+
+	(void)state;
+	expect("ls db/ --timeout 2s", 0,
+	       "NAME         HOLDER HOST    PID               TOKEN  HELD WAITING SESSION   LABEL      VALUE\n"
+	       "batch/import alice  build1 4242 9223372036854775807 3m12s       0 1.1.65536 make \"all\" -\n"
+	       "db/primary   alice  build1 4242                  41 850ms       2 1.1.65536 make \"all\" "
+	       "10.0.0.1:5432\n",
+	       "");
+	log = process_log();
+	assert_string_equal(log, "open NULL\nlist db/ timeout 2000\nclose\n");
+	free(log);
+}
+
+static void test_verb_list__ls_json_keeps_every_bit_of_a_token(void **state) {
+	json_t *document = run_json("ls --json"), *locks = json_object_get(document, "locks"), *lock;
+
+	(void)state;
+	assert_int_equal(json_array_size(locks), 2);
+	lock = json_array_get(locks, 0);
+	assert_string_equal(text_at(lock, "name"), "batch/import");
+	assert_string_equal(text_at(lock, "token"), "9223372036854775807");
+	assert_string_equal(text_at(lock, "label"), "make \"all\"");
+	assert_int_equal(number_at(lock, "held_ms"), 192000);
+	assert_int_equal(number_at(lock, "pid"), 4242);
+	assert_true(json_is_null(json_object_get(lock, "value")));
+	json_decref(document);
+}
+
+static void test_verb_list__nothing_held_prints_nothing(void **state) {
+	json_t *document;
+
+	(void)state;
+	setenv("FAKE_EMPTY", "1", 1);
+	expect("ls", 0, "", "");
+	document = run_json("ls --json");
+	assert_true(json_is_array(json_object_get(document, "locks")));
+	assert_int_equal(json_array_size(json_object_get(document, "locks")), 0);
+	json_decref(document);
+}
+
+static void test_verb_list__show_prints_holder_and_queue(void **state) {
+	(void)state;
+	expect("show db/primary", 0,
+	       "Name:     db/primary\n"
+	       "Value:    10.0.0.1:5432\n"
+	       "Token:    41\n"
+	       "Holder:   alice on build1, pid 4242\n"
+	       "Session:  1.1.65536\n"
+	       "Label:    make \"all\"\n"
+	       "TTL:      10.0s\n"
+	       "Held:     850ms\n"
+	       "Granted:  655360\n"
+	       "Waiting:  2\n"
+	       "\n"
+	       "POSITION WAITER HOST       PID SESSION    LABEL\n"
+	       "       1 bob    build2      77 1.1.131072 -\n"
+	       "       2 carol  build3 1234567 1.1.196608 nightly\n",
+	       "");
+}
+
+static void test_verb_list__show_json_nests_holder_and_queue(void **state) {
+	json_t *document = run_json("show db/primary --json"), *waiters = json_object_get(document, "waiters");
+
+	(void)state;
+	assert_string_equal(text_at(document, "token"), "41");
+	assert_string_equal(text_at(document, "granted_revision"), "655360");
+	assert_string_equal(text_at(json_object_get(document, "holder"), "owner"), "alice");
+	assert_int_equal(json_array_size(waiters), 2);
+	assert_int_equal(number_at(json_array_get(waiters, 1), "pid"), 1234567);
+	json_decref(document);
+}
+
+static void test_verb_list__show_of_a_free_lock_says_so(void **state) {
+	(void)state;
+	setenv("FAKE_SHOW", "NOT_FOUND", 1);
+	expect("show deploy", EXIT_NOTHING, "", "lockctl: show: deploy: not held\n");
+}
+
+static void test_verb_list__session_ls_prints_aligned_columns(void **state) {
+	json_t *document;
+
+	(void)state;
+	expect("session ls", 0,
+	       "SESSION    OWNER HOST       PID   TTL HELD WAITING LABEL\n"
+	       "1.1.131072 bob   build2      77 10.0s    0       1 -\n"
+	       "1.1.196608 carol build3 1234567  3.0s    1       1 nightly\n",
+	       "");
+	document = run_json("session ls --json");
+	assert_int_equal(number_at(json_array_get(json_object_get(document, "sessions"), 1), "ttl_ms"), 3000);
+	json_decref(document);
+}
+
+static void test_verb_list__status_has_a_row_for_a_silent_node(void **state) {
+	(void)state;
+	expect("status", 0,
+	       "ENDPOINT      NODE ROLE        TERM LEADER COMMIT APPLIED LOG                CHECKPOINT SESSIONS LOCKS "
+	       "UPTIME "
+	       "VERSION REASON\n"
+	       "10.0.0.1:7600    1 leader         7      1   1203    1203 1001-1204 (40 KiB)       1000        3     2 "
+	       " 3h00m "
+	       "0.1.0   -\n"
+	       "10.0.0.2:7600    - unreachable    -      -      -       - -                           -        -     - "
+	       "     - "
+	       "-       no node of the cluster could be reached\n",
+	       "");
+	setenv("FAKE_EMPTY", "1", 1);
+	expect("status", 0,
+	       "ENDPOINT      NODE ROLE   TERM LEADER COMMIT APPLIED LOG                CHECKPOINT SESSIONS LOCKS "
+	       "UPTIME "
+	       "VERSION\n"
+	       "10.0.0.1:7600    1 leader    7      1   1203    1203 1001-1204 (40 KiB)       1000        3     2  "
+	       "3h00m "
+	       "0.1.0\n",
+	       "");
+}
+
+static void test_verb_list__status_json_has_every_node(void **state) {
+	json_t *document = run_json("status --json"), *nodes = json_object_get(document, "nodes"), *node, *peers;
+
+	(void)state;
+	assert_int_equal(json_array_size(nodes), 2);
+	node = json_array_get(nodes, 0);
+	assert_string_equal(text_at(node, "status"), "OK");
+	assert_int_equal(number_at(node, "commit"), 1203);
+	assert_string_equal(text_at(node, "state_hash"), "abcd");
+	peers = json_object_get(node, "peers");
+	assert_int_equal(json_array_size(peers), 2);
+	assert_true(json_is_null(json_object_get(json_array_get(peers, 0), "contact_ms")));
+	assert_int_equal(number_at(json_array_get(peers, 1), "contact_ms"), 12);
+	node = json_array_get(nodes, 1);
+	assert_string_equal(text_at(node, "status"), "UNREACHABLE");
+	assert_null(json_object_get(node, "commit"));
+	json_decref(document);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_verb_list__##name, process_setup, process_teardown)
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		TEST(failures_have_their_exit_status),   TEST(a_full_disk_is_not_a_success),
+		TEST(ls_prints_aligned_columns),         TEST(ls_json_keeps_every_bit_of_a_token),
+		TEST(nothing_held_prints_nothing),       TEST(show_prints_holder_and_queue),
+		TEST(show_json_nests_holder_and_queue),  TEST(show_of_a_free_lock_says_so),
+		TEST(session_ls_prints_aligned_columns), TEST(status_has_a_row_for_a_silent_node),
+		TEST(status_json_has_every_node),
+	};
+
+	setenv("LOCKCTL", LOCKCTL_PATH, 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
