@@ -55,12 +55,10 @@ void raft__progress_matched(struct raft__progress *progress, const struct raft_l
 			    raft_index base) {
 	if (index > progress->match)
 		progress->match = index;
-	if (progress->state == RAFT__SNAPSHOT && progress->match < base)
-		return;
 	if (progress->state != RAFT__REPLICATE) {
-		empty_inflight(progress);
-		progress->next = progress->match + 1;
-		progress->state = progress->next > base ? RAFT__REPLICATE : RAFT__SNAPSHOT;
+		probe_from(progress, progress->match + 1, base);
+		if (progress->state == RAFT__PROBE)
+			progress->state = RAFT__REPLICATE;
 		return;
 	}
 	while (progress->n > 0 && progress->inflight[progress->head].last <= progress->match) {

@@ -414,7 +414,8 @@ void raft__recv_heartbeat(struct raft *raft, const struct raft_message *message,
 		raft->commit = commit;
 	out = raft__emit(raft, fx, RAFT_HEARTBEAT_REPLY, message->from);
 	out->message.round = message->round;
-	out->message.index = raft->verified;
+	out->message.index = min_index(raft->verified, raft->saves.durable);
+	out->message.hint_index = raft->verified;
 	out->after_seq = raft__after_hard(raft, fx);
 }
 
@@ -458,8 +459,14 @@ void raft__recv_append_reply(struct raft *raft, const struct raft_message *messa
 void raft__recv_heartbeat_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
 	struct raft__progress *progress = answering(raft, message, fx);
 
-	if (!progress || message->round > raft->round)
+	if (!progress || message->round > raft->round || message->index > raft->trail.last)
 		return;
-	raft__progress_heard(progress, message->round, message->index, raft->trail.base);
-	raft__probe_idle(raft, progress, fx);
+	/* Heals a lost acknowledgement. */
+	if (message->index > progress->match) {
+		raft__progress_matched(progress, &raft->limits, message->index, raft->trail.base);
+		raft__advance_commit(raft);
+	}
+	raft__progress_heard(progress, message->round, message->hint_index, raft->trail.base);
+	if (raft->role == RAFT_LEADER)
+		raft__probe_idle(raft, progress, fx);
 }

@@ -81,13 +81,13 @@ struct raft_message {
 	uint32_t from, to;
 	raft_term term;        /* of the sender; in PREVOTE the term it would campaign in, echoed by a granting reply */
 	raft_index index;      /* APPEND: the entry before the first; VOTE, PREVOTE: last durable entry; APPEND_REPLY: match,
-	                        * or the refused `index` with REJECT; HEARTBEAT_REPLY: up to where the follower holds the log
-	                        * of this leader, durable or not */
+	                        * or the refused `index` with REJECT; HEARTBEAT_REPLY: match */
 	raft_term index_term;  /* term of `index`, where `index` is a position in the sender's log */
 	raft_index commit;     /* APPEND, HEARTBEAT: the leader's commit index, not above what it knows the peer to hold */
 	uint32_t n;            /* APPEND: entries attached */
 	uint64_t round;        /* HEARTBEAT, echoed by its reply; PREVOTE, VOTE: number of the attempt, echoed likewise */
-	raft_index hint_index; /* APPEND_REPLY with REJECT: where the logs may still agree */
+	raft_index hint_index; /* APPEND_REPLY with REJECT: where the logs may still agree; HEARTBEAT_REPLY: how far the
+	                        * follower holds the log of this leader, durable or not */
 	raft_term hint_term;
 	raft_usec wait_us;     /* HEARTBEAT, APPEND: the promise asked for; refused votes: how long the refuser's promise lasts */
 };
