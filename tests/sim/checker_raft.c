@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/checker_raft.h"
+
+#include "api/frame.h"
+#include "api/peer.pb-c.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/sim.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static struct checker_node *checked(struct sim *sim, uint32_t node) {
+	return &sim->checker_raft.nodes[node - 1];
+}
+
+static struct checker_place *place_at(struct sim *sim, raft_index index) {
+	struct checker_raft *checker = &sim->checker_raft;
+	checker->places =
+		memory_fit(checker->places, &checker->places_size, (size_t)index + 1, sizeof(*checker->places));
+	return &checker->places[index];
+}
+
+void checker_raft_init(struct sim *sim) {
+	arena_init(&sim->checker_raft.arena);
+}
+
+void checker_raft_deinit(struct sim *sim) {
+	struct checker_raft *checker = &sim->checker_raft;
+	for (size_t i = 0; i < checker->places_size; i++)
+		free(checker->places[i].entries);
+	free(checker->places);
+	free(checker->leaders);
+	for (size_t i = 0; i < SIM_NODES_MAX; i++) {
+		free(checker->nodes[i].votes);
+		free(checker->nodes[i].terms);
+	}
+	arena_deinit(&checker->arena);
+}
+
+/* ---- I6: one vote per node and term --------------------------------------------------------------------------------
+ */
+
+static void record_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how) {
+	struct checker_node *of = checked(sim, node);
+	of->votes = memory_fit(of->votes, &of->votes_size, (size_t)term + 1, sizeof(*of->votes));
+	if (of->votes[term] && of->votes[term] != vote)
+		verdict_fail(VERDICT_SAFETY, "I6 vote-twice", "node %u, term %" PRIu64 ": first n%u, then %s n%u", node,
+			     term, of->votes[term], how, vote);
+	of->votes[term] = vote;
+}
+
+/* ---- I2: an entry is named by (index, term), and so is all that stands before it -----------------------------------
+ */
+
+/* That two logs with the same (index, term) agree on the entry and on the term of its predecessor gives Log Matching by
+ * induction. */
+static void record_entry(struct sim *sim, uint32_t node, const struct node_entry *entry, raft_term previous) {
+	struct checker_place *place = place_at(sim, entry->index);
+
+	for (size_t i = 0; i < place->n; i++) {
+		const struct checker_entry *known = &place->entries[i];
+		if (known->term != entry->term)
+			continue;
+		if (known->checksum != entry->checksum || known->previous_term != previous)
+			verdict_fail(VERDICT_SAFETY, "I2 log-matching",
+				     "node %u: entry %" PRIu64 " of term %" PRIu64 " differs from another's", node,
+				     entry->index, entry->term);
+		return;
+	}
+	place->entries = memory_fit(place->entries, &place->size, place->n + 1, sizeof(*place->entries));
+	place->entries[place->n++] = (struct checker_entry){entry->term, previous, entry->checksum};
+}
+
+static raft_term *shadow_at(struct checker_node *of, raft_index index) {
+	of->terms = memory_fit(of->terms, &of->terms_size, (size_t)index + 1, sizeof(*of->terms));
+	return &of->terms[index];
+}
+
+static void record_entries(struct sim *sim, uint32_t node, const struct node_save *save) {
+	struct checker_node *of = checked(sim, node);
+	if (save->install)
+		*shadow_at(of, save->base) = save->base_term;
+	for (size_t i = 0; i < save->n_entries; i++) {
+		const struct node_entry *entry = &save->entries[i];
+		raft_term previous = *shadow_at(of, entry->index - 1);
+		if (entry->term < previous)
+			verdict_fail(VERDICT_SAFETY, "I2 terms-decrease",
+				     "node %u: entry %" PRIu64 " of term %" PRIu64 " behind %" PRIu64, node,
+				     entry->index, entry->term, previous);
+		record_entry(sim, node, entry, previous);
+		*shadow_at(of, entry->index) = entry->term;
+	}
+}
+
+void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save) {
+	const struct checker_node *of = checked(sim, node);
+	if (save->hard && save->vote)
+		record_vote(sim, node, save->term, save->vote, "saved for");
+	if (save->truncate_from) {
+		sim->totals.truncations++;
+		if (save->truncate_from <= of->commit)
+			verdict_fail(VERDICT_SAFETY, "I5 committed-truncated",
+				     "node %u truncates from %" PRIu64 ", commit %" PRIu64, node, save->truncate_from,
+				     of->commit);
+	}
+	sim->totals.snapshots_installed += save->install;
+	record_entries(sim, node, save);
+}
+
+void checker_raft_saved(struct sim *sim, uint32_t node) {
+	struct checker_node *of = checked(sim, node);
+	const struct disk *disk = sim_disk(sim, node);
+
+	if (disk->hard.term < of->durable_term)
+		verdict_fail(VERDICT_SAFETY, "I5 durable-term-regressed", "node %u: %" PRIu64 " after %" PRIu64, node,
+			     disk->hard.term, of->durable_term);
+	of->durable_term = disk->hard.term;
+}
+
+/* ---- I5: nothing goes back -----------------------------------------------------------------------------------------
+ */
+
+void checker_raft_boot(struct sim *sim, uint32_t node) {
+	struct checker_node *of = checked(sim, node);
+	const struct disk *disk = sim_disk(sim, node);
+	const struct raft *raft = node_raft(sim_host(sim, node)->node, SIM_GROUP);
+	struct raft_status status;
+
+	of->commit = of->applied = 0;
+	*shadow_at(of, disk->base) = disk->base_term;
+	for (size_t i = 0; i < disk->n; i++)
+		*shadow_at(of, disk->entries[i].index) = disk->entries[i].term;
+	if (!raft)
+		return;
+	raft_get_status(raft, &status);
+	if (status.term < of->durable_term || status.last < disk_last(disk))
+		verdict_fail(VERDICT_SAFETY, "I5 forgot-at-boot",
+			     "node %u starts in term %" PRIu64 " with log %" PRIu64 "; durable are %" PRIu64
+			     " and %" PRIu64,
+			     node, status.term, status.last, of->durable_term, disk_last(disk));
+	of->term = status.term;
+}
+
+void checker_raft_crash(struct sim *sim, uint32_t node) {
+	checker_raft_saved(sim, node);
+}
+
+static void check_monotone(uint32_t node, const struct checker_node *of, const struct raft_status *status,
+			   raft_index applied) {
+	if (status->term < of->term)
+		verdict_fail(VERDICT_SAFETY, "I5 term-decreased", "node %u: %" PRIu64 " after %" PRIu64, node,
+			     status->term, of->term);
+	if (status->commit < of->commit)
+		verdict_fail(VERDICT_SAFETY, "I5 commit-decreased", "node %u: %" PRIu64 " after %" PRIu64, node,
+			     status->commit, of->commit);
+	if (applied < of->applied)
+		verdict_fail(VERDICT_SAFETY, "I5 applied-decreased", "node %u: %" PRIu64 " after %" PRIu64, node,
+			     applied, of->applied);
+	if (applied > status->commit)
+		verdict_fail(VERDICT_SAFETY, "I5 applied-uncommitted", "node %u: applied %" PRIu64 ", commit %" PRIu64,
+			     node, applied, status->commit);
+}
+
+/* ---- I1 and I3: leaders --------------------------------------------------------------------------------------------
+ */
+
+/* Entries that were committed in an earlier term than the leader's must be in its log. */
+static void check_complete(struct sim *sim, uint32_t node, const struct raft *raft, raft_term term, raft_index from,
+			   raft_index to) {
+	struct raft_status status;
+	raft_get_status(raft, &status);
+	if (from < status.first)
+		from = status.first;
+	for (raft_index index = from; index <= to; index++) {
+		const struct checker_place *place = place_at(sim, index);
+		if (place->committed && place->committed_term < term && raft_term_at(raft, index) != place->committed)
+			verdict_fail(VERDICT_SAFETY, "I3 leader-completeness",
+				     "n%u leads term %" PRIu64 " without entry %" PRIu64 " of term %" PRIu64
+				     ", committed in term %" PRIu64,
+				     node, term, index, place->committed, place->committed_term);
+	}
+}
+
+static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
+	struct checker_raft *checker = &sim->checker_raft;
+	checker->leaders = memory_fit(checker->leaders, &checker->leaders_size, (size_t)status->term + 1,
+				      sizeof(*checker->leaders));
+	if (checker->leaders[status->term] == node)
+		return;
+	if (checker->leaders[status->term])
+		verdict_fail(VERDICT_SAFETY, "I1 two-leaders", "n%u and n%u lead term %" PRIu64,
+			     checker->leaders[status->term], node, status->term);
+	checker->leaders[status->term] = node;
+	sim->totals.elections++;
+	TRACE("n%u LEADS term=%" PRIu64, node, status->term);
+	check_complete(sim, node, raft, status->term, 1, checker->commit);
+}
+
+/* ---- I3 and I4: commit ---------------------------------------------------------------------------------------------
+ */
+
+static void check_majority(struct sim *sim, raft_index index, raft_term term) {
+	uint32_t n = 0;
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		const struct disk *disk = sim_disk(sim, node);
+		n += index < disk->base || disk_term_at(disk, index) == term;
+	}
+	if (n <= sim->plan.nodes / 2)
+		verdict_fail(VERDICT_SAFETY, "I8 committed-not-durable",
+			     "entry %" PRIu64 " of term %" PRIu64 " is on %u of %u disks", index, term, n,
+			     sim->plan.nodes);
+}
+
+static void commit_entry(struct sim *sim, uint32_t node, raft_index index, raft_term term, raft_term node_term) {
+	struct checker_place *place = place_at(sim, index);
+	if (place->committed && place->committed != term)
+		verdict_fail(VERDICT_SAFETY, "I4 committed-twice",
+			     "node %u commits entry %" PRIu64 " of term %" PRIu64 ", term %" PRIu64 " was committed",
+			     node, index, term, place->committed);
+	if (place->committed)
+		return;
+	place->committed = term;
+	place->committed_term = node_term;
+	sim->totals.entries++;
+	if (sim->checker_raft.commit < index)
+		sim->checker_raft.commit = index;
+	check_majority(sim, index, term);
+}
+
+static void check_leaders_hold(struct sim *sim, raft_index from, raft_index to) {
+	for (uint32_t other = 1; other <= sim->plan.nodes; other++) {
+		const struct host *host = sim_host(sim, other);
+		const struct raft *raft = host->up ? node_raft(host->node, SIM_GROUP) : NULL;
+		struct raft_status status;
+		if (!raft)
+			continue;
+		raft_get_status(raft, &status);
+		if (status.role == RAFT_LEADER)
+			check_complete(sim, other, raft, status.term, from, to);
+	}
+}
+
+static void check_commit(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
+	const struct checker_node *of = checked(sim, node);
+	raft_index from = of->commit + 1 < status->first ? status->first : of->commit + 1;
+	raft_index known = sim->checker_raft.commit;
+
+	for (raft_index index = from; index <= status->commit; index++)
+		commit_entry(sim, node, index, raft_term_at(raft, index), status->term);
+	if (known < sim->checker_raft.commit)
+		check_leaders_hold(sim, known + 1, sim->checker_raft.commit);
+}
+
+/* Equal applied indexes, equal states. */
+static void check_hash(struct sim *sim, uint32_t node, const struct state *state) {
+	raft_index applied = state_applied(state);
+	struct checker_place *place = place_at(sim, applied);
+	struct state_hash hash = state_get_hash(state);
+
+	if (place->hashed && (place->hash.low != hash.low || place->hash.high != hash.high))
+		verdict_fail(VERDICT_SAFETY, "I4 state-differs", "node %u at applied index %" PRIu64, node, applied);
+	place->hashed = true;
+	place->hash = hash;
+}
+
+void checker_raft_step(struct sim *sim, uint32_t node) {
+	struct checker_node *of = checked(sim, node);
+	const struct host *host = sim_host(sim, node);
+	const struct raft *raft = node_raft(host->node, SIM_GROUP);
+	const struct state *state = node_state(host->node, SIM_GROUP);
+	struct raft_status status;
+
+	if (!raft || !state)
+		return;
+	raft_check(raft);
+	raft_get_status(raft, &status);
+	check_monotone(node, of, &status, state_applied(state));
+	check_commit(sim, node, raft, &status);
+	if (status.role == RAFT_LEADER)
+		check_leader(sim, node, raft, &status);
+	of->term = status.term;
+	of->commit = status.commit;
+	if (of->applied != state_applied(state))
+		check_hash(sim, node, state);
+	of->applied = state_applied(state);
+}
+
+/* ---- I7: nothing is promised that a crash could take back ----------------------------------------------------------
+ */
+
+static void check_not_beyond(uint32_t node, const Peer__Message *message, bool holds, const char *what) {
+	if (!holds)
+		verdict_fail(VERDICT_SAFETY, "I7 beyond-durable",
+			     "node %u sends type %u, term %" PRIu64 ", index %" PRIu64 ": %s is not durable", node,
+			     message->type, message->term, message->index, what);
+}
+
+static void check_vote(uint32_t node, const struct disk *disk, const Peer__Message *message) {
+	check_not_beyond(node, message, disk->hard.term > message->term || disk->hard.vote == node,
+			 "the vote for itself");
+	if (disk->hard.term == message->term)
+		check_not_beyond(node, message, message->index <= disk_last(disk), "the log it stands for");
+}
+
+static void check_vote_reply(struct sim *sim, uint32_t node, const struct disk *disk, const Peer__Message *message) {
+	if (message->flags & RAFT_FLAG_REJECT)
+		return;
+	record_vote(sim, node, message->term, message->to, "told");
+	check_not_beyond(node, message, disk->hard.term > message->term || disk->hard.vote == message->to, "the vote");
+}
+
+/* In an older term the acknowledged entries may have been overwritten since, and the acknowledgement is as good as
+ * ever: the entries were there before the newer term was. */
+static void check_append_reply(uint32_t node, const struct disk *disk, const Peer__Message *message) {
+	if (!(message->flags & RAFT_FLAG_REJECT) && disk->hard.term == message->term)
+		check_not_beyond(node, message, message->index <= disk_last(disk), "the acknowledged entry");
+}
+
+void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame) {
+	const struct disk *disk = sim_disk(sim, node);
+	struct arena *arena = &sim->checker_raft.arena;
+	if (frame->type != FRAME_PEER_MESSAGE)
+		return;
+	if (arena_reset(arena, frame->body_bytes) < 0)
+		abort();
+	const Peer__Message *message = peer__message__unpack(&arena->allocator, frame->body_bytes, frame->body);
+	if (!message || message->from != node || message->to != frame->peer)
+		verdict_fail(VERDICT_SAFETY, "I7 no-message", "node %u sends %zu bytes that are no message of its own",
+			     node, frame->body_bytes);
+
+	TRACE("n%u > n%u type=%u%s term=%" PRIu64 " index=%" PRIu64 "/%" PRIu64 " commit=%" PRIu64
+	      " n=%zu round=%" PRIu64,
+	      node, message->to, message->type, message->flags & RAFT_FLAG_REJECT ? " reject" : "", message->term,
+	      message->index, message->index_term, message->commit, message->n_entries, message->round);
+	if (message->type != RAFT_PREVOTE && message->type != RAFT_PREVOTE_REPLY)
+		check_not_beyond(node, message, message->term <= disk->hard.term, "the term");
+	switch (message->type) {
+	case RAFT_VOTE: check_vote(node, disk, message); break;
+	case RAFT_PREVOTE: check_not_beyond(node, message, message->index <= disk_last(disk), "the log"); break;
+	case RAFT_VOTE_REPLY: check_vote_reply(sim, node, disk, message); break;
+	case RAFT_APPEND_REPLY: check_append_reply(node, disk, message); break;
+	default: break;
+	}
+}

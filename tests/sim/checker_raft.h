@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Raft's invariants over all nodes at once, checked after every step: I1–I7 of the question book, and that a committed
+ * entry stands on a majority of disks. */
+#ifndef TESTS_SIM_CHECKER_RAFT_H
+#define TESTS_SIM_CHECKER_RAFT_H
+
+#include "api/arena.h"
+#include "lockd/node/node.h"
+#include "lockd/state/state.h"
+#include "tests/sim/plan.h"
+
+struct sim;
+
+struct checker_entry {
+	raft_term term, previous_term;
+	uint64_t checksum;
+};
+
+/* All entries that ever stood at one index, one per term. */
+struct checker_place {
+	struct checker_entry *entries;
+	size_t n, size;
+	raft_term committed;      /* 0: not yet */
+	raft_term committed_term; /* term of the node that was first to know */
+	bool hashed;
+	struct state_hash hash; /* of the state behind it */
+};
+
+struct checker_node {
+	uint32_t *votes; /* by term: whom it voted for, as saved or as told */
+	size_t votes_size;
+	raft_term term;
+	raft_index commit, applied;
+	raft_term *terms; /* by index: of its log, saves under way included */
+	size_t terms_size;
+	raft_term durable_term; /* never regresses, also across crashes */
+};
+
+struct checker_raft {
+	struct checker_place *places; /* by index */
+	size_t places_size;
+	raft_index commit; /* highest anywhere */
+	uint32_t *leaders; /* by term */
+	size_t leaders_size;
+	struct checker_node nodes[SIM_NODES_MAX];
+	struct arena arena;
+};
+
+void checker_raft_init(struct sim *sim);
+void checker_raft_deinit(struct sim *sim);
+
+void checker_raft_boot(struct sim *sim, uint32_t node);
+void checker_raft_crash(struct sim *sim, uint32_t node);
+void checker_raft_step(struct sim *sim, uint32_t node);
+void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save);
+/* The disk of the node has just made saves durable. */
+void checker_raft_saved(struct sim *sim, uint32_t node);
+void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame);
+
+#endif

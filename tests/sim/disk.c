@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/disk.h"
+
+#include "api/arena.h"
+#include "api/record.pb-c.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A save with everything it points to in one block. */
+struct disk_save {
+	struct disk_save *next;
+	struct node_save save;
+	_Alignas(16) uint8_t block[];
+};
+
+/* Hands out pieces of a block, 8-aligned. */
+static void *carve(uint8_t **at, const void *bytes, size_t n) {
+	void *piece = *at;
+	if (n > 0)
+		memcpy(piece, bytes, n);
+	*at += (n + 7) & ~(size_t)7;
+	return piece;
+}
+
+static size_t rounded(size_t n) {
+	return (n + 7) & ~(size_t)7;
+}
+
+static size_t save_bytes(const struct node_save *save) {
+	size_t n = rounded(save->n_entries * sizeof(*save->entries));
+	for (size_t i = 0; i < save->n_entries; i++)
+		n += rounded(save->entries[i].n);
+	if (save->install) {
+		n += rounded(save->header_bytes) + save->n_rows * (sizeof(uint64_t) + sizeof(struct node_bytes));
+		for (size_t i = 0; i < save->n_rows; i++)
+			n += rounded(save->rows[i].n);
+	}
+	return n;
+}
+
+static struct disk_save *save_copy(const struct node_save *save) {
+	struct disk_save *copy = memory_new(sizeof(*copy) + save_bytes(save));
+	uint8_t *at = copy->block;
+	copy->save = *save;
+
+	struct node_entry *entries = carve(&at, save->entries, save->n_entries * sizeof(*entries));
+	for (size_t i = 0; i < save->n_entries; i++)
+		entries[i].data = carve(&at, save->entries[i].data, save->entries[i].n);
+	copy->save.entries = entries;
+	if (save->install) {
+		copy->save.header = carve(&at, save->header, save->header_bytes);
+		copy->save.row_ids = carve(&at, save->row_ids, save->n_rows * sizeof(uint64_t));
+		struct node_bytes *rows = carve(&at, save->rows, save->n_rows * sizeof(*rows));
+		for (size_t i = 0; i < save->n_rows; i++)
+			rows[i].bytes = carve(&at, save->rows[i].bytes, save->rows[i].n);
+		copy->save.rows = rows;
+	}
+	return copy;
+}
+
+/* ---- The durable image ---------------------------------------------------------------------------------------------
+ */
+
+raft_index disk_last(const struct disk *disk) {
+	return disk->base + disk->n;
+}
+
+raft_term disk_term_at(const struct disk *disk, raft_index index) {
+	if (index == disk->base)
+		return disk->base_term;
+	return index > disk->base && index <= disk_last(disk) ? disk->entries[index - disk->base - 1].term : 0;
+}
+
+static void cut_tail(struct disk *disk, size_t keep) {
+	for (size_t i = keep; i < disk->n; i++)
+		free((void *)disk->entries[i].data);
+	disk->n = keep;
+}
+
+static void cut_head(struct disk *disk, raft_index to, raft_term term) {
+	size_t count = (size_t)(to - disk->base);
+	for (size_t i = 0; i < count; i++)
+		free((void *)disk->entries[i].data);
+	memmove(disk->entries, disk->entries + count, (disk->n - count) * sizeof(*disk->entries));
+	disk->n -= count;
+	disk->base = to;
+	disk->base_term = term;
+}
+
+static void apply_hard(struct disk *disk, const struct node_save *save) {
+	if (disk->has_hard && (save->term < disk->hard.term ||
+			       (save->term == disk->hard.term && disk->hard.vote && save->vote != disk->hard.vote)))
+		verdict_fail(VERDICT_SAFETY, "I5 hard-state-regressed",
+			     "term %" PRIu64 " vote %" PRIu32 " after term %" PRIu64 " vote %" PRIu32, save->term,
+			     save->vote, disk->hard.term, disk->hard.vote);
+	disk->has_hard = true;
+	disk->hard = (struct node_hard){
+		.group = save->group, .term = save->term, .vote = save->vote, .promise_ms = save->promise_ms};
+}
+
+static void apply_entries(struct disk *disk, const struct node_save *save) {
+	if (save->truncate_from) {
+		if (save->truncate_from <= disk->base)
+			verdict_fail(VERDICT_SAFETY, "I5 truncated-below-base", "from %" PRIu64 ", base %" PRIu64,
+				     save->truncate_from, disk->base);
+		if (save->truncate_from <= disk_last(disk))
+			cut_tail(disk, (size_t)(save->truncate_from - disk->base - 1));
+	}
+	for (size_t i = 0; i < save->n_entries; i++) {
+		const struct node_entry *entry = &save->entries[i];
+		if (entry->index != disk_last(disk) + 1)
+			verdict_fail(VERDICT_SAFETY, "I5 log-with-a-hole", "entry %" PRIu64 " behind %" PRIu64,
+				     entry->index, disk_last(disk));
+		disk->entries = memory_fit(disk->entries, &disk->size, disk->n + 1, sizeof(*disk->entries));
+		disk->entries[disk->n] = *entry;
+		disk->entries[disk->n++].data = memory_copy(entry->data, entry->n);
+	}
+}
+
+static size_t row_position(const struct disk_checkpoint *checkpoint, uint64_t id) {
+	size_t low = 0, high = checkpoint->n;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (checkpoint->rows[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void put_row(struct disk_checkpoint *checkpoint, uint64_t id, struct node_bytes record) {
+	size_t at = row_position(checkpoint, id);
+	bool exists = at < checkpoint->n && checkpoint->rows[at].id == id;
+	if (exists) {
+		free((void *)checkpoint->rows[at].record.bytes);
+	} else if (record.bytes) {
+		checkpoint->rows =
+			memory_fit(checkpoint->rows, &checkpoint->size, checkpoint->n + 1, sizeof(struct disk_row));
+		memmove(checkpoint->rows + at + 1, checkpoint->rows + at,
+			(checkpoint->n - at) * sizeof(struct disk_row));
+		checkpoint->n++;
+	}
+	if (record.bytes) {
+		checkpoint->rows[at] = (struct disk_row){id, {memory_copy(record.bytes, record.n), record.n}};
+	} else if (exists) {
+		checkpoint->n--;
+		memmove(checkpoint->rows + at, checkpoint->rows + at + 1,
+			(checkpoint->n - at) * sizeof(struct disk_row));
+	}
+}
+
+static void put_header(struct disk_checkpoint *checkpoint, const uint8_t *bytes, size_t n) {
+	struct arena arena;
+	arena_init(&arena);
+	if (arena_reset(&arena, n) < 0)
+		abort();
+	Record__Header *header = record__header__unpack(&arena.allocator, n, bytes);
+	if (!header)
+		verdict_fail(VERDICT_SAFETY, "S1 checkpoint-header", "%zu bytes that are no record.Header", n);
+	if (header->index < checkpoint->index)
+		verdict_fail(VERDICT_SAFETY, "S2 checkpoint-regressed", "index %" PRIu64 " after %" PRIu64,
+			     header->index, checkpoint->index);
+	free((void *)checkpoint->header.bytes);
+	checkpoint->header = (struct node_bytes){memory_copy(bytes, n), n};
+	checkpoint->index = header->index;
+	checkpoint->term = header->term;
+	if (header->rows != checkpoint->n)
+		verdict_fail(VERDICT_SAFETY, "S3 checkpoint-rows", "header says %" PRIu64 ", %zu are stored",
+			     header->rows, checkpoint->n);
+	arena_deinit(&arena);
+}
+
+static void clear_rows(struct disk_checkpoint *checkpoint) {
+	for (size_t i = 0; i < checkpoint->n; i++)
+		free((void *)checkpoint->rows[i].record.bytes);
+	checkpoint->n = 0;
+}
+
+static void apply_install(struct disk *disk, const struct node_save *save) {
+	clear_rows(&disk->checkpoint);
+	for (size_t i = 0; i < save->n_rows; i++)
+		put_row(&disk->checkpoint, save->row_ids[i], save->rows[i]);
+	put_header(&disk->checkpoint, save->header, save->header_bytes);
+
+	bool keep =
+		save->keep_suffix && disk_term_at(disk, save->base) == save->base_term && save->base <= disk_last(disk);
+	if (save->keep_suffix && !keep)
+		verdict_fail(VERDICT_SAFETY, "S4 suffix-kept", "the log has no entry %" PRIu64 " of term %" PRIu64,
+			     save->base, save->base_term);
+	if (keep && save->base >= disk->base) {
+		cut_head(disk, save->base, save->base_term);
+	} else {
+		cut_tail(disk, 0);
+		disk->base = save->base;
+		disk->base_term = save->base_term;
+	}
+	disk->trim_to = 0;
+}
+
+/* A trim may be done lazily: half of the plans postpone each by one. */
+static void apply_trim(struct sim *sim, struct disk *disk, const struct node_save *save) {
+	if (save->trim_to > disk->checkpoint.index)
+		verdict_fail(VERDICT_SAFETY, "S5 trimmed-above-checkpoint", "to %" PRIu64 ", checkpoint %" PRIu64,
+			     save->trim_to, disk->checkpoint.index);
+	raft_index to = save->trim_to;
+	raft_term term = save->trim_term;
+	if (prng_chance(&disk->prng, sim->plan.lazy_trim_ppm)) {
+		to = disk->trim_to;
+		term = disk->trim_term;
+	}
+	disk->trim_to = save->trim_to;
+	disk->trim_term = save->trim_term;
+	if (to > disk->base && to <= disk_last(disk)) {
+		if (disk_term_at(disk, to) != term)
+			verdict_fail(VERDICT_SAFETY, "S6 trim-term", "entry %" PRIu64 " has another term than %" PRIu64,
+				     to, term);
+		cut_head(disk, to, term);
+		sim->totals.trims++;
+	}
+}
+
+static void apply_save(struct sim *sim, struct disk *disk, const struct node_save *save) {
+	if (save->identity) {
+		disk->has_identity = true;
+		disk->incarnation = save->incarnation;
+		disk->epoch = save->epoch;
+	}
+	if (save->hard)
+		apply_hard(disk, save);
+	if (save->install)
+		apply_install(disk, save);
+	apply_entries(disk, save);
+	if (save->trim_to)
+		apply_trim(sim, disk, save);
+}
+
+/* ---- Writing -------------------------------------------------------------------------------------------------------
+ */
+
+struct completion {
+	uint32_t node;
+	uint64_t boot;
+};
+
+static void start_write(struct sim *sim, uint32_t node);
+
+static struct completion *completion_new(uint32_t node, const struct disk *disk) {
+	struct completion *completion = memory_new(sizeof(*completion));
+	*completion = (struct completion){.node = node, .boot = disk->boot};
+	return completion;
+}
+
+static void written(struct sim *sim, void *item) {
+	const struct completion *completion = item;
+	struct disk *disk = sim_disk(sim, completion->node);
+	if (completion->boot != disk->boot)
+		return;
+	if (disk->full_until > sim->now) {
+		if (!disk->blocked)
+			host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_BLOCKED});
+		disk->blocked = true;
+		queue_push(&sim->queue, disk->full_until, written, completion_new(completion->node, disk));
+		return;
+	}
+
+	struct node_event saved = {.kind = NODE_SAVED};
+	for (; disk->in_flight > 0; disk->in_flight--) {
+		struct disk_save *save = disk->first;
+		apply_save(sim, disk, &save->save);
+		saved.group = save->save.group;
+		saved.seq = save->save.seq;
+		disk->first = save->next;
+		free(save);
+	}
+	disk->writing = false;
+	if (!disk->first)
+		disk->last = NULL;
+	if (disk->blocked)
+		host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_UNBLOCKED});
+	disk->blocked = false;
+	TRACE("n%u disk saved seq=%" PRIu64 " last=%" PRIu64, completion->node, saved.seq, disk_last(disk));
+	host_post(sim, completion->node, &saved);
+	checker_raft_saved(sim, completion->node);
+	start_write(sim, completion->node);
+}
+
+static sim_usec write_delay(struct sim *sim, struct disk *disk) {
+	sim_usec delay = sim->plan.save_min + prng_exponential(&disk->prng, sim->plan.save_mean);
+	if (!sim->healed && prng_chance(&disk->prng, sim->plan.stall_ppm))
+		delay += sim->plan.stall;
+	return delay;
+}
+
+/* One write covers all that waits, or by chance only a part; a save that installs goes alone, while no checkpoint is
+ * being written. */
+static void start_write(struct sim *sim, uint32_t node) {
+	struct disk *disk = sim_disk(sim, node);
+	if (disk->writing || !disk->first || (disk->first->save.install && disk->checkpointing))
+		return;
+	size_t n = 1;
+	if (!disk->first->save.install) {
+		for (struct disk_save *save = disk->first->next; save && !save->save.install; save = save->next) {
+			if (prng_chance(&disk->prng, 100000))
+				break;
+			n++;
+		}
+	}
+	disk->writing = true;
+	disk->in_flight = n;
+	queue_push(&sim->queue, sim->now + write_delay(sim, disk), written, completion_new(node, disk));
+}
+
+void disk_submit(struct sim *sim, uint32_t node, const struct node_save *save) {
+	struct disk *disk = sim_disk(sim, node);
+	struct disk_save *copy = save_copy(save);
+	if (disk->last)
+		disk->last->next = copy;
+	else
+		disk->first = copy;
+	disk->last = copy;
+	sim->totals.saves++;
+	start_write(sim, node);
+}
+
+static void apply_checkpoint(struct disk *disk, const struct node_checkpoint *checkpoint) {
+	for (size_t i = 0; i < checkpoint->n_rows; i++)
+		put_row(&disk->checkpoint, checkpoint->row_ids[i], checkpoint->rows[i]);
+	put_header(&disk->checkpoint, checkpoint->header, checkpoint->header_bytes);
+}
+
+static void checkpointed(struct sim *sim, void *item) {
+	const struct completion *completion = item;
+	struct disk *disk = sim_disk(sim, completion->node);
+	if (completion->boot != disk->boot)
+		return;
+	const struct node_checkpoint *checkpoint = disk->checkpointing;
+	bool failed = !sim->healed && prng_chance(&disk->prng, sim->plan.checkpoint_failure_ppm);
+
+	disk->checkpointing = NULL;
+	if (failed)
+		sim->totals.checkpoints_failed++;
+	else
+		apply_checkpoint(disk, checkpoint);
+	sim->totals.checkpoints += !failed;
+	TRACE("n%u disk checkpoint index=%" PRIu64 " ok=%d", completion->node, checkpoint->index, !failed);
+	host_post(sim, completion->node,
+		  &(struct node_event){.kind = NODE_CHECKPOINTED, .group = checkpoint->group, .ok = !failed});
+	start_write(sim, completion->node);
+}
+
+void disk_start_checkpoint(struct sim *sim, uint32_t node, const struct node_checkpoint *checkpoint) {
+	struct disk *disk = sim_disk(sim, node);
+	if (disk->checkpointing)
+		verdict_fail(VERDICT_SAFETY, "S7 two-checkpoints", "node %u hands out a second checkpoint", node);
+	disk->checkpointing = checkpoint;
+	queue_push(&sim->queue, sim->now + 3 * write_delay(sim, disk), checkpointed, completion_new(node, disk));
+}
+
+/* ---- Crash and boot ------------------------------------------------------------------------------------------------
+ */
+
+/* What a power cut in the middle of a write leaves behind. A founding save holds the identity, which only counts
+ * together with the first entry: it is never torn. */
+static void tear(struct sim *sim, struct disk *disk) {
+	uint64_t outcome = prng_range(&disk->prng, 0, 2);
+	for (size_t i = 0; i < disk->in_flight; i++) {
+		struct disk_save *save = disk->first;
+		if (outcome == 2)
+			apply_save(sim, disk, &save->save);
+		else if (outcome == 1 && save->save.hard && !save->save.identity)
+			apply_hard(disk, &save->save);
+		sim->totals.saves_torn += outcome == 1 && save->save.hard;
+		sim->totals.saves_lost += outcome != 2;
+		disk->first = save->next;
+		free(save);
+	}
+}
+
+void disk_crash(struct sim *sim, uint32_t node) {
+	struct disk *disk = sim_disk(sim, node);
+	if (disk->writing)
+		tear(sim, disk);
+	while (disk->first) {
+		struct disk_save *save = disk->first;
+		disk->first = save->next;
+		sim->totals.saves_lost++;
+		free(save);
+	}
+	if (disk->checkpointing && prng_chance(&disk->prng, 500000))
+		apply_checkpoint(disk, disk->checkpointing);
+	disk->last = NULL;
+	disk->in_flight = 0;
+	disk->writing = disk->blocked = false;
+	disk->checkpointing = NULL;
+	disk->boot++;
+}
+
+static void must(const struct node *node, int r, const char *what) {
+	if (r < 0)
+		verdict_fail(VERDICT_SAFETY, "S8 restore-refused", "%s: %d %s", what, r, node_error(node));
+}
+
+void disk_restore(const struct disk *disk, struct node *node) {
+	if (disk->has_identity)
+		must(node, node_restore_identity(node, &disk->incarnation, disk->epoch), "identity");
+	if (disk->has_hard)
+		must(node, node_restore_hard(node, &disk->hard), "hard state");
+	if (disk->checkpoint.header.bytes) {
+		const struct node_bytes *header = &disk->checkpoint.header;
+		must(node, node_restore_header(node, SIM_GROUP, header->bytes, header->n), "header");
+		for (size_t i = 0; i < disk->checkpoint.n; i++) {
+			const struct disk_row *row = &disk->checkpoint.rows[i];
+			must(node, node_restore_row(node, SIM_GROUP, row->id, row->record.bytes, row->record.n), "row");
+		}
+	}
+	if (!disk->has_identity)
+		return;
+	must(node, node_restore_base(node, SIM_GROUP, disk->base, disk->base_term), "base");
+	for (size_t i = 0; i < disk->n; i++)
+		must(node, node_restore_entry(node, SIM_GROUP, &disk->entries[i]), "entry");
+}
+
+void disk_init(struct disk *disk, struct prng prng) {
+	*disk = (struct disk){.prng = prng};
+}
+
+void disk_deinit(struct disk *disk) {
+	while (disk->first) {
+		struct disk_save *save = disk->first;
+		disk->first = save->next;
+		free(save);
+	}
+	cut_tail(disk, 0);
+	free(disk->entries);
+	clear_rows(&disk->checkpoint);
+	free(disk->checkpoint.rows);
+	free((void *)disk->checkpoint.header.bytes);
+	*disk = (struct disk){0};
+}

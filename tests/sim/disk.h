@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The disk of one node: what is durable, and what would be lost by a power cut at this moment.
+ *
+ * Saves become durable in batches, in order, after a delay. A crash in the middle of a batch leaves all of it, none of
+ * it, or only the highest (term, vote) in it, since the superblock is synced before the log rows. A checkpoint is one
+ * transaction. */
+#ifndef TESTS_SIM_DISK_H
+#define TESTS_SIM_DISK_H
+
+#include "lockd/node/node.h"
+#include "tests/sim/prng.h"
+#include "tests/sim/queue.h"
+
+struct sim;
+struct disk_save;
+
+struct disk_row {
+	uint64_t id;
+	struct node_bytes record; /* owned */
+};
+
+struct disk_checkpoint {
+	struct node_bytes header; /* owned; bytes NULL: none yet */
+	raft_index index;
+	raft_term term;
+	struct disk_row *rows; /* in order of id */
+	size_t n, size;
+};
+
+struct disk {
+	struct prng prng;
+	/* Durable. */
+	bool has_identity, has_hard;
+	struct node_uuid incarnation;
+	uint32_t epoch;
+	struct node_hard hard;
+	raft_index base;
+	raft_term base_term;
+	struct node_entry *entries; /* base + 1 … base + n; data owned */
+	size_t n, size;
+	struct disk_checkpoint checkpoint;
+	raft_index trim_to; /* postponed */
+	raft_term trim_term;
+
+	/* Not durable. */
+	struct disk_save *first, *last; /* waiting, oldest first */
+	size_t in_flight;               /* how many of them the write under way covers */
+	bool writing, blocked;
+	sim_usec full_until;
+	const struct node_checkpoint *checkpointing; /* borrowed from the node */
+	uint64_t boot;                               /* completions of an earlier boot are void */
+};
+
+void disk_init(struct disk *disk, struct prng prng);
+void disk_deinit(struct disk *disk);
+
+void disk_submit(struct sim *sim, uint32_t node, const struct node_save *save);
+void disk_start_checkpoint(struct sim *sim, uint32_t node, const struct node_checkpoint *checkpoint);
+/* Loses what is not durable. The node must still exist: a checkpoint under way may become durable at the last moment.
+ */
+void disk_crash(struct sim *sim, uint32_t node);
+/* Feeds a new node; asserts on what the node refuses. */
+void disk_restore(const struct disk *disk, struct node *node);
+
+raft_index disk_last(const struct disk *disk);
+/* Term of a durable entry or of the base; 0: not there. */
+raft_term disk_term_at(const struct disk *disk, raft_index index);
+
+#endif

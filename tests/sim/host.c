@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/host.h"
+
+#include "api/command.pb-c.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const sim_usec NEVER = ~(sim_usec)0;
+
+/* ---- Clocks --------------------------------------------------------------------------------------------------------
+ */
+
+static raft_usec clock_of(const struct host *host, sim_usec at) {
+	return host->clock_base + at + (sim_usec)((int64_t)at * host->drift_ppm / 1000000);
+}
+
+/* The first true time at which the host's clock shows `reading` or more. */
+static sim_usec time_of(const struct host *host, raft_usec reading) {
+	if (reading <= host->clock_base)
+		return 0;
+	uint64_t at = (reading - host->clock_base) * 1000000 / (uint64_t)(1000000 + host->drift_ppm);
+	while (clock_of(host, at) < reading)
+		at++;
+	return at;
+}
+
+static struct raft_clocks clocks_of(const struct sim *sim, const struct host *host) {
+	raft_usec reading = clock_of(host, sim->now);
+	return (struct raft_clocks){.mono = reading, .boot = reading};
+}
+
+/* ---- Planning steps ------------------------------------------------------------------------------------------------
+ */
+
+struct wake {
+	uint32_t id;
+	sim_usec at;
+};
+
+static void step(struct sim *sim, struct host *host);
+
+static void woken(struct sim *sim, void *item) {
+	const struct wake *wake = item;
+	struct host *host = sim_host(sim, wake->id);
+	if (host->step_at == wake->at && host->up)
+		step(sim, host);
+}
+
+static void plan_step(struct sim *sim, struct host *host, sim_usec at) {
+	if (at < host->paused_until)
+		at = host->paused_until;
+	if (at < sim->now)
+		at = sim->now;
+	if (host->step_at <= at)
+		return;
+	struct wake *wake = memory_new(sizeof(*wake));
+	*wake = (struct wake){host->id, at};
+	host->step_at = at;
+	queue_push(&sim->queue, at, woken, wake);
+}
+
+static void post(struct sim *sim, struct host *host, const struct node_event *event, void *body) {
+	host->inbox = memory_fit(host->inbox, &host->inbox_size, host->n_inbox + 1, sizeof(*host->inbox));
+	host->inbox[host->n_inbox++] = (struct host_mail){.event = *event, .body = body};
+	plan_step(sim, host,
+		  sim->now + (sim->plan.batch_delay ? prng_range(&host->prng, 0, sim->plan.batch_delay) : 0));
+}
+
+void host_post(struct sim *sim, uint32_t id, const struct node_event *event) {
+	struct host *host = sim_host(sim, id);
+	if (host->up)
+		post(sim, host, event, NULL);
+}
+
+void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up)
+		return;
+	struct node_event copy = *event;
+	void *bytes = memory_copy(body, n);
+	copy.body = bytes;
+	copy.body_bytes = n;
+	post(sim, host, &copy, bytes);
+}
+
+/* ---- Effects -------------------------------------------------------------------------------------------------------
+ */
+
+static void stage_drop(struct host *host) {
+	free(host->stage.bytes);
+	free(host->stage.rows);
+	host->stage.bytes = NULL;
+	host->stage.rows = NULL;
+}
+
+static void trace_effects(const struct host *host, const struct node_effects *effects) {
+	for (size_t i = 0; i < effects->n_traces; i++)
+		verdict_trace_line("n%u %s", host->id, effects->traces[i].text);
+	for (size_t i = 0; i < effects->n_saves; i++) {
+		const struct node_save *save = &effects->saves[i];
+		verdict_trace_line("n%u save seq=%" PRIu64 "%s term=%" PRIu64 " vote=%u truncate=%" PRIu64
+				   " entries=%zu@%" PRIu64 " trim=%" PRIu64 "%s base=%" PRIu64,
+				   host->id, save->seq, save->hard ? " hard" : "", save->term, save->vote,
+				   save->truncate_from, save->n_entries, save->n_entries ? save->entries[0].index : 0,
+				   save->trim_to, save->install ? " install" : "", save->base);
+	}
+}
+
+static void execute_frames(struct sim *sim, struct host *host, const struct node_effects *effects) {
+	for (size_t i = 0; i < effects->n_peer_frames; i++) {
+		checker_raft_frame(sim, host->id, &effects->peer_frames[i]);
+		network_send_peer(sim, host->id, &effects->peer_frames[i]);
+	}
+	for (size_t i = 0; i < effects->n_client_frames; i++) {
+		checker_lock_frame(sim, host->id, &effects->client_frames[i]);
+		network_node_to_client(sim, host->id, &effects->client_frames[i]);
+	}
+}
+
+static void execute(struct sim *sim, struct host *host, const struct node_effects *effects) {
+	if (verdict_is_tracing())
+		trace_effects(host, effects);
+	if (effects->fatal)
+		verdict_fail(VERDICT_SAFETY, "P13 fatal", "node %u: %s", host->id, effects->fatal);
+	if (effects->staged_done)
+		stage_drop(host);
+	for (size_t i = 0; i < effects->n_saves; i++) {
+		checker_raft_save(sim, host->id, &effects->saves[i]);
+		disk_submit(sim, host->id, &effects->saves[i]);
+	}
+	execute_frames(sim, host, effects);
+	if (effects->checkpoint)
+		disk_start_checkpoint(sim, host->id, effects->checkpoint);
+	for (size_t i = 0; i < effects->n_snapshots; i++)
+		network_send_snapshot(sim, host->id, &effects->snapshots[i]);
+}
+
+/* A driver is late by a little, always. */
+static void plan_next(struct sim *sim, struct host *host, raft_usec deadline) {
+	if (host->n_inbox > 0)
+		plan_step(sim, host, sim->now + 1);
+	if (deadline == (raft_usec)~0ull)
+		return;
+	sim_usec at = time_of(host, deadline) + prng_range(&host->prng, 0, 300);
+	plan_step(sim, host, at > sim->now ? at : sim->now + 20);
+}
+
+static void step(struct sim *sim, struct host *host) {
+	size_t n = host->n_inbox < sim->plan.batch_max ? host->n_inbox : sim->plan.batch_max;
+	struct node_effects effects = {0};
+	struct raft_clocks clocks = clocks_of(sim, host);
+
+	host->events = memory_fit(host->events, &host->events_size, n, sizeof(*host->events));
+	for (size_t i = 0; i < n; i++)
+		host->events[i] = host->inbox[i].event;
+	host->step_at = NEVER;
+	sim->totals.steps++;
+	node_step(host->node, &clocks, host->events, n, &effects);
+	for (size_t i = 0; i < n; i++)
+		free(host->inbox[i].body);
+	host->n_inbox -= n;
+	memmove(host->inbox, host->inbox + n, host->n_inbox * sizeof(*host->inbox));
+
+	checker_raft_step(sim, host->id);
+	checker_lock_step(sim, host->id);
+	execute(sim, host, &effects);
+	if (effects.stopped && host->stopping) {
+		host_crash(sim, host->id);
+		return;
+	}
+	plan_next(sim, host, effects.deadline);
+}
+
+bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot) {
+	struct host *host = sim_host(sim, id);
+	if (host->stage.bytes)
+		return false;
+	size_t bytes = snapshot->header_bytes;
+	const uint8_t *at = snapshot->rows;
+	for (size_t i = 0, n; i < snapshot->n_rows; i++, at += sizeof(n) + n, bytes += sizeof(n) + n)
+		memcpy(&n, at, sizeof(n));
+
+	host->stage.bytes = memory_copy(snapshot->header, bytes); /* the rows follow the header */
+	host->stage.rows = memory_new(snapshot->n_rows * sizeof(*host->stage.rows));
+	uint8_t *row = host->stage.bytes + snapshot->header_bytes;
+	for (size_t i = 0, n; i < snapshot->n_rows; i++, row += sizeof(n) + n) {
+		memcpy(&n, row, sizeof(n));
+		host->stage.rows[i] = (struct node_bytes){row + sizeof(n), n};
+	}
+	host_post(sim, id,
+		  &(struct node_event){.kind = NODE_SNAPSHOT_STAGED,
+				       .peer = snapshot->peer,
+				       .group = snapshot->group,
+				       .term = snapshot->term,
+				       .header = host->stage.bytes,
+				       .header_bytes = snapshot->header_bytes,
+				       .rows = host->stage.rows,
+				       .n_rows = snapshot->n_rows});
+	return true;
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------------------------
+ */
+
+void host_init(struct sim *sim, uint32_t id, struct prng prng) {
+	struct host *host = sim_host(sim, id);
+	uint32_t drift = sim->plan.drift_ppm_real;
+
+	*host = (struct host){.id = id, .prng = prng, .step_at = NEVER};
+	for (size_t i = 0; i < sizeof(host->store.bytes); i++)
+		host->store.bytes[i] = (uint8_t)prng_next(&host->prng);
+	host->drift_ppm = (int32_t)prng_range(&host->prng, 0, 2 * drift) - (int32_t)drift;
+	host->clock_base = prng_range(&host->prng, 1, 1000000000);
+}
+
+static void drop_process(struct host *host) {
+	for (size_t i = 0; i < host->n_inbox; i++)
+		free(host->inbox[i].body);
+	host->n_inbox = 0;
+	stage_drop(host);
+	if (host->node)
+		host->node = node_free(host->node);
+	host->up = host->stopping = false;
+	host->step_at = NEVER;
+}
+
+void host_deinit(struct host *host) {
+	drop_process(host);
+	free(host->inbox);
+	free(host->events);
+}
+
+static const struct node_address *addresses(void) {
+	static const struct node_address all[SIM_NODES_MAX] = {{1, "n1:7001", "n1:7000"},
+							       {2, "n2:7001", "n2:7000"},
+							       {3, "n3:7001", "n3:7000"},
+							       {4, "n4:7001", "n4:7000"},
+							       {5, "n5:7001", "n5:7000"}};
+	return all;
+}
+
+void host_boot(struct sim *sim, uint32_t id) {
+	struct host *host = sim_host(sim, id);
+	struct node_config config = {
+		.node = id,
+		.store = host->store,
+		.seed = prng_next(&host->prng),
+		.timing = sim->plan.timing,
+		.addresses = addresses(),
+		.n_addresses = sim->plan.nodes,
+		.version = "simulated",
+		.checkpoint_log_entries = sim->plan.checkpoint_entries,
+		.trailing_log_entries = sim->plan.trailing_entries,
+		.pending_requests_max = sim->plan.pending_requests,
+	};
+	struct raft_clocks clocks = clocks_of(sim, host);
+
+	assert(!host->up);
+	if (node_new(&config, &host->node) < 0)
+		verdict_fail(VERDICT_CRASH, "S8 node-refused", "node %u cannot be made", id);
+	disk_restore(sim_disk(sim, id), host->node);
+	if (node_start(host->node, &clocks) < 0)
+		verdict_fail(VERDICT_SAFETY, "S8 start-refused", "node %u: %s", id, node_error(host->node));
+	host->up = true;
+	host->boot++;
+	host->paused_until = 0;
+	TRACE("n%u boot %" PRIu64 " base=%" PRIu64 " last=%" PRIu64, id, host->boot, sim_disk(sim, id)->base,
+	      disk_last(sim_disk(sim, id)));
+	checker_raft_boot(sim, id);
+	checker_lock_boot(sim, id);
+	plan_step(sim, host, sim->now);
+}
+
+void host_crash(struct sim *sim, uint32_t id) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up)
+		return;
+	TRACE("n%u down", id);
+	network_crash(sim, id);
+	disk_crash(sim, id);
+	drop_process(host);
+	checker_raft_crash(sim, id);
+}
+
+void host_pause(struct sim *sim, uint32_t id, sim_usec until) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up)
+		return;
+	TRACE("n%u paused until %.6f", id, (double)until / 1e6);
+	host->paused_until = until;
+	host->step_at = NEVER; /* what is planned comes too early */
+	plan_step(sim, host, until);
+}
+
+/* ---- Founding ------------------------------------------------------------------------------------------------------
+ */
+
+void host_found(struct sim *sim, uint32_t id) {
+	Command__Member members[SIM_NODES_MAX], *list[SIM_NODES_MAX];
+	Command__Configuration configuration = COMMAND__CONFIGURATION__INIT;
+	struct node_uuid *incarnation = &sim->incarnation;
+
+	for (uint32_t i = 0; i < sim->plan.nodes; i++) {
+		const struct node_address *address = &addresses()[i];
+		command__member__init(&members[i]);
+		members[i].node = i + 1;
+		members[i].store = (ProtobufCBinaryData){16, sim_host(sim, i + 1)->store.bytes};
+		members[i].roles = RAFT_ROLE_VOTER;
+		members[i].peer_address =
+			(ProtobufCBinaryData){strlen(address->peer_address), (uint8_t *)address->peer_address};
+		members[i].client_address =
+			(ProtobufCBinaryData){strlen(address->client_address), (uint8_t *)address->client_address};
+		list[i] = &members[i];
+	}
+	configuration.promise_ms = sim->plan.promise_ms;
+	configuration.drift_ppm = sim->plan.drift_ppm;
+	configuration.n_members = sim->plan.nodes;
+	configuration.members = list;
+
+	uint8_t packed[1024];
+	size_t n = command__configuration__pack(&configuration, packed);
+	host_post_body(sim, id,
+		       &(struct node_event){.kind = NODE_FOUND, .incarnation = incarnation, .epoch = sim->epoch},
+		       packed, n);
+}

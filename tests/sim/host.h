@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver of one node: takes the inbox, reads the clocks, steps, executes the effects. What lockd/io does with
+ * threads and sockets, this does in virtual time, and checks each effect on its way out. */
+#ifndef TESTS_SIM_HOST_H
+#define TESTS_SIM_HOST_H
+
+#include "lockd/node/node.h"
+#include "tests/sim/plan.h"
+
+struct sim;
+struct disk;
+
+struct host_mail {
+	struct node_event event;
+	void *body; /* owned; event.body points into it */
+};
+
+/* A snapshot as it came over the wire: rows are a run of (size_t length, record). */
+struct host_snapshot {
+	uint32_t peer, group;
+	raft_term term;
+	const uint8_t *header;
+	size_t header_bytes;
+	const uint8_t *rows;
+	size_t n_rows;
+};
+
+struct host {
+	uint32_t id;
+	struct node_uuid store;
+	struct prng prng;
+	struct node *node; /* NULL while down */
+	bool up, stopping;
+	uint64_t boot;
+	sim_usec paused_until;
+	int32_t drift_ppm;   /* of this machine's clocks, real */
+	sim_usec clock_base; /* what the monotonic clock shows at time 0 */
+	struct host_mail *inbox;
+	size_t n_inbox, inbox_size;
+	sim_usec step_at; /* planned; ~0: not */
+	struct {
+		uint8_t *bytes; /* NULL: nothing is staged */
+		struct node_bytes *rows;
+	} stage;
+	struct node_event *events; /* scratch */
+	size_t events_size;
+};
+
+void host_init(struct sim *sim, uint32_t id, struct prng prng);
+void host_deinit(struct host *host);
+
+void host_boot(struct sim *sim, uint32_t id);
+void host_crash(struct sim *sim, uint32_t id);
+/* Like a stopped process: nothing runs, clocks and network go on. */
+void host_pause(struct sim *sim, uint32_t id, sim_usec until);
+
+/* An event for the next step; host_post_body() copies the body. Dropped while the host is down. */
+void host_post(struct sim *sim, uint32_t id, const struct node_event *event);
+void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n);
+/* A whole snapshot has come in: true if it is staged, false while another one still is. */
+bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot);
+
+/* Founds the cluster of all hosts, by this one. */
+void host_found(struct sim *sim, uint32_t id);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/nemesis.h"
+
+#include "tests/sim/memory.h"
+#include "tests/sim/sim.h"
+
+static struct prng *prng_of(struct sim *sim) {
+	return &sim->nemesis.prng;
+}
+
+static uint32_t any_node(struct sim *sim) {
+	return (uint32_t)prng_range(prng_of(sim), 1, sim->plan.nodes);
+}
+
+/* ---- Faults --------------------------------------------------------------------------------------------------------
+ */
+
+static void restart(struct sim *sim, void *item) {
+	uint32_t node = *(uint32_t *)item;
+	if (sim_host(sim, node)->up)
+		return;
+	sim->totals.restarts++;
+	host_boot(sim, node);
+}
+
+static void restart_later(struct sim *sim, uint32_t node) {
+	sim_usec at = sim->now + prng_exponential(prng_of(sim), sim->plan.crash_for);
+	queue_push(&sim->queue, at, restart, memory_copy(&node, sizeof(node)));
+}
+
+static void crash_one(struct sim *sim, uint32_t node) {
+	if (!sim_host(sim, node)->up)
+		return;
+	sim->totals.crashes++;
+	host_crash(sim, node);
+	restart_later(sim, node);
+}
+
+/* One in eight is a power cut of all. */
+static void crash(struct sim *sim) {
+	if (!prng_chance(prng_of(sim), 125000)) {
+		crash_one(sim, any_node(sim));
+		return;
+	}
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++)
+		crash_one(sim, node);
+}
+
+static void stopped_by_force(struct sim *sim, void *item) {
+	uint32_t node = *(uint32_t *)item;
+	if (sim_host(sim, node)->up && sim_host(sim, node)->stopping)
+		host_crash(sim, node);
+	restart_later(sim, node);
+}
+
+/* The service manager waits a while for the process to end, then kills it. */
+static void stop(struct sim *sim) {
+	uint32_t node = any_node(sim);
+	struct host *host = sim_host(sim, node);
+	if (!host->up || host->stopping)
+		return;
+	TRACE("n%u is told to stop", node);
+	sim->totals.stops++;
+	host->stopping = true;
+	host_post(sim, node, &(struct node_event){.kind = NODE_STOP});
+	queue_push(&sim->queue, sim->now + 2000000, stopped_by_force, memory_copy(&node, sizeof(node)));
+}
+
+static void cut_pair(struct sim *sim, sim_usec until) {
+	uint32_t a = any_node(sim), b = any_node(sim);
+	if (a == b)
+		return;
+	bool both = prng_chance(prng_of(sim), 500000);
+	TRACE("cut n%u %s n%u until %.6f", a, both ? "<>" : ">", b, (double)until / 1e6);
+	network_cut(sim, a, b, until);
+	if (both)
+		network_cut(sim, b, a, until);
+	sim->totals.cuts_two_way += both;
+	sim->totals.cuts_one_way += !both;
+}
+
+/* Splits the nodes in two; sometimes only one direction is lost. */
+static void cut_apart(struct sim *sim, sim_usec until) {
+	uint64_t side = prng_next(prng_of(sim));
+	bool one_way = prng_chance(prng_of(sim), 250000);
+	TRACE("split by %x%s until %.6f", (unsigned)side & 0x3e, one_way ? " one way" : "", (double)until / 1e6);
+	for (uint32_t a = 1; a <= sim->plan.nodes; a++) {
+		for (uint32_t b = 1; b <= sim->plan.nodes; b++) {
+			bool apart = (side >> a & 1) != (side >> b & 1);
+			if (apart && (!one_way || (side >> a & 1)))
+				network_cut(sim, a, b, until);
+		}
+	}
+	sim->totals.isolations++;
+}
+
+static void cut(struct sim *sim) {
+	sim_usec until = sim->now + prng_exponential(prng_of(sim), sim->plan.cut_for);
+	if (prng_chance(prng_of(sim), 400000))
+		cut_pair(sim, until);
+	else
+		cut_apart(sim, until);
+}
+
+static void pause_one(struct sim *sim) {
+	sim->totals.pauses++;
+	host_pause(sim, any_node(sim), sim->now + prng_exponential(prng_of(sim), sim->plan.pause_for));
+}
+
+static void fill_disk(struct sim *sim) {
+	uint32_t node = any_node(sim);
+	sim->totals.disk_full++;
+	sim_disk(sim, node)->full_until = sim->now + prng_exponential(prng_of(sim), sim->plan.full_for);
+	TRACE("n%u disk full", node);
+}
+
+static void break_connection(struct sim *sim) {
+	const struct client *client = &sim->clients[prng_range(prng_of(sim), 0, sim->plan.clients - 1)];
+	if (!client->connection)
+		return;
+	sim->totals.breaks++;
+	network_break(sim, client->connection);
+}
+
+/* ---- Pace ----------------------------------------------------------------------------------------------------------
+ */
+
+struct fault {
+	void (*strike)(struct sim *sim);
+	sim_usec every;
+};
+
+static void again(struct sim *sim, const struct fault *fault);
+
+static void strike(struct sim *sim, void *item) {
+	const struct fault *fault = item;
+	if (sim->healed)
+		return;
+	fault->strike(sim);
+	again(sim, fault);
+}
+
+static void again(struct sim *sim, const struct fault *fault) {
+	if (fault->every)
+		queue_push(&sim->queue, sim->now + prng_exponential(prng_of(sim), fault->every), strike,
+			   memory_copy(fault, sizeof(*fault)));
+}
+
+void nemesis_start(struct sim *sim, struct prng prng) {
+	const struct plan *plan = &sim->plan;
+	sim->nemesis.prng = prng;
+	again(sim, &(struct fault){crash, plan->crash_every});
+	again(sim, &(struct fault){stop, plan->stop_every});
+	again(sim, &(struct fault){cut, plan->cut_every});
+	again(sim, &(struct fault){pause_one, plan->pause_every});
+	again(sim, &(struct fault){fill_disk, plan->full_every});
+	again(sim, &(struct fault){break_connection, plan->break_every});
+}
+
+void nemesis_heal(struct sim *sim) {
+	network_heal(sim);
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		struct host *host = sim_host(sim, node);
+		sim_disk(sim, node)->full_until = 0;
+		if (host->up && host->stopping)
+			host_crash(sim, node);
+		if (!host->up)
+			host_boot(sim, node);
+		else if (host->paused_until > sim->now)
+			host_pause(sim, node, sim->now);
+	}
+}

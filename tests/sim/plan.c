@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/plan.h"
+
+enum { MS = 1000, SECOND = 1000 * MS };
+
+static uint32_t draw_nodes(struct prng *prng) {
+	uint64_t die = prng_range(prng, 0, 9);
+	return die == 0 ? 1 : die <= 6 ? 3 : 5;
+}
+
+static bool coin(struct prng *prng) {
+	return prng_chance(prng, 500000);
+}
+
+/* H, E and P in the relations that raft.h demands at a drift of 10 %. */
+static void draw_timing(struct plan *plan, struct prng *prng) {
+	plan->promise_ms = 200;
+	plan->drift_ppm = 100000;
+	plan->drift_ppm_real = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1000, 100000);
+	plan->timing = (struct raft_timing){
+		.heartbeat = prng_range(prng, 50, 100) * MS,
+		.election_min = 400 * MS,
+		.election_max = 800 * MS,
+		.check_quorum = 400 * MS,
+		.stagger = prng_range(prng, 2, 30) * MS,
+	};
+}
+
+static void draw_network(struct plan *plan, struct prng *prng) {
+	plan->latency_min = prng_range(prng, 30, 1000);
+	plan->latency_mean = coin(prng) ? prng_range(prng, 50, 1000) : prng_range(prng, 1 * MS, 15 * MS);
+	plan->loss_ppm = coin(prng) ? (uint32_t)prng_range(prng, 0, 20000) : (uint32_t)prng_range(prng, 0, 300000);
+	plan->duplicate_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 0, 300000);
+	plan->reorder_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 0, 300000);
+	plan->reorder_delay = prng_range(prng, 1 * MS, 300 * MS);
+}
+
+static void draw_disk(struct plan *plan, struct prng *prng) {
+	plan->save_min = prng_range(prng, 20, 500);
+	plan->save_mean = coin(prng) ? prng_range(prng, 50, 2 * MS) : prng_range(prng, 2 * MS, 30 * MS);
+	plan->stall_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 0, 20000);
+	plan->stall = prng_range(prng, 50 * MS, 900 * MS);
+	plan->checkpoint_failure_ppm = coin(prng) ? 0 : 200000;
+	plan->lazy_trim_ppm = coin(prng) ? 0 : 500000;
+}
+
+static sim_usec draw_interval(struct prng *prng, sim_usec min, sim_usec max) {
+	return prng_chance(prng, 400000) ? 0 : prng_range(prng, min, max);
+}
+
+static void draw_faults(struct plan *plan, struct prng *prng) {
+	plan->crash_every = draw_interval(prng, 700 * MS, 10 * SECOND);
+	plan->crash_for = prng_range(prng, 20 * MS, 3 * SECOND);
+	plan->cut_every = draw_interval(prng, 700 * MS, 8 * SECOND);
+	plan->cut_for = prng_range(prng, 50 * MS, 3 * SECOND);
+	plan->pause_every = draw_interval(prng, 1 * SECOND, 10 * SECOND);
+	plan->pause_for = prng_range(prng, 20 * MS, 2 * SECOND);
+	plan->full_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
+	plan->full_for = prng_range(prng, 20 * MS, 1 * SECOND);
+	plan->stop_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
+	plan->break_every = draw_interval(prng, 200 * MS, 5 * SECOND);
+}
+
+static void draw_clients(struct plan *plan, struct prng *prng) {
+	plan->clients = (uint32_t)prng_range(prng, 1, SIM_CLIENTS_MAX);
+	plan->locks = (uint32_t)prng_range(prng, 1, SIM_LOCKS_MAX);
+	plan->ttl_ms = (uint32_t)prng_range(prng, 3000, 4500);
+	plan->client_tick = prng_range(prng, 30 * MS, 150 * MS);
+	plan->hold_mean = coin(prng) ? prng_range(prng, 1 * MS, 100 * MS) : prng_range(prng, 100 * MS, 1 * SECOND);
+	plan->client_crash_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 500, 10000);
+	plan->duplicate_request_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 0, 200000);
+	plan->read_ppm = (uint32_t)prng_range(prng, 0, 500000);
+}
+
+void plan_draw(struct plan *plan, struct prng *prng) {
+	*plan = (struct plan){.nodes = draw_nodes(prng)};
+	plan->chaos = prng_range(prng, 15, 25) * SECOND;
+	plan->liveness = 40 * SECOND;
+	draw_timing(plan, prng);
+	draw_network(plan, prng);
+	draw_disk(plan, prng);
+	plan->batch_delay = coin(prng) ? 0 : prng_range(prng, 1, 3 * MS);
+	plan->batch_max = coin(prng) ? 64 : (uint32_t)prng_range(prng, 1, 8);
+	plan->checkpoint_entries = (uint32_t)prng_range(prng, 4, 120);
+	plan->trailing_entries = coin(prng) ? 1 : (uint32_t)prng_range(prng, 1, 60);
+	plan->pending_requests = prng_chance(prng, 200000) ? (uint32_t)prng_range(prng, 2, 8) : 0;
+	draw_faults(plan, prng);
+	draw_clients(plan, prng);
+}

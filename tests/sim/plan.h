@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a seed decides: the cluster, the world's manners, and how often which fault strikes. Swarm testing (Groce et al.
+ * 2012): a seed leaves many faults out, since all at once hide each other's bugs. */
+#ifndef TESTS_SIM_PLAN_H
+#define TESTS_SIM_PLAN_H
+
+#include "tests/sim/prng.h"
+#include "tests/sim/queue.h"
+
+#include <raft/raft.h>
+
+enum {
+	SIM_NODES_MAX = 5,
+	SIM_CLIENTS_MAX = 12,
+	SIM_LOCKS_MAX = 6,
+	SIM_GROUP = 1, /* the default group: it owns every slot */
+};
+
+struct plan {
+	uint32_t nodes;
+	sim_usec chaos;    /* length of the phase with faults */
+	sim_usec liveness; /* budget of the phase without */
+	struct raft_timing timing;
+	uint32_t promise_ms;
+	uint32_t drift_ppm;      /* ρ as the cluster knows it */
+	uint32_t drift_ppm_real; /* what clocks really do, ≤ drift_ppm */
+
+	/* Network between nodes. */
+	sim_usec latency_min, latency_mean;
+	uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+	sim_usec reorder_delay;
+
+	/* Disk. */
+	sim_usec save_min, save_mean;
+	uint32_t stall_ppm; /* saves that take `stall` longer */
+	sim_usec stall;
+	uint32_t checkpoint_failure_ppm;
+	uint32_t lazy_trim_ppm;
+
+	/* Driver. */
+	sim_usec batch_delay; /* how long an event may wait for company */
+	uint32_t batch_max;
+
+	/* Node. */
+	uint32_t checkpoint_entries, trailing_entries, pending_requests;
+
+	/* Faults: mean time between two of them, 0 = never; mean time until it is mended. */
+	sim_usec crash_every, crash_for;
+	sim_usec cut_every, cut_for;
+	sim_usec pause_every, pause_for;
+	sim_usec full_every, full_for;
+	sim_usec stop_every;
+	sim_usec break_every; /* client connections */
+
+	/* Clients. */
+	uint32_t clients, locks;
+	uint32_t ttl_ms;
+	sim_usec client_tick, hold_mean;
+	uint32_t client_crash_ppm; /* per tick */
+	uint32_t duplicate_request_ppm;
+	uint32_t read_ppm; /* of new operations */
+};
+
+void plan_draw(struct plan *plan, struct prng *prng);
+
+#endif

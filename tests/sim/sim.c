@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/sim.h"
+
+#include "tests/sim/memory.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void trace_plan(const struct sim *sim) {
+	const struct plan *plan = &sim->plan;
+	TRACE("seed %" PRIu64 ": %u nodes, %u clients, %u locks, ttl %u ms, drift %u ppm", sim->seed, plan->nodes,
+	      plan->clients, plan->locks, plan->ttl_ms, plan->drift_ppm_real);
+	TRACE("latency %" PRIu64 " us, loss %u ppm, duplicates %u ppm, reordered %u ppm by %" PRIu64 " us",
+	      plan->latency_mean, plan->loss_ppm, plan->duplicate_ppm, plan->reorder_ppm, plan->reorder_delay);
+	TRACE("save %" PRIu64 " us, crash every %" PRIu64 ", cut every %" PRIu64 ", pause every %" PRIu64 " us",
+	      plan->save_mean, plan->crash_every, plan->cut_every, plan->pause_every);
+	TRACE("checkpoint every %u entries, %u trail, batches of %u", plan->checkpoint_entries, plan->trailing_entries,
+	      plan->batch_max);
+}
+
+static struct sim *sim_new(uint64_t seed, uint32_t seconds) {
+	struct sim *sim = memory_new(sizeof(*sim));
+
+	sim->seed = seed;
+	sim->seconds = seconds;
+	prng_init(&sim->prng, seed);
+	struct prng plan = prng_fork(&sim->prng);
+	plan_draw(&sim->plan, &plan);
+	if (seconds)
+		sim->plan.chaos = (sim_usec)seconds * 1000000;
+	queue_init(&sim->queue);
+	sim->epoch = (uint32_t)prng_range(&sim->prng, 1, 1000);
+	for (size_t i = 0; i < sizeof(sim->incarnation.bytes); i++)
+		sim->incarnation.bytes[i] = (uint8_t)prng_next(&sim->prng);
+	model_init(&sim->model, sim->epoch);
+	arena_init(&sim->model_arena);
+	arena_init(&sim->client_arena);
+	checker_raft_init(sim);
+	return sim;
+}
+
+static void sim_free(struct sim *sim) {
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		host_deinit(sim_host(sim, node));
+		disk_deinit(sim_disk(sim, node));
+	}
+	queue_deinit(&sim->queue);
+	model_deinit(&sim->model);
+	arena_deinit(&sim->model_arena);
+	arena_deinit(&sim->client_arena);
+	checker_raft_deinit(sim);
+	free(sim);
+}
+
+static void found(struct sim *sim, void *item) {
+	(void)item;
+	if (sim_host(sim, 1)->up && node_is_blank(sim_host(sim, 1)->node))
+		host_found(sim, 1);
+}
+
+static void populate(struct sim *sim) {
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		disk_init(sim_disk(sim, node), prng_fork(&sim->prng));
+		host_init(sim, node, prng_fork(&sim->prng));
+	}
+	network_start(sim, prng_fork(&sim->prng));
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++)
+		host_boot(sim, node);
+	for (uint32_t client = 1; client <= sim->plan.clients; client++)
+		client_start(sim, client, prng_fork(&sim->prng));
+	nemesis_start(sim, prng_fork(&sim->prng));
+	queue_push(&sim->queue, 300000, found, NULL);
+}
+
+void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals *totals) {
+	struct sim *sim = sim_new(seed, seconds);
+
+	verdict_begin(sim, replay);
+	trace_plan(sim);
+	populate(sim);
+	while (!liveness_is_reached(sim)) {
+		struct queue_event event = queue_pop(&sim->queue);
+		sim->now = event.at;
+		event.run(sim, event.item);
+		free(event.item);
+	}
+	sim->totals.seeds = 1;
+	sim->totals.virtual_us = sim->now;
+	totals_add(totals, &sim->totals);
+	verdict_begin(NULL, replay);
+	sim_free(sim);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What really happened in a run. A run of many seeds in which a fault never struck proves nothing about that fault, so
+ * lockd-sim calls such a run void and fails. */
+#ifndef TESTS_SIM_TOTALS_H
+#define TESTS_SIM_TOTALS_H
+
+#include <stdint.h>
+
+/* X(name, text) */
+#define TOTALS_MAP(X)                                                                                                  \
+	X(crashes, "crashes")                                                                                          \
+	X(restarts, "restarts")                                                                                        \
+	X(stops, "graceful stops")                                                                                     \
+	X(pauses, "pauses")                                                                                            \
+	X(saves, "saves")                                                                                              \
+	X(saves_lost, "saves lost in crashes")                                                                         \
+	X(saves_torn, "hard state kept, rows lost")                                                                    \
+	X(disk_full, "full disks")                                                                                     \
+	X(cuts_one_way, "one-way cuts")                                                                                \
+	X(cuts_two_way, "two-way cuts")                                                                                \
+	X(isolations, "isolations")                                                                                    \
+	X(frames, "peer frames")                                                                                       \
+	X(drops, "peer frames lost")                                                                                   \
+	X(duplicates, "peer frames doubled")                                                                           \
+	X(reorders, "peer frames delayed")                                                                             \
+	X(breaks, "client connections broken")                                                                         \
+	X(elections, "elections won")                                                                                  \
+	X(truncations, "log truncations")                                                                              \
+	X(checkpoints, "checkpoints")                                                                                  \
+	X(checkpoints_failed, "checkpoints failed")                                                                    \
+	X(trims, "log trims")                                                                                          \
+	X(snapshots_sent, "snapshots sent")                                                                            \
+	X(snapshots_failed, "snapshots failed")                                                                        \
+	X(snapshots_installed, "snapshots installed")                                                                  \
+	X(entries, "entries committed")                                                                                \
+	X(requests, "client requests")                                                                                 \
+	X(retries, "requests sent again")                                                                              \
+	X(answers, "requests answered")                                                                                \
+	X(grants, "grants")                                                                                            \
+	X(waits, "grants after a wait")                                                                                \
+	X(reads, "reads checked")                                                                                      \
+	X(keep_alives, "keep-alives acknowledged")                                                                     \
+	X(client_crashes, "client crashes")                                                                            \
+	X(expiries, "sessions expired")                                                                                \
+	X(void_expiries, "expiries of another term")                                                                   \
+	X(wait_timeouts, "waits expired")                                                                              \
+	X(lates, "lates on record")                                                                                    \
+	X(events, "observer events")                                                                                   \
+	X(gaps, "observer gaps")                                                                                       \
+	X(busy, "BUSY answers")                                                                                        \
+	X(steps, "node steps")
+
+struct totals {
+#define TOTALS_FIELD(name, text) uint64_t name;
+	TOTALS_MAP(TOTALS_FIELD)
+#undef TOTALS_FIELD
+	uint64_t seeds;
+	uint64_t virtual_us;
+};
+
+void totals_add(struct totals *sum, const struct totals *more);
+void totals_print(const struct totals *totals);
+/* Name of a count that is zero, or NULL. */
+const char *totals_find_zero(const struct totals *totals);
+
+#endif
