@@ -24,7 +24,7 @@ const struct option_row option_rows[N_OPTIONS] = {
 	[OPTION_CONFLICT_EXIT_CODE] = {"conflict-exit-code", 'E', "N", "exit status when not acquired (default 75)"},
 	[OPTION_KILL_AFTER] = {"kill-after", 0, "DURATION",
 			       "time from SIGTERM to SIGKILL when the lease runs out, at most a third of the TTL\n"
-			       "(default: 5s or a quarter of the TTL, whichever is shorter)"},
+			       "(default: 5s or a fifth of the TTL, whichever is shorter)"},
 	[OPTION_SINCE] = {"since", 0, "REVISION", "go on behind this revision (default: the state of affairs first)"},
 	[OPTION_COUNT] = {"count", 0, "N", "exit after N lines"},
 	[OPTION_JSON] = {"json", 0, NULL, "print JSON; tokens and revisions are strings"},
@@ -279,7 +279,7 @@ static int take_number(const struct parse *parse, enum option_id id, uint64_t mi
 static int take_kill_after(struct parse *parse) {
 	int ms_max = parse->arguments.ttl_ms / 3;
 
-	parse->arguments.kill_after_ms = parse->arguments.ttl_ms / 4;
+	parse->arguments.kill_after_ms = parse->arguments.ttl_ms / 5;
 	if (parse->arguments.kill_after_ms > ARGUMENT_KILL_AFTER_MS_DEFAULT)
 		parse->arguments.kill_after_ms = ARGUMENT_KILL_AFTER_MS_DEFAULT;
 	return take_duration(parse, OPTION_KILL_AFTER, 0, ms_max, &parse->arguments.kill_after_ms);

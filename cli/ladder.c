@@ -23,22 +23,16 @@ enum ladder_action ladder_step(struct ladder *ladder, enum lockd_session_state s
 	if (ladder->stopping)
 		return step_stopping(ladder, now_ms, ret_wake_ms);
 
-	if (lost || (state == LOCKD_JEOPARDY && remaining_ms <= ladder->kill_after_ms)) {
+	if (lost || remaining_ms <= ladder->kill_after_ms) {
 		ladder->stopping = true;
 		ladder->kill_at_ms = now_ms + (lost ? ladder->kill_after_ms : remaining_ms);
 		*ret_wake_ms = ladder->kill_at_ms - now_ms;
 		return LADDER_TERM;
 	}
-	if (state == LOCKD_JEOPARDY) {
-		*ret_wake_ms = remaining_ms - ladder->kill_after_ms;
-		if (ladder->warned)
-			return LADDER_NONE;
-		ladder->warned = true;
-		return LADDER_WARN;
-	}
-	*ret_wake_ms = remaining_ms;
-	if (!ladder->warned)
+
+	*ret_wake_ms = remaining_ms - ladder->kill_after_ms;
+	if (ladder->warned == (state == LOCKD_JEOPARDY))
 		return LADDER_NONE;
-	ladder->warned = false;
-	return LADDER_SAFE;
+	ladder->warned = !ladder->warned;
+	return ladder->warned ? LADDER_WARN : LADDER_SAFE;
 }

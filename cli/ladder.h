@@ -4,7 +4,9 @@
  * stopped before the cluster may grant the lock to anybody else. Where the lease ends without notice, as after the
  * machine slept or when the cluster ended the session, SIGTERM goes out at once and SIGKILL kill_after_ms later.
  *
- * An unanswered keep-alive alone starts nothing: a leader election of the cluster must not stop anybody's work. */
+ * The ladder looks at what is left of the lease, not at single keep-alives: a leader election of the cluster must not
+ * stop anybody's work. A lease that is being renewed has always more than a third of the TTL left, the most that
+ * kill_after_ms may be. */
 #ifndef CLI_LADDER_H
 #define CLI_LADDER_H
 

@@ -139,7 +139,7 @@ static void test_arguments__has_the_documented_defaults(void **state) {
 	assert_int_equal(arguments.ttl_ms, 10000);
 	assert_int_equal(arguments.timeout_ms, 5000);
 	assert_int_equal(arguments.wait_ms, LOCKD_FOREVER);
-	assert_int_equal(arguments.kill_after_ms, 2500);
+	assert_int_equal(arguments.kill_after_ms, 2000);
 	assert_int_equal(arguments.conflict_exit_code, EXIT_NOT_ACQUIRED);
 	assert_int_equal(parse("lockctl lock name --ttl 1m -- true", &arguments), 0);
 	assert_int_equal(arguments.kill_after_ms, 5000);

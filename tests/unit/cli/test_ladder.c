@@ -20,9 +20,9 @@ static void test_ladder__rests_while_the_lease_is_safe(void **state) {
 	struct ladder ladder = {.kill_after_ms = 2000};
 
 	(void)state;
-	expect(&ladder, LOCKD_SAFE, 8000, 0, LADDER_NONE, 8000);
-	/* A short rest of a lease that is being renewed stops nobody. */
-	expect(&ladder, LOCKD_SAFE, 1500, 6500, LADDER_NONE, 1500);
+	expect(&ladder, LOCKD_SAFE, 8000, 0, LADDER_NONE, 6000);
+	expect(&ladder, LOCKD_SAFE, 4850, 3150, LADDER_NONE, 2850);
+	expect(&ladder, LOCKD_SAFE, 8000, 3333, LADDER_NONE, 6000);
 }
 
 static void test_ladder__warns_once_and_takes_it_back(void **state) {
@@ -31,8 +31,8 @@ static void test_ladder__warns_once_and_takes_it_back(void **state) {
 	(void)state;
 	expect(&ladder, LOCKD_JEOPARDY, 4800, 0, LADDER_WARN, 2800);
 	expect(&ladder, LOCKD_JEOPARDY, 4000, 800, LADDER_NONE, 2000);
-	expect(&ladder, LOCKD_SAFE, 8000, 900, LADDER_SAFE, 8000);
-	expect(&ladder, LOCKD_SAFE, 8000, 900, LADDER_NONE, 8000);
+	expect(&ladder, LOCKD_SAFE, 8000, 900, LADDER_SAFE, 6000);
+	expect(&ladder, LOCKD_SAFE, 8000, 900, LADDER_NONE, 6000);
 	expect(&ladder, LOCKD_JEOPARDY, 4800, 5000, LADDER_WARN, 2800);
 }
 
@@ -71,6 +71,14 @@ static void test_ladder__believes_the_clock_rather_than_the_state(void **state) 
 	expect(&ladder, LOCKD_SAFE, 0, 0, LADDER_TERM, 2000);
 }
 
+static void test_ladder__does_not_wait_for_the_warning(void **state) {
+	struct ladder ladder = {.kill_after_ms = 3000};
+
+	(void)state;
+	expect(&ladder, LOCKD_SAFE, 3001, 0, LADDER_NONE, 1);
+	expect(&ladder, LOCKD_SAFE, 3000, 1, LADDER_TERM, 3000);
+}
+
 static void test_ladder__never_turns_back_once_it_stops(void **state) {
 	struct ladder ladder = {.kill_after_ms = 2000};
 
@@ -88,6 +96,7 @@ int main(void) {
 		cmocka_unit_test(test_ladder__kills_at_the_end_of_the_lease_though_told_late),
 		cmocka_unit_test(test_ladder__stops_at_once_when_the_loss_comes_unannounced),
 		cmocka_unit_test(test_ladder__believes_the_clock_rather_than_the_state),
+		cmocka_unit_test(test_ladder__does_not_wait_for_the_warning),
 		cmocka_unit_test(test_ladder__never_turns_back_once_it_stops),
 	};
 

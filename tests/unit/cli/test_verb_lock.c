@@ -191,8 +191,7 @@ static void test_verb_lock__jeopardy_warns_and_stops_nothing(void **state) {
 
 	(void)state;
 	setenv("FAKE_ERROR", "10.0.0.1:7600: timed out", 1);
-	process_start(&process,
-		      "lock deploy -- sh -c 'trap \"kill \\$!; exit 4\" USR1; sleep 60 >&- 2>&- & echo ready; wait'");
+	process_start(&process, "lock deploy -- sh -c 'trap \"exit 4\" USR1; sleep 60 >&- 2>&- & echo ready; wait'");
 	ready = process_read_line(&process);
 	free(ready);
 	tell("JEOPARDY 60900\n");
