@@ -75,6 +75,8 @@ enum {
 	LIMIT_CHECKPOINT_ROWS_PER_TURN = 2048,
 	/* Snapshot transfer. */
 	LIMIT_SNAPSHOT_CHUNK_BYTES = 256 << 10,
+	/* A snapshot gathers in the receiver's memory; a header that announces more is refused. */
+	LIMIT_SNAPSHOT_BYTES_MAX = 1 << 30,
 
 	/* Connections: bytes not yet taken by the peer. Above the first mark we stop reading from a client, above the second
 	 * we close it; a peer's queue drops appends, which Raft sends again. */

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpointer.h"
+
+#include "fatal.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct checkpointer {
+	struct store *store;
+	struct inbox *inbox;
+	pthread_mutex_t *state_db;
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* protects all below */
+	pthread_cond_t wake;
+	struct inbox_list jobs;
+	bool stopping;
+};
+
+static void write_checkpoint(struct checkpointer *checkpointer, struct checkpointer_job *job) {
+	struct timespec pause = {.tv_sec = CHECKPOINTER_RETRY_MS / 1000,
+				 .tv_nsec = CHECKPOINTER_RETRY_MS % 1000 * 1000000L};
+	struct store_error error;
+
+	pthread_mutex_lock(checkpointer->state_db);
+	job->result = store_checkpoint(checkpointer->store, &job->checkpoint, &error);
+	pthread_mutex_unlock(checkpointer->state_db);
+
+	if (job->result < 0)
+		fatal_stop("reason=\"a checkpoint could not be written\" error=\"%s\"", error.text);
+	if (job->result == STORE_FULL) {
+		log_error("the disk is full: no checkpoint was written index=%llu",
+			  (unsigned long long)job->checkpoint.index);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_job *job) {
+	struct store_error error;
+
+	pthread_mutex_lock(checkpointer->state_db);
+	job->result = store_snapshot(checkpointer->store, job->group, &job->snapshot, &error);
+	pthread_mutex_unlock(checkpointer->state_db);
+
+	if (job->result == STORE_FULL)
+		log_error("the disk is full: no snapshot was made group=%u", job->group);
+	else if (job->result < 0)
+		log_error("no snapshot was made: group=%u error=\"%s\"", job->group, error.text);
+}
+
+static void read_snapshot(struct checkpointer_job *job) {
+	size_t done = 0;
+
+	while (done < job->n) {
+		ssize_t r = pread(job->fd, job->bytes + done, job->n - done, (off_t)(job->offset + done));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0) {
+			job->result = r < 0 ? -errno : -EIO;
+			log_error("a snapshot file could not be read: error=\"%s\"", strerror(-job->result));
+			return;
+		}
+		done += (size_t)r;
+	}
+	job->result = 0;
+}
+
+static void execute(struct checkpointer *checkpointer, struct checkpointer_job *job) {
+	switch (job->item.kind) {
+	case INBOX_CHECKPOINTED: write_checkpoint(checkpointer, job); break;
+	case INBOX_SNAPSHOT_CUT: cut_snapshot(checkpointer, job); break;
+	default: read_snapshot(job); break;
+	}
+}
+
+static void *run(void *arg) {
+	struct checkpointer *checkpointer = arg;
+	struct inbox_item *item;
+	bool stopping;
+
+	for (;;) {
+		pthread_mutex_lock(&checkpointer->lock);
+		while (STAILQ_EMPTY(&checkpointer->jobs) && !checkpointer->stopping)
+			pthread_cond_wait(&checkpointer->wake, &checkpointer->lock);
+		item = STAILQ_FIRST(&checkpointer->jobs);
+		if (item)
+			STAILQ_REMOVE_HEAD(&checkpointer->jobs, next);
+		stopping = checkpointer->stopping;
+		pthread_mutex_unlock(&checkpointer->lock);
+
+		if (!item)
+			return NULL;
+		if (stopping)
+			checkpointer_job_of(item)->result = -ECANCELED;
+		else
+			execute(checkpointer, checkpointer_job_of(item));
+		inbox_post(checkpointer->inbox, item);
+	}
+}
+
+struct checkpointer *checkpointer_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db) {
+	struct checkpointer *checkpointer = fatal_alloc(sizeof *checkpointer);
+	int r;
+
+	checkpointer->store = store;
+	checkpointer->inbox = inbox;
+	checkpointer->state_db = state_db;
+	STAILQ_INIT(&checkpointer->jobs);
+	pthread_mutex_init(&checkpointer->lock, NULL);
+	pthread_cond_init(&checkpointer->wake, NULL);
+	r = pthread_create(&checkpointer->thread, NULL, run, checkpointer);
+	if (r != 0)
+		fatal_stop("reason=\"the checkpoint thread could not be started\" error=\"%s\"", strerror(r));
+	return checkpointer;
+}
+
+void checkpointer_add(struct checkpointer *checkpointer, struct checkpointer_job *job) {
+	pthread_mutex_lock(&checkpointer->lock);
+	STAILQ_INSERT_TAIL(&checkpointer->jobs, &job->item, next);
+	pthread_mutex_unlock(&checkpointer->lock);
+	pthread_cond_signal(&checkpointer->wake);
+}
+
+void checkpointer_stop(struct checkpointer *checkpointer) {
+	pthread_mutex_lock(&checkpointer->lock);
+	checkpointer->stopping = true;
+	pthread_mutex_unlock(&checkpointer->lock);
+	pthread_cond_signal(&checkpointer->wake);
+	pthread_join(checkpointer->thread, NULL);
+	pthread_cond_destroy(&checkpointer->wake);
+	pthread_mutex_destroy(&checkpointer->lock);
+	free(checkpointer);
+}
+
+struct checkpointer_job *checkpointer_job_of(struct inbox_item *item) {
+	return (struct checkpointer_job *)((char *)item - offsetof(struct checkpointer_job, item));
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checkpoint thread: the only one that writes state.db and reads snapshot files. Jobs are done in order, one after
+ * the other, and come back through the inbox. */
+#ifndef LOCKD_IO_CHECKPOINTER_H
+#define LOCKD_IO_CHECKPOINTER_H
+
+#include "lockd/io/inbox.h"
+#include "lockd/io/store.h"
+
+struct checkpointer;
+
+/* Made with malloc; the loop frees it when it comes back. What it does follows from item.kind. */
+struct checkpointer_job {
+	struct inbox_item item;
+	void *owner;
+	int result; /* 0; STORE_FULL or negative errno of a snapshot: logged already */
+	/* INBOX_CHECKPOINTED: write `checkpoint`, whose bytes belong to the node until it is told of the end. */
+	struct node_checkpoint checkpoint;
+	/* INBOX_SNAPSHOT_CUT: copy the group's checkpoint into `snapshot`. */
+	uint32_t group;
+	struct store_snapshot snapshot;
+	/* INBOX_SNAPSHOT_READ: read `n` bytes of `fd` at `offset` into `bytes`. */
+	int fd;
+	uint64_t offset;
+	size_t n;
+	uint8_t *bytes;
+};
+
+enum {
+	CHECKPOINTER_RETRY_MS = 1000, /* a checkpoint that found the disk full is reported only after this pause */
+};
+
+/* `state_db` is held during every write of state.db. */
+struct checkpointer *checkpointer_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db);
+void checkpointer_add(struct checkpointer *checkpointer, struct checkpointer_job *job);
+/* Ends after the job at hand; what is queued comes back undone, with a negative result. */
+void checkpointer_stop(struct checkpointer *checkpointer);
+
+struct checkpointer_job *checkpointer_job_of(struct inbox_item *item);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients.h"
+
+#include "api/limits.h"
+#include "fatal.h"
+#include "log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct client {
+	struct connection *connection;
+	node_connection number;
+	bool stranger;
+	bool dirty;
+	raft_usec deadline; /* of a stranger */
+	TAILQ_ENTRY(client) stranger_next, dirty_next;
+};
+
+void clients_init(struct clients *clients, struct inbox *inbox, uint32_t n_max) {
+	*clients = (struct clients){.inbox = inbox, .n_max = n_max, .generation = 1};
+	clients->slots = fatal_alloc(n_max * sizeof(struct client *));
+	clients->free = fatal_alloc(n_max * sizeof *clients->free);
+	for (uint32_t i = 0; i < n_max; i++)
+		clients->free[i] = n_max - 1 - i;
+	TAILQ_INIT(&clients->strangers);
+	TAILQ_INIT(&clients->dirty);
+}
+
+void clients_deinit(struct clients *clients) {
+	assert(clients->n == 0);
+	free(clients->slots);
+	free(clients->free);
+	*clients = (struct clients){0};
+}
+
+static void forget_stranger(struct clients *clients, struct client *client) {
+	if (!client->stranger)
+		return;
+	TAILQ_REMOVE(&clients->strangers, client, stranger_next);
+	clients->n_strangers--;
+	client->stranger = false;
+}
+
+/* The oldest stranger gives way to the newest: an honest client greets within milliseconds. */
+static void add_stranger(struct clients *clients, struct client *client) {
+	struct client *oldest = TAILQ_FIRST(&clients->strangers);
+
+	forget_stranger(clients, client);
+	if (clients->n_strangers == LIMIT_UNGREETED_CONNECTIONS_MAX) {
+		connection_close(oldest->connection, "too many connections without HELLO");
+		forget_stranger(clients, oldest);
+	}
+	client->stranger = true;
+	client->deadline = clients->now + LIMIT_HELLO_MS * 1000;
+	TAILQ_INSERT_TAIL(&clients->strangers, client, stranger_next);
+	clients->n_strangers++;
+}
+
+static bool has_room(struct clients *clients) {
+	if (clients->n < clients->n_max) {
+		clients->refusing = false;
+		return true;
+	}
+	if (!clients->refusing)
+		log_warning("refusing clients: connections=%u reason=\"limit reached\"", clients->n);
+	clients->refusing = true;
+	return false;
+}
+
+void clients_accept(struct clients *clients, nng_stream *stream) {
+	struct client *client;
+	struct connection_config config = {.kind = FRAME_CLIENT,
+					   .inbox = clients->inbox,
+					   .frame_bytes_max = LIMIT_FRAME_BYTES_MAX_UNGREETED,
+					   .output_bytes_high = LIMIT_OUTPUT_BYTES_HIGH};
+	uint32_t slot;
+
+	if (!has_room(clients)) {
+		nng_stream_free(stream);
+		return;
+	}
+	client = fatal_alloc(sizeof *client);
+	config.owner = client;
+	if (connection_new(&config, stream, &client->connection) < 0) {
+		free(client);
+		return;
+	}
+
+	slot = clients->free[clients->n_max - 1 - clients->n++];
+	client->number = clients->generation++ * clients->n_max + slot;
+	clients->slots[slot] = client;
+	add_stranger(clients, client);
+	connection_start(client->connection);
+}
+
+void clients_frames(struct clients *clients, const struct connection_batch *batch, struct events *events) {
+	const struct client *client = connection_owner(batch->connection);
+
+	(void)clients;
+	for (uint32_t i = 0; i < batch->n; i++) {
+		struct node_event *event = events_add(events, NODE_CLIENT_FRAME);
+
+		event->connection = client->number;
+		event->type = batch->frames[i].type;
+		event->id = batch->frames[i].id;
+		event->body = batch->frames[i].body;
+		event->body_bytes = batch->frames[i].body_bytes;
+	}
+}
+
+void clients_closed(struct clients *clients, struct connection *connection, struct events *events) {
+	struct client *client = connection_owner(connection);
+	uint32_t slot = (uint32_t)(client->number % clients->n_max);
+
+	if (connection_is_malformed(connection))
+		log_info("closed a client connection: from=%s reason=\"%s\"", connection_remote(connection),
+			 connection_reason(connection));
+	else
+		log_debug("client connection ended: from=%s reason=\"%s\"", connection_remote(connection),
+			  connection_reason(connection));
+
+	events_add(events, NODE_CLIENT_GONE)->connection = client->number;
+	forget_stranger(clients, client);
+	if (client->dirty)
+		TAILQ_REMOVE(&clients->dirty, client, dirty_next);
+	clients->slots[slot] = NULL;
+	clients->free[clients->n_max - clients->n--] = slot;
+	connection_free(connection);
+	free(client);
+}
+
+static struct client *find(const struct clients *clients, node_connection number) {
+	struct client *client = clients->slots[number % clients->n_max];
+
+	return client && client->number == number ? client : NULL;
+}
+
+void clients_send(struct clients *clients, const struct node_client_frame *frame) {
+	struct client *client = find(clients, frame->connection);
+
+	if (!client)
+		return;
+	if (frame->body_bytes > 0 || !frame->close) {
+		connection_send(client->connection, frame->type, frame->id, frame->body, frame->body_bytes);
+		if (!client->dirty)
+			TAILQ_INSERT_TAIL(&clients->dirty, client, dirty_next);
+		client->dirty = true;
+	}
+	if (frame->close) {
+		log_info("closing a client connection: from=%s reason=\"it broke the protocol or was refused\"",
+			 connection_remote(client->connection));
+		connection_finish(client->connection);
+		add_stranger(clients, client);
+	} else if (frame->type == FRAME_HELLO_REPLY && client->stranger) {
+		forget_stranger(clients, client);
+		connection_set_frame_bytes_max(client->connection, LIMIT_FRAME_BYTES_MAX);
+	}
+}
+
+void clients_flush(struct clients *clients) {
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&clients->dirty))) {
+		TAILQ_REMOVE(&clients->dirty, client, dirty_next);
+		client->dirty = false;
+		connection_flush(client->connection);
+		if (connection_output_bytes(client->connection) > LIMIT_OUTPUT_BYTES_MAX)
+			connection_close(client->connection, "it does not read what it asked for");
+	}
+}
+
+static void for_each(struct clients *clients, void (*act)(struct connection *)) {
+	for (uint32_t i = 0; i < clients->n_max && clients->n > 0; i++) {
+		if (clients->slots[i])
+			act(clients->slots[i]->connection);
+	}
+}
+
+static void close_at_stop(struct connection *connection) {
+	connection_close(connection, "the node stops");
+}
+
+void clients_resume(struct clients *clients) {
+	for_each(clients, connection_resume);
+}
+void clients_finish(struct clients *clients) {
+	for_each(clients, connection_finish);
+}
+void clients_close(struct clients *clients) {
+	for_each(clients, close_at_stop);
+}
+
+raft_usec clients_tick(struct clients *clients, raft_usec now) {
+	struct client *client;
+
+	clients->now = now;
+	while ((client = TAILQ_FIRST(&clients->strangers)) && client->deadline <= now) {
+		connection_close(client->connection, "no HELLO in time");
+		forget_stranger(clients, client);
+	}
+	return client ? client->deadline : UINT64_MAX;
+}

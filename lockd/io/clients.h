@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connections of clients. Belongs to the loop's thread.
+ *
+ * The node knows them by number. HELLO is judged by the node as well; here a connection counts as a stranger until the
+ * node has answered its HELLO, and again once the node gave it up: strangers are few (the oldest gives way), have a
+ * deadline, and may send small frames only. */
+#ifndef LOCKD_IO_CLIENTS_H
+#define LOCKD_IO_CLIENTS_H
+
+#include "lockd/io/connection.h"
+#include "lockd/io/events.h"
+#include "lockd/node/node.h"
+
+#include <sys/queue.h>
+
+struct client;
+
+TAILQ_HEAD(client_list, client);
+
+struct clients {
+	struct inbox *inbox;
+	struct client **slots; /* n_max of them; NULL: free */
+	uint32_t *free;        /* numbers of free slots, the last one is taken next */
+	uint32_t n, n_max;
+	uint64_t generation;          /* of the next connection: its number is generation × n_max + slot */
+	struct client_list strangers; /* in order of their deadlines */
+	uint32_t n_strangers;
+	raft_usec now;            /* of the last tick */
+	struct client_list dirty; /* have output to flush */
+	bool refusing;            /* at n_max; reported once */
+};
+
+void clients_init(struct clients *clients, struct inbox *inbox, uint32_t n_max);
+/* All connections must be gone. */
+void clients_deinit(struct clients *clients);
+
+/* Takes the stream. */
+void clients_accept(struct clients *clients, nng_stream *stream);
+/* The batch is borrowed by the events until the step is over. */
+void clients_frames(struct clients *clients, const struct connection_batch *batch, struct events *events);
+void clients_closed(struct clients *clients, struct connection *connection, struct events *events);
+
+void clients_send(struct clients *clients, const struct node_client_frame *frame);
+/* Once per turn, when all frames are appended. */
+void clients_flush(struct clients *clients);
+/* The inbox was overfull and has been emptied. */
+void clients_resume(struct clients *clients);
+/* Once per turn, before frames are sent: closes strangers whose time is over; returns the next deadline. */
+raft_usec clients_tick(struct clients *clients, raft_usec now);
+/* Sends what is queued, then closes. */
+void clients_finish(struct clients *clients);
+void clients_close(struct clients *clients);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "events.h"
+
+#include "fatal.h"
+
+#include <stdlib.h>
+
+struct node_event *events_add(struct events *events, enum node_event_kind kind) {
+	if (events->n == events->max) {
+		events->max = events->max ? 2 * events->max : 64;
+		events->all = fatal_realloc(events->all, events->max * sizeof *events->all);
+	}
+	events->all[events->n] = (struct node_event){.kind = kind};
+	return &events->all[events->n++];
+}
+
+void events_deinit(struct events *events) {
+	free(events->all);
+	*events = (struct events){0};
+}

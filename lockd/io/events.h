@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The events of one turn, gathered while the inbox is emptied and handed to node_step() together. */
+#ifndef LOCKD_IO_EVENTS_H
+#define LOCKD_IO_EVENTS_H
+
+#include "lockd/node/node.h"
+
+struct events {
+	struct node_event *all;
+	size_t n, max;
+};
+
+/* A zeroed event at the end of the turn; valid until the next call. */
+struct node_event *events_add(struct events *events, enum node_event_kind kind);
+void events_deinit(struct events *events);
+
+#endif

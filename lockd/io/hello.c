@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hello.h"
+
+#include "api/frame.h"
+#include "api/limits.h"
+#include "api/peer.pb-c.h"
+#include "log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lockd/status.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_well_formed(const Peer__Hello *hello) {
+	return hello->store.len == LIMIT_UUID_BYTES &&
+	       (hello->incarnation.len == 0 || hello->incarnation.len == LIMIT_UUID_BYTES) && hello->node > 0 &&
+	       hello->protocol_min <= hello->protocol_max;
+}
+
+int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hello *ret) {
+	Peer__Hello *hello;
+
+	if (arena_reset(arena, n) < 0)
+		return -EBADMSG;
+	hello = peer__hello__unpack(&arena->allocator, n, body);
+	if (!hello || !is_well_formed(hello))
+		return -EBADMSG;
+
+	*ret = (struct hello){
+		.protocol_min = hello->protocol_min,
+		.protocol_max = hello->protocol_max,
+		.blank = hello->incarnation.len == 0,
+		.epoch = hello->epoch,
+		.node = hello->node,
+		.boot = hello->boot,
+		.to = hello->to,
+		.purpose = hello->purpose,
+		.status = hello->status,
+	};
+	memcpy(ret->store.bytes, hello->store.data, LIMIT_UUID_BYTES);
+	if (!ret->blank)
+		memcpy(ret->incarnation.bytes, hello->incarnation.data, LIMIT_UUID_BYTES);
+	log_clean(hello->text.data, hello->text.len, ret->text, sizeof ret->text);
+	return 0;
+}
+
+static ProtobufCBinaryData binary(const void *bytes, size_t n) {
+	return (ProtobufCBinaryData){.data = (uint8_t *)bytes, .len = n};
+}
+
+static ProtobufCBinaryData text_of(const char *text) {
+	return binary(text, text ? strlen(text) : 0);
+}
+
+size_t hello_pack(const struct hello *hello, const char *peer_address, const char *client_address, uint8_t *out) {
+	Peer__Hello packed = PEER__HELLO__INIT;
+
+	packed.protocol_min = hello->protocol_min;
+	packed.protocol_max = hello->protocol_max;
+	packed.incarnation = binary(hello->incarnation.bytes, hello->blank ? 0 : LIMIT_UUID_BYTES);
+	packed.epoch = hello->epoch;
+	packed.node = hello->node;
+	packed.store = binary(hello->store.bytes, LIMIT_UUID_BYTES);
+	packed.boot = hello->boot;
+	packed.to = hello->to;
+	packed.purpose = hello->purpose;
+	packed.peer_address = text_of(peer_address);
+	packed.client_address = text_of(client_address);
+	packed.status = hello->status;
+	packed.text = text_of(hello->text);
+	assert(peer__hello__get_packed_size(&packed) <= HELLO_BYTES_MAX);
+	return peer__hello__pack(&packed, out);
+}
+
+static const struct raft_member *member_of(const struct raft_configuration *members, uint32_t node) {
+	for (uint16_t i = 0; members && i < members->n; i++) {
+		if (members->members[i].node == node)
+			return &members->members[i];
+	}
+	return NULL;
+}
+
+int hello_judge(const struct hello *own, const struct hello *theirs, const struct raft_configuration *members,
+		bool listed, char text[160]) {
+	const struct raft_member *member = member_of(members, theirs->node);
+
+	if (theirs->protocol_max < PROTOCOL_VERSION_MIN || theirs->protocol_min > PROTOCOL_VERSION_MAX) {
+		snprintf(text, 160, "node %u speaks protocol versions %u to %u, node %u speaks %u to %u", theirs->node,
+			 theirs->protocol_min, theirs->protocol_max, own->node, PROTOCOL_VERSION_MIN,
+			 PROTOCOL_VERSION_MAX);
+		return LOCKD_PROTOCOL;
+	}
+	if (theirs->node == own->node)
+		snprintf(text, 160, "both ends are configured as node %u", own->node);
+	else if (theirs->to != 0 && theirs->to != own->node)
+		snprintf(text, 160, "node %u was called under the address of node %u", own->node, theirs->to);
+	else if (!listed && !member)
+		snprintf(text, 160, "node %u does not know a node %u", own->node, theirs->node);
+	else if (!own->blank && !theirs->blank &&
+		 memcmp(own->incarnation.bytes, theirs->incarnation.bytes, LIMIT_UUID_BYTES) != 0)
+		snprintf(text, 160, "node %u and node %u belong to different clusters", own->node, theirs->node);
+	else if (members && !member)
+		snprintf(text, 160, "node %u is not a member of the cluster", theirs->node);
+	else if (member && memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0)
+		snprintf(text, 160, "node %u is a member with another data folder", theirs->node);
+	else
+		return LOCKD_OK;
+	return LOCKD_WRONG_CLUSTER;
+}

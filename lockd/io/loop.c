@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+
+#include "api/limits.h"
+#include "checkpointer.h"
+#include "clients.h"
+#include "clock.h"
+#include "fatal.h"
+#include "founding.h"
+#include "listener.h"
+#include "log.h"
+#include "notify.h"
+#include "peers.h"
+#include "storage.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+enum {
+	DESCRIPTORS_RESERVED = 256, /* for peers, databases, snapshots and nng itself */
+};
+
+enum stage {
+	STAGE_SERVING,
+	STAGE_STOPPING, /* the node gives up leadership and answers what it admitted */
+	STAGE_CLOSING,  /* connections send what they have and close */
+};
+
+struct loop {
+	struct loop_config config;
+	struct node_address alone; /* the only address of a cluster without a list */
+	struct store *store;
+	struct node *node;
+	struct inbox inbox;
+	struct listener peer_listener, client_listener;
+	struct peers peers;
+	struct clients clients;
+	struct founding founding;
+	struct storage *storage;
+	struct checkpointer *checkpointer;
+	pthread_mutex_t state_db;
+	pthread_t thread;
+	bool started;
+
+	struct events events;
+	struct inbox_list items; /* of this turn; freed behind the step */
+	struct raft_clocks clocks;
+	raft_usec deadline; /* of the next turn */
+	enum stage stage;
+	raft_usec stage_until;
+	bool node_stopped;
+	bool ready;
+	raft_usec watchdog, alive_at; /* interval, 0: none; next report */
+	struct inbox_item stop;
+};
+
+/* ---- Input --------------------------------------------------------------------------------------------------------
+ */
+
+static void on_accepted(struct loop *loop, struct listener_accept *accept) {
+	if (accept->stream) {
+		if (loop->stage == STAGE_CLOSING)
+			nng_stream_free(accept->stream);
+		else if (accept->listener == &loop->client_listener)
+			clients_accept(&loop->clients, accept->stream);
+		else
+			peers_accept(&loop->peers, accept->stream);
+	}
+	listener_rearm(accept->listener, accept, loop->clocks.mono);
+}
+
+static void on_frames(struct loop *loop, struct connection_batch *batch) {
+	if (connection_kind(batch->connection) == FRAME_CLIENT)
+		clients_frames(&loop->clients, batch, &loop->events);
+	else
+		peers_frames(&loop->peers, batch, &loop->events);
+}
+
+static void on_closed(struct loop *loop, struct connection *connection) {
+	if (connection_kind(connection) == FRAME_CLIENT)
+		clients_closed(&loop->clients, connection, &loop->events);
+	else
+		peers_closed(&loop->peers, connection, &loop->events);
+}
+
+static void on_saved(struct loop *loop, struct storage_report *report) {
+	if (report->outcome == STORAGE_BLOCKED)
+		events_add(&loop->events, NODE_SAVE_BLOCKED);
+	else if (report->outcome == STORAGE_UNBLOCKED)
+		events_add(&loop->events, NODE_SAVE_UNBLOCKED);
+	for (uint32_t i = 0; i < report->n; i++) {
+		struct node_event *event = events_add(&loop->events, NODE_SAVED);
+
+		event->group = report->durable[i].group;
+		event->seq = report->durable[i].seq;
+	}
+	free(report);
+}
+
+static void on_checkpointed(struct loop *loop, struct checkpointer_job *job) {
+	struct node_event *event = events_add(&loop->events, NODE_CHECKPOINTED);
+
+	event->group = job->checkpoint.group;
+	event->index = job->checkpoint.index;
+	event->ok = job->result == 0;
+	free(job);
+}
+
+static void on_stop(struct loop *loop) {
+	notify_stopping();
+	events_add(&loop->events, NODE_STOP);
+	loop->stage = STAGE_STOPPING;
+	loop->stage_until = loop->clocks.mono + LOOP_STOP_MS_MAX * 1000;
+}
+
+/* Batches stay in the list: their bytes are borrowed by events. */
+static void dispatch(struct loop *loop, struct inbox_list *taken) {
+	struct inbox_item *item;
+
+	while ((item = STAILQ_FIRST(taken))) {
+		STAILQ_REMOVE_HEAD(taken, next);
+		switch (item->kind) {
+		case INBOX_ACCEPTED: on_accepted(loop, listener_accept_of(item)); break;
+		case INBOX_DIALLED: peers_dialled(&loop->peers, dialler_of(item)); break;
+		case INBOX_FRAMES:
+			on_frames(loop, (struct connection_batch *)item);
+			STAILQ_INSERT_TAIL(&loop->items, item, next);
+			break;
+		case INBOX_DRAINED: peers_drained(&loop->peers, connection_of_drained(item)); break;
+		case INBOX_CLOSED: on_closed(loop, connection_of_closed(item)); break;
+		case INBOX_SAVED: on_saved(loop, storage_report_of(item)); break;
+		case INBOX_CHECKPOINTED: on_checkpointed(loop, checkpointer_job_of(item)); break;
+		case INBOX_SNAPSHOT_CUT:
+		case INBOX_SNAPSHOT_READ: peers_snapshot_job(&loop->peers, checkpointer_job_of(item)); break;
+		case INBOX_STOP: on_stop(loop); break;
+		}
+	}
+}
+
+static void forget_turn(struct loop *loop) {
+	struct inbox_item *item;
+
+	while ((item = STAILQ_FIRST(&loop->items))) {
+		STAILQ_REMOVE_HEAD(&loop->items, next);
+		free(item);
+	}
+	loop->events.n = 0;
+}
+
+/* ---- Effects ------------------------------------------------------------------------------------------------------
+ */
+
+static void hand_to_storage(struct loop *loop, const struct node_effects *effects) {
+	const struct snapshot_receive *staged = loop->peers.staged;
+
+	for (size_t i = 0; i < effects->n_saves; i++)
+		storage_save(loop->storage, &effects->saves[i], staged ? staged->bytes : NULL,
+			     staged ? staged->n_max : 0, loop->clocks.mono);
+}
+
+static void hand_to_checkpointer(struct loop *loop, const struct node_effects *effects) {
+	struct checkpointer_job *job;
+
+	if (!effects->checkpoint)
+		return;
+	job = fatal_alloc(sizeof *job);
+	job->item.kind = INBOX_CHECKPOINTED;
+	job->checkpoint = *effects->checkpoint;
+	checkpointer_add(loop->checkpointer, job);
+}
+
+/* Saves go first: our own disk works while the peers get the entries. Each connection is flushed once. */
+static void execute(struct loop *loop, const struct node_effects *effects) {
+	if (effects->fatal)
+		fatal_stop("reason=\"%s\"", effects->fatal);
+
+	hand_to_storage(loop, effects);
+	for (size_t i = 0; i < effects->n_peer_frames; i++)
+		peers_send(&loop->peers, &effects->peer_frames[i]);
+	peers_flush(&loop->peers);
+	for (size_t i = 0; i < effects->n_client_frames; i++)
+		clients_send(&loop->clients, &effects->client_frames[i]);
+	clients_flush(&loop->clients);
+
+	hand_to_checkpointer(loop, effects);
+	for (size_t i = 0; i < effects->n_snapshots; i++)
+		peers_send_snapshot(&loop->peers, &effects->snapshots[i]);
+	if (effects->staged_done)
+		peers_staged_done(&loop->peers);
+	for (size_t i = 0; i < effects->n_traces; i++)
+		log_info("%s", effects->traces[i].text);
+	loop->node_stopped = loop->node_stopped || effects->stopped;
+}
+
+/* ---- Turn ---------------------------------------------------------------------------------------------------------
+ */
+
+static raft_usec earlier(raft_usec a, raft_usec b) {
+	return a < b ? a : b;
+}
+
+/* The clocks are read behind the inbox: a clock read before it would start promises too early. */
+static void turn(struct loop *loop) {
+	struct node_effects effects;
+	struct inbox_list taken;
+	raft_usec deadline;
+	bool overfull;
+
+	inbox_take(&loop->inbox, loop->deadline, &taken, &overfull);
+	clock_read(&loop->clocks);
+	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
+	deadline = clients_tick(&loop->clients, loop->clocks.mono);
+	dispatch(loop, &taken);
+	founding_tick(&loop->founding, &loop->peers, &loop->events);
+
+	node_step(loop->node, &loop->clocks, loop->events.all, loop->events.n, &effects);
+	execute(loop, &effects);
+
+	forget_turn(loop);
+	if (overfull) {
+		peers_resume(&loop->peers);
+		clients_resume(&loop->clients);
+	}
+	deadline = earlier(deadline, effects.deadline);
+	deadline = earlier(deadline, peers_deadline(&loop->peers));
+	deadline = earlier(deadline, listener_tick(&loop->peer_listener, loop->clocks.mono));
+	loop->deadline = earlier(deadline, listener_tick(&loop->client_listener, loop->clocks.mono));
+}
+
+static bool is_serving(const struct loop *loop) {
+	struct raft_status status;
+
+	if (loop->peers.n > 0)
+		return true;
+	if (node_is_blank(loop->node))
+		return false;
+	raft_get_status(node_raft(loop->node, PEERS_GROUP), &status);
+	return status.role == RAFT_LEADER && status.commit >= status.term_start;
+}
+
+/* A node that others must join to found a cluster is ready as soon as it listens; one that is alone when it serves. */
+static void tell_ready(struct loop *loop) {
+	if (loop->ready || !is_serving(loop))
+		return;
+	loop->ready = true;
+	notify_ready();
+	log_info("ready: node=%u", loop->config.node);
+}
+
+/* A stuck disk must look dead to the watchdog although this thread runs. */
+static void tell_alive(struct loop *loop) {
+	raft_usec now = loop->clocks.mono, oldest;
+
+	if (loop->watchdog == 0)
+		return;
+	if (loop->alive_at <= now) {
+		oldest = storage_oldest(loop->storage);
+		if (oldest == UINT64_MAX || oldest + loop->watchdog > now)
+			notify_alive();
+		loop->alive_at = now + loop->watchdog;
+	}
+	loop->deadline = earlier(loop->deadline, loop->alive_at);
+}
+
+static void begin_closing(struct loop *loop) {
+	if (!loop->node_stopped)
+		log_warning("stopping although the node has work left: waited_ms=%d", LOOP_STOP_MS_MAX);
+	loop->stage = STAGE_CLOSING;
+	loop->stage_until = loop->clocks.mono + LOOP_STOP_MS_MAX * 1000;
+	listener_close(&loop->peer_listener);
+	listener_close(&loop->client_listener);
+	clients_finish(&loop->clients);
+	peers_finish(&loop->peers);
+}
+
+static bool is_closed(const struct loop *loop) {
+	return loop->clients.n == 0 && peers_are_gone(&loop->peers) && listener_is_idle(&loop->peer_listener) &&
+	       listener_is_idle(&loop->client_listener);
+}
+
+/* false: the loop ends. */
+static bool advance_stop(struct loop *loop) {
+	bool late = loop->stage_until <= loop->clocks.mono;
+
+	if (loop->stage == STAGE_STOPPING && (loop->node_stopped || late)) {
+		begin_closing(loop);
+	} else if (loop->stage == STAGE_CLOSING && late) {
+		/* Who has not read by now will not: the rest of its output is dropped. */
+		clients_close(&loop->clients);
+		peers_close(&loop->peers);
+		loop->stage_until = UINT64_MAX;
+	}
+	loop->deadline = earlier(loop->deadline, loop->stage_until);
+	return loop->stage != STAGE_CLOSING || !is_closed(loop);
+}
+
+static void *run(void *arg) {
+	struct loop *loop = arg;
+	bool going = true;
+
+	while (going) {
+		turn(loop);
+		tell_ready(loop);
+		tell_alive(loop);
+		going = loop->stage == STAGE_SERVING || advance_stop(loop);
+	}
+	return NULL;
+}
+
+/* ---- Life ---------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t random_seed(void) {
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		fatal_stop("reason=\"no random numbers\"");
+	return seed;
+}
+
+static int fail(struct loop_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int fail(struct loop_error *error, const char *format, ...) {
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof error->text, format, args);
+	va_end(args);
+	return -1;
+}
+
+static int bind_port(struct listener *listener, const char *address, const char *key, struct inbox *inbox,
+		     struct loop_error *error) {
+	int r = listener_open(listener, address, inbox);
+	const char *advice = "give an address of this machine as host:port";
+
+	if (r == 0)
+		return 0;
+	if (r == NNG_EADDRINUSE)
+		advice = "another process has it: stop that one or choose another port";
+	return fail(error, "cannot listen on %s: %s; %s (%s)", address, nng_strerror(r), advice, key);
+}
+
+/* A cluster without a list has one node, under the addresses it listens on. */
+static void complete_addresses(struct loop *loop) {
+	if (loop->config.n_addresses > 0)
+		return;
+	loop->alone = (struct node_address){.node = loop->config.node,
+					    .peer_address = loop->peer_listener.address,
+					    .client_address = loop->client_listener.address};
+	loop->config.addresses = &loop->alone;
+	loop->config.n_addresses = 1;
+}
+
+static int restore_node(struct loop *loop, struct loop_error *error) {
+	const struct loop_config *config = &loop->config;
+	struct node_config node_config = {.node = config->node,
+					  .seed = random_seed(),
+					  .timing = config->timing,
+					  .addresses = config->addresses,
+					  .n_addresses = config->n_addresses,
+					  .version = config->version,
+					  .checkpoint_log_bytes = config->checkpoint_log_bytes,
+					  .checkpoint_log_entries = config->checkpoint_log_entries,
+					  .trailing_log_bytes = config->trailing_log_bytes,
+					  .trailing_log_entries = config->trailing_log_entries};
+	struct store_error store_error;
+
+	store_get_uuid(loop->store, &node_config.store);
+	if (node_new(&node_config, &loop->node) < 0)
+		return fail(error, "not enough memory to start");
+	if (store_load(loop->store, loop->node, &store_error) < 0)
+		return fail(error, "%s", store_error.text);
+	clock_read(&loop->clocks);
+	if (node_start(loop->node, &loop->clocks) < 0)
+		return fail(error, "data folder %s: %s", config->data, node_error(loop->node));
+	return 0;
+}
+
+/* The folder's uuid is a member of its cluster under one node id for ever. */
+static int check_identity(struct loop *loop, struct loop_error *error) {
+	const struct raft_configuration *members;
+	struct node_uuid store;
+	raft_index index;
+
+	if (node_is_blank(loop->node))
+		return 0;
+	members = raft_members(node_raft(loop->node, PEERS_GROUP), &index);
+	store_get_uuid(loop->store, &store);
+	for (uint16_t i = 0; members && i < members->n; i++) {
+		const struct raft_member *member = &members->members[i];
+
+		if (memcmp(member->store.bytes, store.bytes, sizeof store.bytes) != 0)
+			continue;
+		if (member->node == loop->config.node)
+			return 0;
+		return fail(error,
+			    "data folder %s belongs to node %u, but this is node %u: set `node = %u` or name another "
+			    "folder",
+			    loop->config.data, member->node, loop->config.node, member->node);
+	}
+	return fail(error,
+		    "data folder %s holds a cluster that it is no member of: it was copied, or another folder is meant",
+		    loop->config.data);
+}
+
+/* Descriptors for clients, as many as the limits of the process leave. */
+static uint32_t clients_max(void) {
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return LIMIT_CONNECTIONS_MAX;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is not granted is found by the next line */
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur >= LIMIT_CONNECTIONS_MAX + DESCRIPTORS_RESERVED)
+		return LIMIT_CONNECTIONS_MAX;
+	return limit.rlim_cur > 2 * DESCRIPTORS_RESERVED ? (uint32_t)limit.rlim_cur - DESCRIPTORS_RESERVED
+							 : DESCRIPTORS_RESERVED;
+}
+
+int loop_open(const struct loop_config *config, struct loop **ret, struct loop_error *error) {
+	struct loop *loop = fatal_alloc(sizeof *loop);
+	struct store_error store_error;
+	struct store_sizes sizes;
+
+	loop->config = *config;
+	loop->stop.kind = INBOX_STOP;
+	STAILQ_INIT(&loop->items);
+	pthread_mutex_init(&loop->state_db, NULL);
+	inbox_init(&loop->inbox, LIMIT_INBOX_BYTES_MAX);
+	clients_init(&loop->clients, &loop->inbox, clients_max());
+	founding_init(&loop->founding, config->promise_ms, config->drift_ppm);
+
+	if (store_open(config->data, &loop->store, &store_error) < 0) {
+		fail(error, "%s", store_error.text);
+		goto fail;
+	}
+	if (bind_port(&loop->peer_listener, config->listen_peer, "listen-peer", &loop->inbox, error) < 0)
+		goto fail;
+	if (bind_port(&loop->client_listener, config->listen_client, "listen-client", &loop->inbox, error) < 0)
+		goto fail;
+	complete_addresses(loop);
+	if (restore_node(loop, error) < 0 || check_identity(loop, error) < 0)
+		goto fail;
+
+	store_get_sizes(loop->store, &sizes);
+	log_info("opened: node=%u data=%s boot=%llu log_bytes=%llu state_bytes=%llu", config->node, config->data,
+		 (unsigned long long)store_get_boot_count(loop->store), (unsigned long long)sizes.log_bytes,
+		 (unsigned long long)sizes.state_bytes);
+	*ret = loop;
+	return 0;
+fail:
+	loop_close(loop);
+	return -1;
+}
+
+void loop_start(struct loop *loop) {
+	struct peers_config peers_config = {.inbox = &loop->inbox,
+					    .node = loop->node,
+					    .self = loop->config.node,
+					    .addresses = loop->config.addresses,
+					    .n_addresses = loop->config.n_addresses};
+	int r;
+
+	loop->storage = storage_start(loop->store, &loop->inbox, &loop->state_db);
+	loop->checkpointer = checkpointer_start(loop->store, &loop->inbox, &loop->state_db);
+	store_get_uuid(loop->store, &peers_config.store);
+	peers_config.checkpointer = loop->checkpointer;
+	peers_init(&loop->peers, &peers_config);
+	loop->watchdog = notify_watchdog();
+	listener_start(&loop->peer_listener);
+	listener_start(&loop->client_listener);
+	log_info("listening client=%s peer=%s", loop->client_listener.address, loop->peer_listener.address);
+
+	r = pthread_create(&loop->thread, NULL, run, loop);
+	if (r != 0)
+		fatal_stop("reason=\"the loop thread could not be started\" error=\"%s\"", strerror(r));
+	loop->started = true;
+}
+
+void loop_stop(struct loop *loop) {
+	inbox_post(&loop->inbox, &loop->stop);
+}
+
+/* What the threads reported behind the last turn. */
+static void drop_reports(struct loop *loop) {
+	struct inbox_item *item;
+
+	while ((item = STAILQ_FIRST(&loop->inbox.list))) {
+		STAILQ_REMOVE_HEAD(&loop->inbox.list, next);
+		if (item->kind == INBOX_SAVED)
+			free(storage_report_of(item));
+		else if (item->kind == INBOX_CHECKPOINTED)
+			free(checkpointer_job_of(item));
+	}
+}
+
+void loop_close(struct loop *loop) {
+	bool clean = false;
+
+	if (loop->started) {
+		pthread_join(loop->thread, NULL);
+		checkpointer_stop(loop->checkpointer);
+		clean = storage_stop(loop->storage);
+		drop_reports(loop);
+		peers_deinit(&loop->peers);
+	}
+	if (loop->peer_listener.listener)
+		listener_deinit(&loop->peer_listener);
+	if (loop->client_listener.listener)
+		listener_deinit(&loop->client_listener);
+	founding_deinit(&loop->founding);
+	clients_deinit(&loop->clients);
+	events_deinit(&loop->events);
+	inbox_deinit(&loop->inbox);
+	loop->node = loop->node ? node_free(loop->node) : NULL;
+	if (loop->store)
+		store_close(loop->store, clean);
+	pthread_mutex_destroy(&loop->state_db);
+	nng_fini();
+	free(loop);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot_send.h"
+
+#include "api/limits.h"
+#include "api/peer.pb-c.h"
+#include "fatal.h"
+#include "snapshot_receive.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void add_job(struct snapshot_send *send, struct checkpointer_job *job) {
+	assert(!send->busy);
+	send->busy = true;
+	job->owner = send;
+	checkpointer_add(send->checkpointer, job);
+}
+
+struct snapshot_send *snapshot_send_new(struct checkpointer *checkpointer, const struct node_snapshot *snapshot) {
+	struct snapshot_send *send = fatal_alloc(sizeof *send);
+	struct checkpointer_job *job = fatal_alloc(sizeof *job);
+
+	send->checkpointer = checkpointer;
+	send->group = snapshot->group;
+	send->peer = snapshot->peer;
+	send->term = snapshot->term;
+	send->snapshot.fd = -1;
+	job->item.kind = INBOX_SNAPSHOT_CUT;
+	job->group = snapshot->group;
+	add_job(send, job);
+	return send;
+}
+
+struct snapshot_send *snapshot_send_free(struct snapshot_send *send) {
+	assert(!send->busy);
+	if (send->snapshot.fd >= 0)
+		close(send->snapshot.fd);
+	free(send->snapshot.header);
+	free(send);
+	return NULL;
+}
+
+int snapshot_send_on_cut(struct snapshot_send *send, const struct checkpointer_job *job) {
+	send->busy = false;
+	if (job->result != 0)
+		return -1;
+	send->snapshot = job->snapshot;
+	return 0;
+}
+
+/* Ends the transfer behind the last chunk, reads the next one before that. */
+static void go_on(struct snapshot_send *send) {
+	struct checkpointer_job *job;
+	uint64_t left = send->snapshot.bytes - send->offset;
+	size_t n = left < LIMIT_SNAPSHOT_CHUNK_BYTES ? left : LIMIT_SNAPSHOT_CHUNK_BYTES;
+
+	if (left == 0) {
+		Peer__SnapshotEnd end = PEER__SNAPSHOT_END__INIT;
+		uint8_t body[64];
+
+		end.digest = (ProtobufCBinaryData){.data = send->snapshot.digest, .len = sizeof send->snapshot.digest};
+		connection_send(send->connection, FRAME_PEER_SNAPSHOT_END, 0, body,
+				peer__snapshot_end__pack(&end, body));
+		connection_flush(send->connection);
+		send->end_sent = true;
+		return;
+	}
+	job = fatal_alloc(sizeof *job);
+	job->item.kind = INBOX_SNAPSHOT_READ;
+	job->fd = send->snapshot.fd;
+	job->offset = send->offset;
+	job->n = n;
+	job->bytes = fatal_alloc(n);
+	add_job(send, job);
+}
+
+int snapshot_send_on_read(struct snapshot_send *send, const struct checkpointer_job *job) {
+	Peer__SnapshotChunk chunk = PEER__SNAPSHOT_CHUNK__INIT;
+	uint8_t *body;
+
+	send->busy = false;
+	if (job->result != 0)
+		return -1;
+	if (send->ended)
+		return 0;
+
+	chunk.offset = job->offset;
+	chunk.data = (ProtobufCBinaryData){.data = job->bytes, .len = job->n};
+	body = fatal_alloc(peer__snapshot_chunk__get_packed_size(&chunk));
+	connection_send(send->connection, FRAME_PEER_SNAPSHOT_CHUNK, 0, body, peer__snapshot_chunk__pack(&chunk, body));
+	connection_flush(send->connection);
+	free(body);
+	send->offset += job->n;
+	connection_await_drained(send->connection, LIMIT_SNAPSHOT_CHUNK_BYTES / 2);
+	return 0;
+}
+
+void snapshot_send_begin(struct snapshot_send *send, struct connection *connection, uint32_t from,
+			 const struct node_uuid *incarnation, uint32_t epoch) {
+	Peer__SnapshotHeader header = PEER__SNAPSHOT_HEADER__INIT;
+	uint8_t *body;
+
+	send->connection = connection;
+	header.format = SNAPSHOT_FORMAT;
+	header.incarnation =
+		(ProtobufCBinaryData){.data = (uint8_t *)incarnation->bytes, .len = sizeof incarnation->bytes};
+	header.epoch = epoch;
+	header.group = send->group;
+	header.from = from;
+	header.sender_term = send->term;
+	header.header = (ProtobufCBinaryData){.data = send->snapshot.header, .len = send->snapshot.header_bytes};
+	header.rows = send->snapshot.rows;
+	header.bytes = send->snapshot.bytes;
+
+	body = fatal_alloc(peer__snapshot_header__get_packed_size(&header));
+	connection_send(connection, FRAME_PEER_SNAPSHOT_HEADER, 0, body, peer__snapshot_header__pack(&header, body));
+	connection_flush(connection);
+	free(body);
+	go_on(send);
+}
+
+void snapshot_send_on_drained(struct snapshot_send *send) {
+	if (!send->busy && !send->ended && !send->end_sent)
+		go_on(send);
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage.h"
+
+#include "fatal.h"
+#include "log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct queued {
+	STAILQ_ENTRY(queued) next;
+	struct node_save save; /* points into `memory` */
+	size_t bytes;
+	raft_usec since;
+	uint8_t memory[] __attribute__((aligned(16)));
+};
+
+STAILQ_HEAD(queue, queued);
+
+struct storage {
+	struct store *store;
+	struct inbox *inbox;
+	pthread_mutex_t *state_db;
+	pthread_t thread;
+
+	struct node_save *batch; /* of the thread */
+	size_t batch_max;
+
+	pthread_mutex_t lock; /* protects all below */
+	pthread_cond_t wake;
+	struct queue queue; /* not taken yet */
+	raft_usec oldest;   /* of what is taken or queued; UINT64_MAX: nothing */
+	bool stopping, lost;
+};
+
+/* ---- Copying ------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_within(const uint8_t *bytes, const uint8_t *from, size_t n) {
+	return n > 0 && (uintptr_t)bytes >= (uintptr_t)from && (uintptr_t)bytes < (uintptr_t)from + n;
+}
+
+/* A save is copied twice by the same walk: with `at` NULL it only counts the bytes. */
+struct copier {
+	uint8_t *at;
+	size_t bytes;
+};
+
+static void *copy(struct copier *copier, const void *from, size_t n) {
+	uint8_t *to = copier->at ? copier->at + copier->bytes : NULL;
+
+	copier->bytes += (n + 15) & ~(size_t)15;
+	if (to && n > 0)
+		memcpy(to, from, n);
+	return to;
+}
+
+static void copy_entries(struct copier *copier, const struct node_save *from, struct node_save *to) {
+	struct node_entry *entries = copy(copier, from->entries, from->n_entries * sizeof *entries);
+
+	to->entries = entries;
+	for (size_t i = 0; i < from->n_entries; i++) {
+		uint8_t *data = copy(copier, from->entries[i].data, from->entries[i].n);
+
+		if (entries)
+			entries[i].data = data;
+	}
+}
+
+static void copy_rows(struct copier *copier, const struct node_save *from, struct node_save *to,
+		      const uint8_t *borrowed, size_t borrowed_bytes) {
+	struct node_bytes *rows = copy(copier, from->rows, from->n_rows * sizeof *rows);
+
+	to->header = copy(copier, from->header, from->header_bytes);
+	to->row_ids = copy(copier, from->row_ids, from->n_rows * sizeof *from->row_ids);
+	to->rows = rows;
+	for (size_t i = 0; i < from->n_rows; i++) {
+		uint8_t *bytes;
+
+		if (is_within(from->rows[i].bytes, borrowed, borrowed_bytes))
+			continue;
+		bytes = copy(copier, from->rows[i].bytes, from->rows[i].n);
+		if (rows)
+			rows[i].bytes = bytes;
+	}
+}
+
+static size_t copy_save(const struct node_save *from, struct node_save *to, uint8_t *memory, const uint8_t *borrowed,
+			size_t borrowed_bytes) {
+	struct copier copier = {.at = memory};
+
+	*to = *from;
+	copy_entries(&copier, from, to);
+	if (from->install)
+		copy_rows(&copier, from, to, borrowed, borrowed_bytes);
+	return copier.bytes;
+}
+
+void storage_save(struct storage *storage, const struct node_save *save, const uint8_t *borrowed, size_t borrowed_bytes,
+		  raft_usec now) {
+	struct node_save sized;
+	size_t bytes = copy_save(save, &sized, NULL, borrowed, borrowed_bytes);
+	struct queued *queued = fatal_alloc(sizeof *queued + bytes);
+	bool was_empty;
+
+	copy_save(save, &queued->save, queued->memory, borrowed, borrowed_bytes);
+	queued->bytes = bytes;
+	queued->since = now;
+
+	pthread_mutex_lock(&storage->lock);
+	was_empty = STAILQ_EMPTY(&storage->queue);
+	STAILQ_INSERT_TAIL(&storage->queue, queued, next);
+	if (storage->oldest == UINT64_MAX)
+		storage->oldest = now;
+	pthread_mutex_unlock(&storage->lock);
+	if (was_empty)
+		pthread_cond_signal(&storage->wake);
+}
+
+/* ---- Reports ------------------------------------------------------------------------------------------------------
+ */
+
+static struct storage_report *report_new(enum storage_outcome outcome, size_t n_max) {
+	struct storage_report *report = fatal_alloc(sizeof *report + n_max * sizeof report->durable[0]);
+
+	report->item.kind = INBOX_SAVED;
+	report->outcome = outcome;
+	return report;
+}
+
+static void report_outcome(struct storage *storage, enum storage_outcome outcome) {
+	inbox_post(storage->inbox, &report_new(outcome, 0)->item);
+}
+
+static void report_saved(struct storage *storage, size_t n) {
+	struct storage_report *report = report_new(STORAGE_SAVED, n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct node_save *save = &storage->batch[i];
+		uint32_t g = 0;
+
+		while (g < report->n && report->durable[g].group != save->group)
+			g++;
+		report->durable[g] = (struct storage_durable){.group = save->group, .seq = save->seq};
+		if (g == report->n)
+			report->n++;
+	}
+	inbox_post(storage->inbox, &report->item);
+}
+
+/* ---- The thread ---------------------------------------------------------------------------------------------------
+ */
+
+/* Under the lock. What fits into one transaction; a save that installs a snapshot goes alone. */
+static size_t take_batch(struct storage *storage, struct queue *ret_taken) {
+	struct queued *queued;
+	size_t n = 0, bytes = 0;
+
+	STAILQ_INIT(ret_taken);
+	while ((queued = STAILQ_FIRST(&storage->queue))) {
+		if (n > 0 && (queued->save.install || bytes + queued->bytes > STORAGE_TRANSACTION_BYTES_MAX))
+			break;
+		if (n == storage->batch_max) {
+			storage->batch_max = storage->batch_max ? 2 * storage->batch_max : 16;
+			storage->batch = fatal_realloc(storage->batch, storage->batch_max * sizeof *storage->batch);
+		}
+		STAILQ_REMOVE_HEAD(&storage->queue, next);
+		STAILQ_INSERT_TAIL(ret_taken, queued, next);
+		storage->batch[n++] = queued->save;
+		bytes += queued->bytes;
+		if (queued->save.install)
+			break;
+	}
+	return n;
+}
+
+static int write_batch(struct storage *storage, size_t n) {
+	struct store_error error;
+	bool install = storage->batch[0].install;
+	int r;
+
+	if (install)
+		pthread_mutex_lock(storage->state_db);
+	r = store_write(storage->store, storage->batch, n, &error);
+	if (install)
+		pthread_mutex_unlock(storage->state_db);
+	if (r < 0)
+		fatal_stop("reason=\"the log could not be written\" error=\"%s\"", error.text);
+	return r;
+}
+
+static bool wait_for_space(struct storage *storage) {
+	struct timespec pause = {.tv_nsec = STORAGE_RETRY_MS * 1000000L};
+	bool stopping;
+
+	nanosleep(&pause, NULL);
+	pthread_mutex_lock(&storage->lock);
+	stopping = storage->stopping;
+	pthread_mutex_unlock(&storage->lock);
+	return !stopping;
+}
+
+/* false: stopped with the disk still full. */
+static bool execute_batch(struct storage *storage, size_t n) {
+	bool blocked = false;
+
+	while (write_batch(storage, n) == STORE_FULL) {
+		if (!blocked) {
+			log_error("the disk is full: no request is admitted until there is space retry_ms=%d",
+				  STORAGE_RETRY_MS);
+			report_outcome(storage, STORAGE_BLOCKED);
+		}
+		blocked = true;
+		if (!wait_for_space(storage))
+			return false;
+	}
+	report_saved(storage, n);
+	if (blocked) {
+		log_warning("the disk has space again: requests are admitted");
+		report_outcome(storage, STORAGE_UNBLOCKED);
+	}
+	return true;
+}
+
+static void free_queue(struct queue *queue) {
+	struct queued *queued;
+
+	while ((queued = STAILQ_FIRST(queue))) {
+		STAILQ_REMOVE_HEAD(queue, next);
+		free(queued);
+	}
+}
+
+static void *run(void *arg) {
+	struct storage *storage = arg;
+	struct queue taken;
+	size_t n;
+
+	pthread_mutex_lock(&storage->lock);
+	while (!storage->lost) {
+		while (STAILQ_EMPTY(&storage->queue) && !storage->stopping)
+			pthread_cond_wait(&storage->wake, &storage->lock);
+		n = take_batch(storage, &taken);
+		if (n == 0)
+			break;
+		pthread_mutex_unlock(&storage->lock);
+
+		bool written = execute_batch(storage, n);
+		free_queue(&taken);
+
+		pthread_mutex_lock(&storage->lock);
+		storage->lost = !written;
+		storage->oldest = STAILQ_EMPTY(&storage->queue) ? UINT64_MAX : STAILQ_FIRST(&storage->queue)->since;
+	}
+	pthread_mutex_unlock(&storage->lock);
+	return NULL;
+}
+
+struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db) {
+	struct storage *storage = fatal_alloc(sizeof *storage);
+	int r;
+
+	storage->store = store;
+	storage->inbox = inbox;
+	storage->state_db = state_db;
+	storage->oldest = UINT64_MAX;
+	STAILQ_INIT(&storage->queue);
+	pthread_mutex_init(&storage->lock, NULL);
+	pthread_cond_init(&storage->wake, NULL);
+	r = pthread_create(&storage->thread, NULL, run, storage);
+	if (r != 0)
+		fatal_stop("reason=\"the storage thread could not be started\" error=\"%s\"", strerror(r));
+	return storage;
+}
+
+raft_usec storage_oldest(struct storage *storage) {
+	raft_usec oldest;
+
+	pthread_mutex_lock(&storage->lock);
+	oldest = storage->oldest;
+	pthread_mutex_unlock(&storage->lock);
+	return oldest;
+}
+
+bool storage_stop(struct storage *storage) {
+	bool complete;
+
+	pthread_mutex_lock(&storage->lock);
+	storage->stopping = true;
+	pthread_mutex_unlock(&storage->lock);
+	pthread_cond_signal(&storage->wake);
+	pthread_join(storage->thread, NULL);
+
+	complete = !storage->lost;
+	free_queue(&storage->queue);
+	pthread_cond_destroy(&storage->wake);
+	pthread_mutex_destroy(&storage->lock);
+	free(storage->batch);
+	free(storage);
+	return complete;
+}
+
+struct storage_report *storage_report_of(struct inbox_item *item) {
+	assert(item->kind == INBOX_SAVED);
+	return (struct storage_report *)((char *)item - offsetof(struct storage_report, item));
+}

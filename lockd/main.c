@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Set-up and reverse teardown of the daemon: configuration, signals, the loop. */
+#include "lockd/config.h"
+#include "lockd/io/log.h"
+#include "lockd/io/loop.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Blocked before any thread exists, so that sigwait() gets them and no other thread does. */
+static void block_signals(sigset_t *ret_stop) {
+	sigemptyset(ret_stop);
+	sigaddset(ret_stop, SIGTERM);
+	sigaddset(ret_stop, SIGINT);
+	pthread_sigmask(SIG_BLOCK, ret_stop, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a closed socket is an error of its own write */
+}
+
+static size_t list_addresses(const struct config *config, struct node_address out[LIMIT_NODES_MAX]) {
+	for (uint32_t i = 0; i < config->n_peers; i++)
+		out[i] = (struct node_address){.node = config->peers[i].node,
+					       .peer_address = config->peers[i].peer_address,
+					       .client_address = config->peers[i].client_address};
+	return config->n_peers;
+}
+
+static struct raft_timing timing_of(const struct config *config) {
+	return (struct raft_timing){.heartbeat = config->heartbeat_ms * 1000ull,
+				    .election_min = config->election_ms_min * 1000ull,
+				    .election_max = config->election_ms_max * 1000ull,
+				    .check_quorum = config->check_quorum_ms * 1000ull,
+				    /* Longer than a round trip with its fsync, by the same margin as the heartbeat. */
+				    .stagger = config->heartbeat_ms * 1000ull / 2};
+}
+
+static int serve(const struct config *config) {
+	struct node_address addresses[LIMIT_NODES_MAX];
+	struct loop_config loop_config = {.node = config->node,
+					  .data = config->data,
+					  .listen_peer = config->listen_peer,
+					  .listen_client = config->listen_client,
+					  .addresses = addresses,
+					  .n_addresses = list_addresses(config, addresses),
+					  .timing = timing_of(config),
+					  .promise_ms = config->promise_ms,
+					  .drift_ppm = config->drift_ppm,
+					  .checkpoint_log_bytes = config->checkpoint_log_bytes,
+					  .checkpoint_log_entries = config->checkpoint_log_entries,
+					  .trailing_log_bytes = config->trailing_log_bytes,
+					  .trailing_log_entries = config->trailing_log_entries,
+					  .version = LOCKD_VERSION};
+	struct loop_error error;
+	struct loop *loop;
+	sigset_t stop;
+	int number;
+
+	block_signals(&stop);
+	if (loop_open(&loop_config, &loop, &error) < 0) {
+		fprintf(stderr, "lockd: %s\n", error.text);
+		return EXIT_FAILURE;
+	}
+	loop_start(loop);
+	sigwait(&stop, &number);
+	log_info("stopping: signal=%d", number);
+	loop_stop(loop);
+	loop_close(loop);
+	log_info("stopped");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[]) {
+	struct config config;
+	struct config_error error;
+	int r = config_parse(argc, argv, &config, &error);
+
+	if (r < 0) {
+		fprintf(stderr, "lockd: %s\n", error.text);
+		return EXIT_FAILURE;
+	}
+	switch (r) {
+	case CONFIG_HELP: config_print_help(); return EXIT_SUCCESS;
+	case CONFIG_VERSION: printf("lockd " LOCKD_VERSION "\n"); return EXIT_SUCCESS;
+	case CONFIG_CHECK: printf("the configuration is valid\n"); return EXIT_SUCCESS;
+	default: break;
+	}
+	log_init(config.log_level);
+	return serve(&config);
+}
