@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* liblockd: locks, leases and elections from a lockd cluster.
  *
- * A client handle (struct lockd_client) keeps one warm connection to each node and follows the leader by itself. Sessions
- * (struct lockd_session) are leases: while one is kept alive, which happens in the background, what it holds stays held.
- * A lock is granted to a session together with a token that is greater than every earlier token of that lock; hand the token to the resource that
- * the lock protects and let it refuse smaller ones (<lockd/fence.h>): nothing else protects it from a holder that was
- * paused past its deadline.
+ * A client handle (struct lockd_client) keeps one warm connection to each node and follows the leader by itself.
+ * Sessions (struct lockd_session) are leases: while one is kept alive, which happens in the background, what it holds
+ * stays held. A lock is granted to a session together with a token that is greater than every earlier token of that
+ * lock; hand the token to the resource that the lock protects and let it refuse smaller ones (<lockd/fence.h>): nothing
+ * else protects it from a holder that was paused past its deadline.
  *
  * Every blocking call takes a time-out in milliseconds (LOCKD_FOREVER: none) and is built on the call of the same name
- * ending in _async. Results are enum lockd_status: 0 is success, and lockd_status_outcome() says of any other whether the
- * request was done, was not done, or may have been. UNKNOWN is resolved by lockd_resolve() with the same sequence: the
- * library goes on asking in the background (an acquire that was given up is cancelled).
+ * ending in _async. Results are enum lockd_status: 0 is success, and lockd_status_outcome() says of any other whether
+ * the request was done, was not done, or may have been. UNKNOWN is resolved by lockd_resolve() with the same sequence:
+ * the library goes on asking in the background (an acquire that was given up is cancelled).
  *
- * Threads: all calls may be made from any thread at any time, except that a handle must not be used after or while it is
- * closed. Callbacks run on a thread of the library, one at a time per client; they may call _async functions and queries,
- * and must not block nor call a blocking function.
+ * Threads: all calls may be made from any thread at any time, except that a handle must not be used after or while it
+ * is closed. Callbacks run on a thread of the library, one at a time per client; they may call _async functions and
+ * queries, and must not block nor call a blocking function.
  *
  * Fork: a handle belongs to the process that opened it; in a child every call returns LOCKD_FORKED.
  *
@@ -36,47 +36,53 @@ struct lockd_observation;
 
 enum { LOCKD_FOREVER = -1, LOCKD_TRY = 0 };
 
-/* ---- Client ------------------------------------------------------------------------------------------------------- */
+/* ---- Client -------------------------------------------------------------------------------------------------------
+ */
 
 struct lockd_options {
-	const char *endpoints;  /* "host:port,host:port"; a bare host means port 7600. NULL: LOCKD_ENDPOINTS or 127.0.0.1:7600 */
-	const char *owner;      /* shown with every session; NULL: the user's name */
-	const char *host;       /* NULL: the host's name */
+	const char *endpoints; /* "host:port,host:port"; a bare host means port 7600. NULL: LOCKD_ENDPOINTS or
+				  127.0.0.1:7600 */
+	const char *owner;     /* shown with every session; NULL: the user's name */
+	const char *host;      /* NULL: the host's name */
 };
 
-/* Opens a handle. Does not wait for the cluster: an unreachable one shows in the first call that needs it. `options` may
- * be NULL and is not kept. MISUSE: malformed endpoints. NO_MEMORY. */
+/* Opens a handle. Does not wait for the cluster: an unreachable one shows in the first call that needs it. `options`
+ * may be NULL and is not kept. MISUSE: malformed endpoints. NO_MEMORY. */
 LOCKD_PUBLIC enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_client **ret);
 
-/* Ends the handle, its sessions and observations: outstanding calls get LOCKD_CLOSED, sessions are left to expire unless
- * lockd_session_close() was called. Returns when all callbacks have run. NULL is ignored. Not from a callback. */
+/* Ends the handle, its sessions and observations: outstanding calls get LOCKD_CLOSED, sessions are left to expire
+ * unless lockd_session_close() was called. Returns when all callbacks have run. NULL is ignored. Not from a callback.
+ */
 LOCKD_PUBLIC void lockd_close(struct lockd_client *client);
 
-/* A sentence about the most recent failure to reach or to speak with the cluster ("10.0.0.1:7600: connection refused; …"), for people. Copied into
- * `text`, cut to `n` bytes, always terminated; empty when there was none. */
+/* A sentence about the most recent failure to reach or to speak with the cluster ("10.0.0.1:7600: connection refused;
+ * …"), for people. Copied into `text`, cut to `n` bytes, always terminated; empty when there was none. */
 LOCKD_PUBLIC void lockd_last_error(struct lockd_client *client, char *text, size_t n);
 
-/* ---- Sessions ----------------------------------------------------------------------------------------------------- */
+/* ---- Sessions -----------------------------------------------------------------------------------------------------
+ */
 
 enum lockd_session_state {
 	LOCKD_SAFE,     /* the lease is running; nobody else is granted what the session holds */
 	LOCKD_JEOPARDY, /* keep-alives go unanswered for a third of the TTL; the lease still runs, prepare to stop */
-	LOCKD_EXPIRED,  /* the lease has run out here, or the cluster has ended the session: stop using what it held. Final */
+	LOCKD_EXPIRED,  /* the lease has run out here, or the cluster has ended the session: stop using what it held.
+			   Final */
 };
 
 typedef void lockd_session_fn(void *user, struct lockd_session *session, enum lockd_session_state state);
 
 struct lockd_session_options {
-	uint32_t ttl_ms;          /* 0: 10000. The cluster refuses less than 3000 */
-	const char *label;        /* shown with the session; NULL: none */
+	uint32_t ttl_ms;            /* 0: 10000. The cluster refuses less than 3000 */
+	const char *label;          /* shown with the session; NULL: none */
 	lockd_session_fn *on_state; /* every change of state; NULL: none */
 	void *user;
 };
 
 /* Opens a session and keeps it alive until it is closed. `options` may be NULL. DEADLINE leaves nothing behind: if
  * the session was opened after all, it expires after its TTL. */
-LOCKD_PUBLIC enum lockd_status lockd_session_open(struct lockd_client *client, const struct lockd_session_options *options,
-                                                  int timeout_ms, struct lockd_session **ret);
+LOCKD_PUBLIC enum lockd_status lockd_session_open(struct lockd_client *client,
+						  const struct lockd_session_options *options, int timeout_ms,
+						  struct lockd_session **ret);
 
 /* Ends the session: releases all it holds, gives up all it waits for. Whatever the result, the handle is freed and its
  * keep-alives stop; on any status but OK and SESSION_EXPIRED the cluster ends it after its TTL. NULL is ignored. */
@@ -84,14 +90,15 @@ LOCKD_PUBLIC enum lockd_status lockd_session_close(struct lockd_session *session
 
 LOCKD_PUBLIC enum lockd_session_state lockd_session_get_state(struct lockd_session *session);
 
-/* Milliseconds of lease left, by the clock of the holder: until t_send + TTL·(1−ρ)/(1+ρ) − margin of the last keep-alive
- * that was answered. 0: none, stop. The answer ages: ask again behind every wait. */
+/* Milliseconds of lease left, by the clock of the holder: until t_send + TTL·(1−ρ)/(1+ρ) − margin of the last
+ * keep-alive that was answered. 0: none, stop. The answer ages: ask again behind every wait. */
 LOCKD_PUBLIC int64_t lockd_session_remaining_ms(struct lockd_session *session);
 
 /* "epoch.group.opened" as lockctl shows it; lives as long as the session. */
 LOCKD_PUBLIC const char *lockd_session_id(struct lockd_session *session);
 
-/* ---- Locks -------------------------------------------------------------------------------------------------------- */
+/* ---- Locks --------------------------------------------------------------------------------------------------------
+ */
 
 struct lockd_grant {
 	uint64_t token;    /* for the protected resource */
@@ -102,45 +109,46 @@ struct lockd_grant {
 typedef void lockd_grant_fn(void *user, enum lockd_status status, const struct lockd_grant *grant);
 
 /* Acquires the lock `name` for the session.
- *   wait_ms  LOCKD_TRY: only if it is free and nobody waits (else HELD); LOCKD_FOREVER: as long as it takes; otherwise how
- *            long the seat stays in the queue (then WAIT_EXPIRED). The cluster counts it; a leader change restarts it.
- *   value    carried by the holder and shown to observers; NULL: empty.
- *   timeout_ms  how long this call waits for the answer; DEADLINE cancels the seat in the background. Give it more than
- *            wait_ms, or LOCKD_FOREVER.
- * OK: ret_grant says with which token. Waiters are served in the order in which they queued. */
+ *   wait_ms  LOCKD_TRY: only if it is free and nobody waits (else HELD); LOCKD_FOREVER: as long as it takes; otherwise
+ * how long the seat stays in the queue (then WAIT_EXPIRED). The cluster counts it; a leader change restarts it. value
+ * carried by the holder and shown to observers; NULL: empty. timeout_ms  how long this call waits for the answer;
+ * DEADLINE cancels the seat in the background. Give it more than wait_ms, or LOCKD_FOREVER. OK: ret_grant says with
+ * which token. Waiters are served in the order in which they queued. */
 LOCKD_PUBLIC enum lockd_status lockd_acquire(struct lockd_session *session, const char *name, const char *value,
-                                             int wait_ms, int timeout_ms, struct lockd_grant *ret_grant);
+					     int wait_ms, int timeout_ms, struct lockd_grant *ret_grant);
 LOCKD_PUBLIC enum lockd_status lockd_acquire_async(struct lockd_session *session, const char *name, const char *value,
-                                                   int wait_ms, lockd_grant_fn *done, void *user, uint64_t *ret_sequence);
+						   int wait_ms, lockd_grant_fn *done, void *user,
+						   uint64_t *ret_sequence);
 
 /* Gives the lock back. NOT_HOLDER: it was not held under this token any more. */
 LOCKD_PUBLIC enum lockd_status lockd_release(struct lockd_session *session, const char *name, uint64_t token,
-                                             int timeout_ms);
+					     int timeout_ms);
 LOCKD_PUBLIC enum lockd_status lockd_release_async(struct lockd_session *session, const char *name, uint64_t token,
-                                                   lockd_grant_fn *done, void *user, uint64_t *ret_sequence);
+						   lockd_grant_fn *done, void *user, uint64_t *ret_sequence);
 
 /* Gives up an acquire that was started with this sequence: once `done` of the acquire has run (CANCELLED, or any other
  * result that came first) it neither waits nor holds, unless that result was OK. */
 LOCKD_PUBLIC enum lockd_status lockd_cancel(struct lockd_session *session, uint64_t sequence);
 
 /* Waits until the request with this sequence has a definite outcome and returns it: after an acquire that ended in
- * DEADLINE, CANCELLED (or OK: it had been granted and the cancellation gave it back is reported as CANCELLED too); after a
- * release, what the release came to. DEADLINE: not known yet. STALE: finished long ago and forgotten. */
+ * DEADLINE, CANCELLED (or OK: it had been granted and the cancellation gave it back is reported as CANCELLED too);
+ * after a release, what the release came to. DEADLINE: not known yet. STALE: finished long ago and forgotten. */
 LOCKD_PUBLIC enum lockd_status lockd_resolve(struct lockd_session *session, uint64_t sequence, int timeout_ms,
-                                             struct lockd_grant *ret_grant);
+					     struct lockd_grant *ret_grant);
 
-/* ---- Elections ---------------------------------------------------------------------------------------------------- */
+/* ---- Elections ----------------------------------------------------------------------------------------------------
+ */
 /* An election is a lock that carries its holder's value. */
 
 /* Waits to be leader: lockd_acquire() with the candidate's value (an address, say). */
 static inline enum lockd_status lockd_campaign(struct lockd_session *session, const char *election, const char *value,
-                                               int wait_ms, int timeout_ms, struct lockd_grant *ret_grant) {
+					       int wait_ms, int timeout_ms, struct lockd_grant *ret_grant) {
 	return lockd_acquire(session, election, value, wait_ms, timeout_ms, ret_grant);
 }
 
 /* Gives leadership up. */
 static inline enum lockd_status lockd_resign(struct lockd_session *session, const char *election, uint64_t token,
-                                             int timeout_ms) {
+					     int timeout_ms) {
 	return lockd_release(session, election, token, timeout_ms);
 }
 
@@ -160,14 +168,15 @@ struct lockd_event {
 
 typedef void lockd_event_fn(void *user, const struct lockd_event *event);
 
-/* Calls back for every change of the election's leader, in order, each once, across leader changes and reconnects of the
- * cluster; where that is not possible a GAP says so. after_revision 0: begin with the state of affairs. */
+/* Calls back for every change of the election's leader, in order, each once, across leader changes and reconnects of
+ * the cluster; where that is not possible a GAP says so. after_revision 0: begin with the state of affairs. */
 LOCKD_PUBLIC enum lockd_status lockd_observe(struct lockd_client *client, const char *election, uint64_t after_revision,
-                                             lockd_event_fn *on_event, void *user, struct lockd_observation **ret);
+					     lockd_event_fn *on_event, void *user, struct lockd_observation **ret);
 /* Ends it; when it returns, no callback runs or will run. Not from its own callback. NULL is ignored. */
 LOCKD_PUBLIC void lockd_observe_stop(struct lockd_observation *observation);
 
-/* ---- Looking ------------------------------------------------------------------------------------------------------ */
+/* ---- Looking ------------------------------------------------------------------------------------------------------
+ */
 /* Linearizable unless said otherwise. Results are freed by their own free function; all strings belong to them. */
 
 struct lockd_session_info {
@@ -201,8 +210,8 @@ struct lockd_peer_info {
 	uint32_t node;
 	const char *peer_address, *client_address;
 	int voter;
-	uint64_t match;       /* leader only, else 0 */
-	int64_t contact_ms;   /* leader only: since the peer's last answer; -1: none */
+	uint64_t match;     /* leader only, else 0 */
+	int64_t contact_ms; /* leader only: since the peer's last answer; -1: none */
 };
 
 struct lockd_node_info {
@@ -223,14 +232,14 @@ struct lockd_node_list {
 
 /* Held locks whose name begins with prefix (NULL: all), in order of name. */
 LOCKD_PUBLIC enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, int timeout_ms,
-                                          struct lockd_lock_list **ret);
+					  struct lockd_lock_list **ret);
 /* One lock with its waiters, as a list of one; NOT_FOUND: it is not held. Also the way to ask who leads an election. */
 LOCKD_PUBLIC enum lockd_status lockd_show(struct lockd_client *client, const char *name, int timeout_ms,
-                                          struct lockd_lock_list **ret);
+					  struct lockd_lock_list **ret);
 LOCKD_PUBLIC void lockd_lock_list_free(struct lockd_lock_list *list);
 
 LOCKD_PUBLIC enum lockd_status lockd_sessions(struct lockd_client *client, int timeout_ms,
-                                              struct lockd_session_list **ret);
+					      struct lockd_session_list **ret);
 LOCKD_PUBLIC void lockd_session_list_free(struct lockd_session_list *list);
 
 /* Asks every node that it knows of for its own view; not linearizable, by nature. OK if at least one answered. */

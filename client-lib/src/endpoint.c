@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+#include "clock.h"
+
+#include "api/frame.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	BACKOFF_US_MIN = 20 * 1000,
+	BACKOFF_US_MAX = 1000 * 1000,
+	/* From the beginning of a dial to HELLO_REPLY. */
+	GREET_US = LIMIT_HELLO_MS * 1000,
+	/* Of a node that does not know its cluster yet, and says no ρ: leases are counted with the default. */
+	DRIFT_PPM_UNSAID = 100 * 1000,
+};
+
+/* ---- Addresses ----------------------------------------------------------------------------------------------------
+ */
+
+static int parse_port(const char *text, size_t n, uint32_t *ret_port) {
+	uint32_t port = 0;
+
+	if (n == 0 || n > 5)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (!isdigit((unsigned char)text[i]))
+			return -EINVAL;
+		port = port * 10 + (uint32_t)(text[i] - '0');
+	}
+	if (port == 0 || port > UINT16_MAX)
+		return -EINVAL;
+	*ret_port = port;
+	return 0;
+}
+
+static bool is_host(const char *text, size_t n, const char *also) {
+	if (n == 0 || n >= LIMIT_HOST_BYTES_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr(also, text[i]))
+			return false;
+	return true;
+}
+
+int lockd__endpoint_parse(const char *text, size_t n, char ret_address[LOCKD__ADDRESS_BYTES_MAX]) {
+	const char *bracket = n > 0 && text[0] == '[' ? memchr(text, ']', n) : NULL;
+	const char *colon = bracket ? bracket + 1 : memchr(text, ':', n);
+	uint32_t port = LOCKD__PORT_DEFAULT;
+	size_t host_bytes;
+
+	if (!colon)
+		colon = text + n;
+	host_bytes = (size_t)(colon - text);
+	if (bracket ? !is_host(text + 1, host_bytes - 2, ":.%") : !is_host(text, host_bytes, "-._"))
+		return -EINVAL;
+	if (host_bytes < n && (*colon != ':' || parse_port(colon + 1, n - host_bytes - 1, &port) < 0))
+		return -EINVAL;
+	(void)snprintf(ret_address, LOCKD__ADDRESS_BYTES_MAX, "%.*s:%u", (int)host_bytes, text, port);
+	return 0;
+}
+
+static struct lockd__endpoint *find_address(struct lockd__endpoint *endpoints, const char *address) {
+	for (size_t i = 0; i < LOCKD__ENDPOINTS_MAX; i++)
+		if (endpoints[i].used && strcmp(endpoints[i].address, address) == 0)
+			return &endpoints[i];
+	return NULL;
+}
+
+int lockd__endpoint_parse_list(const char *list, struct lockd__endpoint *endpoints) {
+	struct lockd__endpoint *free_place = endpoints;
+	char address[LOCKD__ADDRESS_BYTES_MAX];
+
+	for (const char *text = list;; text++) {
+		size_t n = strcspn(text, ",");
+		if (lockd__endpoint_parse(text, n, address) < 0)
+			return -EINVAL;
+		if (!find_address(endpoints, address)) {
+			if (free_place == endpoints + LOCKD__ENDPOINTS_GIVEN_MAX)
+				return -EINVAL;
+			*free_place = (struct lockd__endpoint){.used = true};
+			memcpy(free_place->address, address, sizeof address);
+			free_place++;
+		}
+		text += n;
+		if (*text == '\0')
+			return 0;
+	}
+}
+
+/* ---- Dialling -----------------------------------------------------------------------------------------------------
+ */
+
+struct lockd__endpoint *lockd__endpoint_of_node(struct lockd_client *client, uint32_t node) {
+	struct lockd__endpoint *found = NULL;
+
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (!e->used || e->node != node)
+			continue;
+		if (e->greeted)
+			return e;
+		if (!found)
+			found = e;
+	}
+	return found;
+}
+
+/* Two addresses may lead to one node: the second one rests while the first is connected. */
+static bool is_covered(struct lockd_client *client, const struct lockd__endpoint *endpoint) {
+	const struct lockd__endpoint *other;
+
+	if (endpoint->node == 0)
+		return false;
+	other = lockd__endpoint_of_node(client, endpoint->node);
+	return other != endpoint && other->greeted;
+}
+
+static void dial(struct lockd_client *client, struct lockd__endpoint *endpoint, int64_t now_us) {
+	endpoint->connection = lockd__connection_dial(client, endpoint, now_us + GREET_US);
+	if (!endpoint->connection)
+		lockd__endpoint_failed(client, endpoint, "cannot dial: not an address, or out of memory");
+}
+
+int64_t lockd__endpoint_tick(struct lockd_client *client, int64_t now_us) {
+	int64_t next_us = LOCKD__NEVER, due_us;
+
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (e->used && e->connection && e->connection->broken)
+			lockd__connection_fail(e->connection, "out of memory for a request");
+		if (!e->used || e->greeted)
+			continue;
+		if (e->connection && e->connection->greet_by_us <= now_us)
+			lockd__connection_fail(e->connection, "no answer within 5 s");
+		if (!e->connection && is_covered(client, e))
+			continue;
+		if (!e->connection && e->dial_us <= now_us)
+			dial(client, e, now_us);
+		due_us = e->connection ? e->connection->greet_by_us : e->dial_us;
+		if (due_us < next_us)
+			next_us = due_us;
+	}
+	return next_us;
+}
+
+/* Requests that ask just this node end when an attempt to reach it does. */
+static void fail_pinned(struct lockd_client *client, const struct lockd__endpoint *endpoint) {
+	struct lockd__request *request, *next;
+
+	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next)
+		if (request->endpoint == endpoint)
+			lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
+	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next)
+		if (request->endpoint == endpoint)
+			lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
+}
+
+void lockd__endpoint_failed(struct lockd_client *client, struct lockd__endpoint *endpoint, const char *reason) {
+	int64_t backoff_us = BACKOFF_US_MAX;
+
+	if (endpoint->failures < 6)
+		backoff_us = (int64_t)BACKOFF_US_MIN << endpoint->failures;
+	endpoint->connection = NULL;
+	endpoint->greeted = false;
+	endpoint->tried = true;
+	endpoint->failures++;
+	endpoint->dial_us = lockd__clock_us() + 1 + lockd__client_jitter_us(client, backoff_us);
+	(void)snprintf(endpoint->error, sizeof endpoint->error, "%s", reason);
+	fail_pinned(client, endpoint);
+	pthread_cond_broadcast(&client->left);
+	lockd__client_kick(client);
+}
+
+void lockd__endpoint_hurry(struct lockd_client *client, struct lockd__endpoint *endpoint) {
+	int64_t soon_us = lockd__clock_us() + lockd__client_jitter_us(client, BACKOFF_US_MIN);
+
+	if (endpoint->connection || endpoint->dial_us <= soon_us)
+		return;
+	endpoint->dial_us = soon_us;
+	lockd__client_kick(client);
+}
+
+/* ---- HELLO_REPLY --------------------------------------------------------------------------------------------------
+ */
+
+/* A sentence why we cannot speak with this node; false: we can. */
+static bool refuses(struct lockd_client *client, const Client__HelloReply *reply, char reason[LOCKD__ERROR_BYTES_MAX]) {
+	size_t n = reply->incarnation.len;
+
+	if (reply->status != LOCKD_OK) {
+		(void)snprintf(reason, LOCKD__ERROR_BYTES_MAX, "refused: %s%s%.*s",
+			       lockd_status_text((int)reply->status), reply->text.len ? ": " : "", (int)reply->text.len,
+			       (const char *)reply->text.data);
+		return true;
+	}
+	if (reply->protocol < PROTOCOL_VERSION_MIN || reply->protocol > PROTOCOL_VERSION_MAX) {
+		(void)snprintf(reason, LOCKD__ERROR_BYTES_MAX, "%s: the node chose version %u",
+			       lockd_status_text(LOCKD_PROTOCOL), reply->protocol);
+		return true;
+	}
+	if ((n != 0 && n != LIMIT_UUID_BYTES) || reply->node == 0) {
+		(void)snprintf(reason, LOCKD__ERROR_BYTES_MAX, "the node's greeting is malformed");
+		return true;
+	}
+	if (n != 0 && client->incarnated && memcmp(reply->incarnation.data, client->incarnation, n) != 0) {
+		(void)snprintf(reason, LOCKD__ERROR_BYTES_MAX, "%s", lockd_status_text(LOCKD_WRONG_CLUSTER));
+		return true;
+	}
+	return false;
+}
+
+static bool names(const Client__HelloReply *reply, uint32_t node) {
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		if (reply->nodes[i]->node == node)
+			return true;
+	return false;
+}
+
+static struct lockd__endpoint *place_for_learned(struct lockd_client *client) {
+	struct lockd__endpoint *place = NULL;
+
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (!e->used)
+			return e;
+		if (e->learned && !e->connection)
+			place = e;
+	}
+	if (place)
+		fail_pinned(client, place);
+	return place;
+}
+
+static void learn_node(struct lockd_client *client, const Client__Node *node) {
+	char address[LOCKD__ADDRESS_BYTES_MAX];
+	struct lockd__endpoint *endpoint;
+
+	if (node->node == 0 ||
+	    lockd__endpoint_parse((const char *)node->client_address.data, node->client_address.len, address) < 0)
+		return;
+	endpoint = find_address(client->endpoints, address);
+	if (endpoint) {
+		if (!endpoint->greeted)
+			endpoint->node = node->node;
+		return;
+	}
+	endpoint = lockd__endpoint_of_node(client, node->node);
+	if (endpoint && (endpoint->greeted || !endpoint->learned))
+		return;
+	if (!endpoint)
+		endpoint = place_for_learned(client);
+	if (!endpoint || endpoint->connection)
+		return;
+	*endpoint = (struct lockd__endpoint){.used = true, .learned = true, .node = node->node};
+	memcpy(endpoint->address, address, sizeof address);
+}
+
+/* The leader's list is the membership: learned nodes that it does not name have left the cluster. */
+static void forget_nodes(struct lockd_client *client, const Client__HelloReply *reply) {
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (!e->used || !e->learned || names(reply, e->node))
+			continue;
+		if (e->connection)
+			lockd__connection_fail(e->connection, "the node has left the cluster");
+		fail_pinned(client, e);
+		e->used = false;
+	}
+}
+
+void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *endpoint,
+			   const Client__HelloReply *reply) {
+	char reason[LOCKD__ERROR_BYTES_MAX];
+
+	endpoint->node = reply->node;
+	if (refuses(client, reply, reason)) {
+		lockd__connection_fail(endpoint->connection, reason);
+		return;
+	}
+	if (is_covered(client, endpoint)) {
+		lockd__connection_fail(endpoint->connection, "the same node is connected at another address");
+		return;
+	}
+	if (reply->incarnation.len && !client->incarnated) {
+		memcpy(client->incarnation, reply->incarnation.data, LIMIT_UUID_BYTES);
+		client->incarnated = true;
+	}
+	endpoint->greeted = true;
+	endpoint->tried = true;
+	endpoint->failures = 0;
+	endpoint->drift_ppm = reply->drift_ppm ? reply->drift_ppm : DRIFT_PPM_UNSAID;
+	endpoint->error[0] = '\0';
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		learn_node(client, reply->nodes[i]);
+	if (reply->leader == reply->node)
+		forget_nodes(client, reply);
+	if (client->leader.node == 0)
+		lockd__leader_hint(client, reply->leader);
+	pthread_cond_broadcast(&client->left);
+	lockd__client_kick(client);
+}

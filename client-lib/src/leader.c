@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+#include "clock.h"
+
+#include "api/frame.h"
+
+enum {
+	ASK_US_MIN = 10 * 1000,
+	ASK_US_MAX = 200 * 1000,
+	/* While the leader is known, but may hang, or its silence says nothing. */
+	ASK_DOUBTED_US = 250 * 1000,
+	ASK_OBSERVING_US = 2 * 1000 * 1000,
+	ANSWER_US = 500 * 1000,
+	/* An answer that needs no waiting is overdue after that long; looked for that often. */
+	OVERDUE_US = 1000 * 1000,
+	CHECK_US = 250 * 1000,
+	/* Hints followed at once before a node answers as leader. */
+	HOPS_MAX = 3,
+};
+
+struct lockd__connection *lockd__leader_connection(struct lockd_client *client) {
+	struct lockd__endpoint *endpoint;
+
+	if (client->leader.node == 0)
+		return NULL;
+	endpoint = lockd__endpoint_of_node(client, client->leader.node);
+	return endpoint && endpoint->greeted ? endpoint->connection : NULL;
+}
+
+/* A random wait that doubles its range with every question in vain, from 10–20 ms on. */
+static int64_t ask_backoff_us(struct lockd_client *client) {
+	unsigned doublings = client->leader.asks < 5 ? client->leader.asks : 5;
+	int64_t range_us = (int64_t)ASK_US_MIN << doublings;
+
+	if (range_us > ASK_US_MAX)
+		range_us = ASK_US_MAX;
+	return ASK_US_MIN + lockd__client_jitter_us(client, range_us);
+}
+
+static void stop_asking(struct lockd_client *client) {
+	client->leader.asked = NULL;
+	client->leader.asks = 0;
+	client->leader.doubted = false;
+}
+
+void lockd__leader_hint(struct lockd_client *client, uint32_t node) {
+	struct lockd__endpoint *endpoint = node ? lockd__endpoint_of_node(client, node) : NULL;
+
+	if (!endpoint || node == client->leader.node)
+		return;
+	if (!endpoint->greeted) {
+		lockd__endpoint_hurry(client, endpoint);
+		return;
+	}
+	client->leader.node = node;
+	stop_asking(client);
+	lockd__keepalive_forget(client, NULL);
+	lockd__request_put_back(client, NULL);
+	lockd__observe_put_back(client, NULL);
+	lockd__keepalive_now(client);
+	lockd__client_kick(client);
+}
+
+void lockd__leader_lost(struct lockd_client *client) {
+	if (client->leader.node == 0)
+		return;
+	client->leader.node = 0;
+	client->leader.asks = 0;
+	client->leader.ask_us = lockd__clock_us() + lockd__client_jitter_us(client, ASK_US_MIN);
+	lockd__keepalive_forget(client, NULL);
+	lockd__request_put_back(client, NULL);
+	lockd__observe_put_back(client, NULL);
+	lockd__client_kick(client);
+}
+
+void lockd__leader_refused(struct lockd_client *client, struct lockd__connection *connection,
+			   const Client__Reply *reply) {
+	uint32_t node = connection->endpoint->node;
+
+	if (client->leader.node == node)
+		lockd__leader_lost(client);
+	/* Nodes that send us in circles are asked with a back-off instead. */
+	if (client->leader.node == 0 && reply->leader != node && client->leader.hops < HOPS_MAX) {
+		client->leader.hops++;
+		lockd__leader_hint(client, reply->leader);
+	}
+}
+
+void lockd__leader_gone(struct lockd_client *client, struct lockd__connection *connection, uint32_t node) {
+	if (client->leader.asked == connection) {
+		client->leader.asked = NULL;
+		client->leader.ask_us = 0;
+	}
+	if (node == client->leader.node && !lockd__leader_connection(client))
+		lockd__leader_lost(client);
+}
+
+bool lockd__leader_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,
+			    const Client__Reply *reply) {
+	struct lockd__leader *leader = &client->leader;
+	uint32_t from = connection->endpoint->node;
+
+	if (!leader->asked || leader->ask_id != frame_id)
+		return false;
+	leader->asked = NULL;
+	leader->ask_us = lockd__clock_us() + ask_backoff_us(client);
+	/* A node that is cut off goes on naming the leader of a term that is over. */
+	if (!reply->node || reply->node->term < leader->term_max)
+		return true;
+	leader->term_max = reply->node->term;
+	if (reply->node->leader == 0 && from == leader->node)
+		lockd__leader_lost(client);
+	else
+		lockd__leader_hint(client, reply->node->leader);
+	return true;
+}
+
+static void ask(struct lockd_client *client, int64_t now_us) {
+	struct lockd__leader *leader = &client->leader;
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__Status status = CLIENT__STATUS__INIT;
+
+	request.body_case = CLIENT__REQUEST__BODY_STATUS;
+	request.status = &status;
+	leader->asks++;
+	leader->asked_us = now_us;
+	leader->ask_us = now_us + ask_backoff_us(client);
+	for (unsigned i = 0; i < LOCKD__ENDPOINTS_MAX; i++) {
+		struct lockd__endpoint *endpoint = &client->endpoints[leader->turn++ % LOCKD__ENDPOINTS_MAX];
+		if (!endpoint->used || !endpoint->greeted)
+			continue;
+		leader->asked = endpoint->connection;
+		leader->ask_id = client->next_frame_id++;
+		leader->ask_us = now_us + ANSWER_US;
+		lockd__connection_send(endpoint->connection, FRAME_REQUEST, leader->ask_id, &request.base);
+		return;
+	}
+}
+
+/* Whether an answer that needs no waiting is overdue at the leader. */
+static bool is_overdue(struct lockd_client *client, int64_t now_us) {
+	struct lockd__keepalive *keepalive = TAILQ_FIRST(&client->keepalives);
+	struct lockd__request *request;
+
+	if (keepalive && now_us - keepalive->sent_us > OVERDUE_US)
+		return true;
+	RB_FOREACH (request, lockd__sent, &client->sent) {
+		if (now_us - request->sent_us <= OVERDUE_US)
+			return false;
+		if (request->kind != LOCKD__ACQUIRE || request->wait_ms == 0)
+			return true;
+	}
+	return false;
+}
+
+static int64_t ask_interval_us(struct lockd_client *client, int64_t now_us) {
+	struct lockd__leader *leader = &client->leader;
+
+	if (leader->check_us <= now_us) {
+		leader->check_us = now_us + CHECK_US;
+		leader->doubted = is_overdue(client, now_us);
+	}
+	if (leader->doubted)
+		return ASK_DOUBTED_US;
+	return TAILQ_EMPTY(&client->observations) ? LOCKD__NEVER : ASK_OBSERVING_US;
+}
+
+static bool needs_leader(struct lockd_client *client) {
+	return !TAILQ_EMPTY(&client->waiting) || !RB_EMPTY(&client->sessions) || !TAILQ_EMPTY(&client->observations);
+}
+
+int64_t lockd__leader_tick(struct lockd_client *client, int64_t now_us) {
+	struct lockd__leader *leader = &client->leader;
+	int64_t interval_us;
+
+	if (leader->node == 0) {
+		if (!needs_leader(client))
+			return LOCKD__NEVER;
+		if (leader->ask_us <= now_us)
+			ask(client, now_us);
+		return leader->ask_us;
+	}
+	if (RB_EMPTY(&client->sent) && TAILQ_EMPTY(&client->keepalives) && TAILQ_EMPTY(&client->observations))
+		return LOCKD__NEVER;
+	interval_us = ask_interval_us(client, now_us);
+	if (interval_us == LOCKD__NEVER)
+		return leader->check_us;
+	if (leader->asked_us + interval_us <= now_us)
+		ask(client, now_us);
+	interval_us += leader->asked_us;
+	return interval_us < leader->check_us ? interval_us : leader->check_us;
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The calls that look: locks and sessions in pages from the leader, and every node's view of itself. */
+#include "client.h"
+#include "clock.h"
+#include "pool.h"
+
+#include "api/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lock_list {
+	struct lockd_lock_list list; /* first: what the user sees */
+	struct lockd__pool pool;
+	struct lockd_lock_info *rows;
+};
+
+struct session_list {
+	struct lockd_session_list list;
+	struct lockd__pool pool;
+	struct lockd_session_info *rows;
+};
+
+struct node_list {
+	struct lockd_node_list list;
+	struct lockd__pool pool;
+};
+
+/* One page, as it came. */
+struct page {
+	struct lockd__waiter waiter;
+	struct arena arena;
+	const Client__Reply *reply;
+};
+
+static void page_deinit(struct page *page) {
+	free(page->waiter.body);
+	arena_deinit(&page->arena);
+}
+
+/* Decodes what the waiter got. */
+static enum lockd_status page_decode(struct page *page) {
+	struct lockd__waiter *waiter = &page->waiter;
+
+	arena_init(&page->arena);
+	if (waiter->status != LOCKD_OK || !waiter->body)
+		return waiter->status;
+	if (arena_reset(&page->arena, waiter->body_bytes) < 0)
+		return LOCKD_NO_MEMORY;
+	page->reply = client__reply__unpack(&page->arena.allocator, waiter->body_bytes, waiter->body);
+	/* It was decoded once when it came; only memory can be missing. */
+	return page->reply ? LOCKD_OK : LOCKD_NO_MEMORY;
+}
+
+/* Sends a read and waits for its page. Takes the request; the mutex is held. */
+static enum lockd_status fetch(struct lockd_client *client, struct lockd__request *request, int64_t deadline_us,
+			       struct page *page) {
+	*page = (struct page){0};
+	if (lockd__waiter_init(&page->waiter) < 0) {
+		lockd__request_free(request);
+		return LOCKD_NO_MEMORY;
+	}
+	request->waiter = &page->waiter;
+	lockd__request_submit(client, request);
+	(void)lockd__waiter_wait(client, &page->waiter, request, deadline_us);
+	return page_decode(page);
+}
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------------
+ */
+
+static void fill_session(struct lockd__pool *pool, const Client__Session *session, struct lockd_session_info *ret) {
+	char id[48];
+
+	(void)snprintf(id, sizeof id, "%u.%u.%llu", session->id ? session->id->epoch : 0,
+		       session->id ? session->id->group : 0,
+		       (unsigned long long)(session->id ? session->id->opened : 0));
+	*ret = (struct lockd_session_info){
+		.id = lockd__pool_text(pool, &(ProtobufCBinaryData){.len = strlen(id), .data = (uint8_t *)id}),
+		.owner = lockd__pool_text(pool, &session->owner),
+		.host = lockd__pool_text(pool, &session->host),
+		.label = lockd__pool_text(pool, &session->label),
+		.pid = session->pid,
+		.ttl_ms = session->ttl_ms,
+		.held = session->held,
+		.waiting = session->waiting,
+	};
+}
+
+static void fill_lock(struct lockd__pool *pool, const Client__Lock *lock, struct lockd_lock_info *ret) {
+	struct lockd_session_info *waiters = lockd__pool_alloc(pool, lock->n_waiters * sizeof *waiters + 1);
+
+	*ret = (struct lockd_lock_info){
+		.name = lockd__pool_text(pool, &lock->name),
+		.value = lockd__pool_text(pool, &lock->value),
+		.token = lock->token,
+		.granted_revision = lock->granted,
+		.held_ms = lock->held_ms,
+		.waiting = lock->waiting,
+		.holder = {.id = "", .owner = "", .host = "", .label = ""},
+		.waiters = waiters,
+		.n_waiters = waiters ? lock->n_waiters : 0,
+	};
+	if (lock->holder)
+		fill_session(pool, lock->holder, &ret->holder);
+	for (size_t i = 0; i < ret->n_waiters; i++)
+		fill_session(pool, lock->waiters[i], &waiters[i]);
+}
+
+/* Makes room for `more` rows of `bytes` each behind the first n. */
+static void *extend(void *rows, size_t n, size_t more, size_t bytes) {
+	return realloc(rows, (n + more) * bytes + 1);
+}
+
+static enum lockd_status add_locks(struct lock_list *list, const Client__Reply *reply) {
+	struct lockd_lock_info *rows = extend(list->rows, list->list.n, reply->n_locks, sizeof *rows);
+
+	if (!rows)
+		return LOCKD_NO_MEMORY;
+	list->rows = rows;
+	list->list.locks = rows;
+	for (size_t i = 0; i < reply->n_locks; i++)
+		fill_lock(&list->pool, reply->locks[i], &rows[list->list.n++]);
+	list->list.revision = reply->revision;
+	return list->pool.failed ? LOCKD_NO_MEMORY : LOCKD_OK;
+}
+
+static enum lockd_status add_sessions(struct session_list *list, const Client__Reply *reply) {
+	struct lockd_session_info *rows = extend(list->rows, list->list.n, reply->n_sessions, sizeof *rows);
+
+	if (!rows)
+		return LOCKD_NO_MEMORY;
+	list->rows = rows;
+	list->list.sessions = rows;
+	for (size_t i = 0; i < reply->n_sessions; i++)
+		fill_session(&list->pool, reply->sessions[i], &rows[list->list.n++]);
+	list->list.revision = reply->revision;
+	return list->pool.failed ? LOCKD_NO_MEMORY : LOCKD_OK;
+}
+
+/* ---- Locks --------------------------------------------------------------------------------------------------------
+ */
+
+static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
+				     int64_t deadline_us, struct lock_list *list) {
+	struct lockd__request *request;
+	struct page page;
+	enum lockd_status status;
+	bool more;
+
+	do {
+		request = lockd__request_new(client, NULL, kind, name, NULL);
+		if (request && list->list.n > 0) {
+			free(request->after);
+			request->after = strdup(list->rows[list->list.n - 1].name);
+		}
+		if (!request || !request->after) {
+			if (request)
+				lockd__request_free(request);
+			return LOCKD_NO_MEMORY;
+		}
+		status = fetch(client, request, deadline_us, &page);
+		if (status == LOCKD_OK)
+			status = add_locks(list, page.reply);
+		more = status == LOCKD_OK && page.reply->more && page.reply->n_locks > 0;
+		page_deinit(&page);
+	} while (more);
+	return status;
+}
+
+static enum lockd_status look_at_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
+				       int timeout_ms, struct lockd_lock_list **ret) {
+	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), timeout_ms);
+	struct lock_list *list;
+	enum lockd_status status = lockd__client_enter_blocking(client);
+
+	if (status != LOCKD_OK)
+		return status;
+	list = calloc(1, sizeof *list);
+	status = list ? fetch_locks(client, kind, name, deadline_us, list) : LOCKD_NO_MEMORY;
+	lockd__client_leave_blocking(client);
+	if (status == LOCKD_OK)
+		*ret = &list->list;
+	else if (list)
+		lockd_lock_list_free(&list->list);
+	return status;
+}
+
+static bool is_text(const char *text) {
+	size_t n = strlen(text);
+
+	return n <= LIMIT_NAME_BYTES_MAX && text_is_valid(text, n);
+}
+
+enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, int timeout_ms,
+			     struct lockd_lock_list **ret) {
+	if (!client || !ret || timeout_ms < LOCKD_FOREVER || (prefix && strlen(prefix) > LIMIT_NAME_BYTES_MAX))
+		return LOCKD_MISUSE;
+	return look_at_locks(client, LOCKD__LIST, prefix, timeout_ms, ret);
+}
+
+enum lockd_status lockd_show(struct lockd_client *client, const char *name, int timeout_ms,
+			     struct lockd_lock_list **ret) {
+	if (!client || !ret || timeout_ms < LOCKD_FOREVER || !name || !*name || !is_text(name))
+		return LOCKD_MISUSE;
+	return look_at_locks(client, LOCKD__SHOW, name, timeout_ms, ret);
+}
+
+void lockd_lock_list_free(struct lockd_lock_list *list) {
+	struct lock_list *whole = (struct lock_list *)list;
+
+	if (!whole)
+		return;
+	lockd__pool_deinit(&whole->pool);
+	free(whole->rows);
+	free(whole);
+}
+
+/* ---- Sessions -----------------------------------------------------------------------------------------------------
+ */
+
+static enum lockd_status fetch_sessions(struct lockd_client *client, int64_t deadline_us, struct session_list *list) {
+	struct lockd__request *request;
+	uint64_t after_opened = 0;
+	struct page page;
+	enum lockd_status status;
+	bool more;
+
+	do {
+		request = lockd__request_new(client, NULL, LOCKD__SESSIONS, NULL, NULL);
+		if (!request)
+			return LOCKD_NO_MEMORY;
+		request->after_opened = after_opened;
+		status = fetch(client, request, deadline_us, &page);
+		if (status == LOCKD_OK)
+			status = add_sessions(list, page.reply);
+		more = status == LOCKD_OK && page.reply->more && page.reply->n_sessions > 0;
+		if (more && page.reply->sessions[page.reply->n_sessions - 1]->id)
+			after_opened = page.reply->sessions[page.reply->n_sessions - 1]->id->opened;
+		page_deinit(&page);
+	} while (more);
+	return status;
+}
+
+enum lockd_status lockd_sessions(struct lockd_client *client, int timeout_ms, struct lockd_session_list **ret) {
+	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), timeout_ms);
+	struct session_list *list;
+	enum lockd_status status;
+
+	if (!client || !ret || timeout_ms < LOCKD_FOREVER)
+		return LOCKD_MISUSE;
+	status = lockd__client_enter_blocking(client);
+	if (status != LOCKD_OK)
+		return status;
+	list = calloc(1, sizeof *list);
+	status = list ? fetch_sessions(client, deadline_us, list) : LOCKD_NO_MEMORY;
+	lockd__client_leave_blocking(client);
+	if (status == LOCKD_OK)
+		*ret = &list->list;
+	else if (list)
+		lockd_session_list_free(&list->list);
+	return status;
+}
+
+void lockd_session_list_free(struct lockd_session_list *list) {
+	struct session_list *whole = (struct session_list *)list;
+
+	if (!whole)
+		return;
+	lockd__pool_deinit(&whole->pool);
+	free(whole->rows);
+	free(whole);
+}
+
+/* ---- Nodes --------------------------------------------------------------------------------------------------------
+ */
+
+/* Whether the nodes' list is as good as it gets: somebody told us of the others, or nobody can be reached. */
+static bool knows_nodes(const struct lockd_client *client) {
+	bool all_tried = true;
+
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (e->used && e->greeted)
+			return true;
+		if (e->used && !e->tried)
+			all_tried = false;
+	}
+	return all_tried;
+}
+
+/* An endpoint that leads to the same node as a connected one, or as an earlier one, is not asked. */
+static bool is_asked(struct lockd_client *client, const struct lockd__endpoint *endpoint) {
+	if (!endpoint->used)
+		return false;
+	return endpoint->node == 0 || lockd__endpoint_of_node(client, endpoint->node) == endpoint;
+}
+
+static struct lockd__request *ask_node(struct lockd_client *client, struct lockd__endpoint *endpoint,
+				       struct lockd__waiter *waiter) {
+	struct lockd__request *request = lockd__request_new(client, NULL, LOCKD__STATUS, NULL, NULL);
+
+	if (!request)
+		return NULL;
+	if (lockd__waiter_init(waiter) < 0) {
+		lockd__request_free(request);
+		return NULL;
+	}
+	request->waiter = waiter;
+	request->endpoint = endpoint;
+	lockd__endpoint_hurry(client, endpoint);
+	lockd__request_submit(client, request);
+	return request;
+}
+
+static const char *hexadecimal(struct lockd__pool *pool, const ProtobufCBinaryData *bytes) {
+	static const char digits[] = "0123456789abcdef";
+	char *text = lockd__pool_alloc(pool, 2 * bytes->len + 1);
+
+	if (!text)
+		return "";
+	for (size_t i = 0; i < bytes->len; i++) {
+		text[2 * i] = digits[bytes->data[i] >> 4];
+		text[2 * i + 1] = digits[bytes->data[i] & 15];
+	}
+	return text;
+}
+
+static void fill_peers(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
+	struct lockd_peer_info *peers = lockd__pool_alloc(pool, status->n_peers * sizeof *peers + 1);
+
+	if (!peers)
+		return;
+	info->peers = peers;
+	info->n_peers = status->n_peers;
+	for (size_t i = 0; i < status->n_peers; i++)
+		peers[i] = (struct lockd_peer_info){
+			.node = status->peers[i]->node,
+			.peer_address = lockd__pool_text(pool, &status->peers[i]->peer_address),
+			.client_address = lockd__pool_text(pool, &status->peers[i]->client_address),
+			.voter = status->peers[i]->voter,
+			.match = status->peers[i]->match,
+			.contact_ms =
+				status->peers[i]->contact_ms == UINT32_MAX ? -1 : (int64_t)status->peers[i]->contact_ms,
+		};
+}
+
+static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
+	info->node = status->node;
+	info->leader = status->leader;
+	info->group = status->group;
+	info->epoch = status->epoch;
+	info->role = lockd__pool_text(pool, &status->role);
+	info->version = lockd__pool_text(pool, &status->version);
+	info->incarnation = hexadecimal(pool, &status->incarnation);
+	info->state_hash = hexadecimal(pool, &status->state_hash);
+	info->term = status->term;
+	info->commit = status->commit;
+	info->applied = status->applied;
+	info->log_first = status->log_first;
+	info->log_last = status->log_last;
+	info->log_bytes = status->log_bytes;
+	info->checkpoint = status->checkpoint;
+	info->sessions = status->sessions;
+	info->locks = status->locks;
+	info->seats = status->seats;
+	info->pending = status->pending;
+	info->uptime_ms = status->uptime_ms;
+	fill_peers(pool, status, info);
+}
+
+static void take_answer(struct lockd__pool *pool, struct page *page, struct lockd_node_info *info) {
+	info->status = page_decode(page);
+	if (info->status == LOCKD_OK && page->reply->node)
+		fill_node(pool, page->reply->node, info);
+	page_deinit(page);
+}
+
+struct question {
+	struct page page;
+	struct lockd__request *request;
+	const char *address;
+	uint32_t node;
+};
+
+/* Asks all; returns how many. */
+static size_t ask_nodes(struct lockd_client *client, struct lockd__pool *pool, struct question *questions) {
+	size_t n = 0;
+
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (!is_asked(client, e))
+			continue;
+		questions[n].address = lockd__pool_text(
+			pool, &(ProtobufCBinaryData){.len = strlen(e->address), .data = (uint8_t *)e->address});
+		questions[n].node = e->node;
+		questions[n].request = ask_node(client, e, &questions[n].page.waiter);
+		if (!questions[n].request)
+			pool->failed = 1;
+		else
+			n++;
+	}
+	return n;
+}
+
+/* Two addresses of one node, of which only the answers show that they are: the first one stands. */
+static bool is_listed(const struct lockd_node_info *nodes, size_t n, const struct lockd_node_info *info) {
+	for (size_t i = 0; i < n; i++)
+		if (info->node != 0 && nodes[i].node == info->node &&
+		    (nodes[i].status == LOCKD_OK || info->status != LOCKD_OK))
+			return true;
+	return false;
+}
+
+static enum lockd_status collect(struct lockd_client *client, struct question *questions, size_t n, int64_t deadline_us,
+				 struct node_list *list) {
+	struct lockd_node_info *nodes = lockd__pool_alloc(&list->pool, n * sizeof *nodes + 1);
+	enum lockd_status status = LOCKD_UNREACHABLE;
+
+	list->list.nodes = nodes;
+	for (size_t i = 0; i < n; i++) {
+		struct lockd_node_info info = {.endpoint = questions[i].address,
+					       .node = questions[i].node,
+					       .role = "",
+					       .version = "",
+					       .incarnation = "",
+					       .state_hash = ""};
+		(void)lockd__waiter_wait(client, &questions[i].page.waiter, questions[i].request, deadline_us);
+		take_answer(&list->pool, &questions[i].page, &info);
+		if (info.status == LOCKD_DEADLINE)
+			info.status = LOCKD_UNREACHABLE;
+		if (info.status == LOCKD_OK)
+			status = LOCKD_OK;
+		if (nodes && !is_listed(nodes, list->list.n, &info))
+			nodes[list->list.n++] = info;
+	}
+	return list->pool.failed ? LOCKD_NO_MEMORY : status;
+}
+
+static enum lockd_status fetch_nodes(struct lockd_client *client, int64_t deadline_us, struct node_list *list) {
+	struct question *questions;
+	enum lockd_status status;
+
+	while (!knows_nodes(client) && !client->closing && lockd__clock_us() < deadline_us)
+		lockd__clock_wait(&client->left, &client->mutex, deadline_us);
+	questions = calloc(LOCKD__ENDPOINTS_MAX, sizeof *questions);
+	if (!questions)
+		return LOCKD_NO_MEMORY;
+	status = collect(client, questions, ask_nodes(client, &list->pool, questions), deadline_us, list);
+	free(questions);
+	return status;
+}
+
+enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struct lockd_node_list **ret) {
+	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), timeout_ms);
+	struct node_list *list;
+	enum lockd_status status;
+
+	if (!client || !ret || timeout_ms < LOCKD_FOREVER)
+		return LOCKD_MISUSE;
+	status = lockd__client_enter_blocking(client);
+	if (status != LOCKD_OK)
+		return status;
+	list = calloc(1, sizeof *list);
+	status = list ? fetch_nodes(client, deadline_us, list) : LOCKD_NO_MEMORY;
+	lockd__client_leave_blocking(client);
+	if (status == LOCKD_OK)
+		*ret = &list->list;
+	else if (list)
+		lockd_node_list_free(&list->list);
+	return status;
+}
+
+void lockd_node_list_free(struct lockd_node_list *list) {
+	struct node_list *whole = (struct node_list *)list;
+
+	if (!whole)
+		return;
+	lockd__pool_deinit(&whole->pool);
+	free(whole);
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+#include "clock.h"
+
+#include "api/frame.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+	RETRY_US_MIN = 10 * 1000,
+	RETRY_US_MAX = 1000 * 1000,
+};
+
+int lockd__request_compare(const struct lockd__request *a, const struct lockd__request *b);
+int lockd__request_compare(const struct lockd__request *a, const struct lockd__request *b) {
+	return (a->frame_id > b->frame_id) - (a->frame_id < b->frame_id);
+}
+
+RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
+
+/* ---- Making -------------------------------------------------------------------------------------------------------
+ */
+
+struct lockd__request *lockd__request_new(struct lockd_client *client, struct lockd_session *session,
+					  enum lockd__request_kind kind, const char *name, const char *value) {
+	struct lockd__request *request = calloc(1, sizeof *request);
+
+	if (!request)
+		return NULL;
+	request->kind = kind;
+	request->session = session;
+	request->order = client->next_order++;
+	request->name = strdup(name ? name : "");
+	request->value = strdup(value ? value : "");
+	request->after = strdup("");
+	if (kind == LOCKD__ACQUIRE)
+		request->spare = lockd__request_new(client, session, LOCKD__CANCEL, NULL, NULL);
+	if (!request->name || !request->value || !request->after || (kind == LOCKD__ACQUIRE && !request->spare)) {
+		lockd__request_free(request);
+		return NULL;
+	}
+	return request;
+}
+
+void lockd__request_free(struct lockd__request *request) {
+	if (request->spare)
+		lockd__request_free(request->spare);
+	free(request->name);
+	free(request->value);
+	free(request->after);
+	free(request);
+}
+
+/* client->waiting is kept in order of making: what was sent first is sent again first. */
+static void wait_again(struct lockd_client *client, struct lockd__request *request, int64_t retry_us) {
+	struct lockd__request *before = TAILQ_LAST(&client->waiting, lockd__requests);
+
+	while (before && before->order > request->order)
+		before = TAILQ_PREV(before, lockd__requests, link);
+	if (before)
+		TAILQ_INSERT_AFTER(&client->waiting, before, request, link);
+	else
+		TAILQ_INSERT_HEAD(&client->waiting, request, link);
+	request->state = LOCKD__WAITING;
+	request->connection = NULL;
+	request->retry_us = retry_us;
+}
+
+void lockd__request_submit(struct lockd_client *client, struct lockd__request *request) {
+	if (request->session)
+		TAILQ_INSERT_TAIL(&request->session->requests, request, member);
+	wait_again(client, request, 0);
+	if (client->leader.node == 0 || request->kind == LOCKD__STATUS)
+		lockd__client_kick(client);
+	(void)lockd__request_flush(client, lockd__clock_us());
+}
+
+/* ---- Sending ------------------------------------------------------------------------------------------------------
+ */
+
+static ProtobufCBinaryData text_of(const char *text) {
+	return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
+}
+
+/* A retry of OPEN finds the session that an earlier transmission opened, whose lease began as early as that one. When
+ * too much of it may be gone, a session under another nonce is better; the first one expires, holding nothing. */
+static void choose_nonce(struct lockd__request *request, int64_t now_us) {
+	ssize_t n;
+
+	if (request->nonce_us && now_us - request->nonce_us < (int64_t)request->session->ttl_ms * 1000 / 4)
+		return;
+	request->nonce_us = now_us;
+	do
+		n = getrandom(request->nonce, sizeof request->nonce, 0);
+	while (n < 0 && errno == EINTR);
+	assert(n == sizeof request->nonce);
+}
+
+static void send_open(struct lockd_client *client, struct lockd__request *request, Client__Request *message) {
+	Client__Open open = CLIENT__OPEN__INIT;
+
+	choose_nonce(request, request->sent_us);
+	open.nonce = (ProtobufCBinaryData){.len = sizeof request->nonce, .data = request->nonce};
+	open.ttl_ms = request->session->ttl_ms;
+	open.owner = text_of(client->owner);
+	open.host = text_of(client->host);
+	open.pid = (uint32_t)client->pid;
+	open.label = text_of(request->session->label);
+	message->body_case = CLIENT__REQUEST__BODY_OPEN;
+	message->open = &open;
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
+static void send_in_session(struct lockd__request *request, Client__Request *message) {
+	struct lockd_session *session = request->session;
+	Client__SessionId id = CLIENT__SESSION_ID__INIT;
+	Client__Close close = CLIENT__CLOSE__INIT;
+	Client__Acquire acquire = CLIENT__ACQUIRE__INIT;
+	Client__Cancel cancel = CLIENT__CANCEL__INIT;
+	Client__Release release = CLIENT__RELEASE__INIT;
+
+	id.epoch = session->epoch;
+	id.group = session->group;
+	id.opened = session->opened;
+	message->session = &id;
+	message->sequence = request->sequence;
+	message->floor = lockd__session_floor(session);
+	switch (request->kind) {
+	case LOCKD__CLOSE:
+		message->body_case = CLIENT__REQUEST__BODY_CLOSE;
+		message->close = &close;
+		break;
+	case LOCKD__ACQUIRE:
+		message->body_case = CLIENT__REQUEST__BODY_ACQUIRE;
+		message->acquire = &acquire;
+		acquire.name = text_of(request->name);
+		acquire.wait_ms = request->wait_ms;
+		acquire.value = text_of(request->value);
+		break;
+	case LOCKD__CANCEL:
+		message->body_case = CLIENT__REQUEST__BODY_CANCEL;
+		message->cancel = &cancel;
+		cancel.target = request->target->sequence;
+		break;
+	default:
+		assert(request->kind == LOCKD__RELEASE);
+		message->body_case = CLIENT__REQUEST__BODY_RELEASE;
+		message->release = &release;
+		release.name = text_of(request->name);
+		release.token = request->token;
+		break;
+	}
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
+static void send_read(struct lockd__request *request, Client__Request *message) {
+	Client__List list = CLIENT__LIST__INIT;
+	Client__Show show = CLIENT__SHOW__INIT;
+	Client__Sessions sessions = CLIENT__SESSIONS__INIT;
+	Client__Status status = CLIENT__STATUS__INIT;
+
+	switch (request->kind) {
+	case LOCKD__LIST:
+		message->body_case = CLIENT__REQUEST__BODY_LIST;
+		message->list = &list;
+		list.prefix = text_of(request->name);
+		list.after = text_of(request->after);
+		break;
+	case LOCKD__SHOW:
+		message->body_case = CLIENT__REQUEST__BODY_SHOW;
+		message->show = &show;
+		show.name = text_of(request->name);
+		break;
+	case LOCKD__SESSIONS:
+		message->body_case = CLIENT__REQUEST__BODY_SESSIONS;
+		message->sessions = &sessions;
+		sessions.after = request->after_opened;
+		break;
+	default:
+		assert(request->kind == LOCKD__STATUS);
+		message->body_case = CLIENT__REQUEST__BODY_STATUS;
+		message->status = &status;
+		break;
+	}
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
+static void transmit(struct lockd_client *client, struct lockd__request *request, struct lockd__connection *connection,
+		     int64_t now_us) {
+	Client__Request message = CLIENT__REQUEST__INIT;
+	struct lockd_session *session = request->session;
+
+	TAILQ_REMOVE(&client->waiting, request, link);
+	request->state = LOCKD__SENT;
+	request->frame_id = client->next_frame_id++;
+	request->connection = connection;
+	request->sent_us = now_us;
+	RB_INSERT(lockd__sent, &client->sent, request);
+
+	if (request->kind == LOCKD__OPEN) {
+		send_open(client, request, &message);
+		return;
+	}
+	if (!session) {
+		send_read(request, &message);
+		return;
+	}
+	if (request->sequence == 0) {
+		request->sequence = session->next_sequence++;
+		TAILQ_INSERT_TAIL(&session->open, request, open);
+	}
+	send_in_session(request, &message);
+}
+
+static bool may_go(const struct lockd__request *request) {
+	/* The cancellation speaks for an acquire that is being given up. */
+	if (request->kind == LOCKD__ACQUIRE && request->cancel)
+		return false;
+	if (!request->session || request->kind == LOCKD__OPEN || request->sequence)
+		return true;
+	return lockd__session_admits(request->session, request);
+}
+
+int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
+	struct lockd__connection *leader = lockd__leader_connection(client), *connection;
+	struct lockd__request *request, *next;
+	int64_t next_us = LOCKD__NEVER;
+
+	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
+		if (request->retry_us > now_us) {
+			if (request->retry_us < next_us)
+				next_us = request->retry_us;
+			continue;
+		}
+		connection = leader;
+		if (request->endpoint)
+			connection = request->endpoint->greeted ? request->endpoint->connection : NULL;
+		if (connection && lockd__connection_has_room(connection) && may_go(request))
+			transmit(client, request, connection, now_us);
+	}
+	return next_us;
+}
+
+/* ---- Answers ------------------------------------------------------------------------------------------------------
+ */
+
+static void send_again(struct lockd_client *client, struct lockd__request *request, int64_t delay_us) {
+	RB_REMOVE(lockd__sent, &client->sent, request);
+	wait_again(client, request, delay_us ? lockd__clock_us() + delay_us : 0);
+	lockd__client_kick(client);
+}
+
+void lockd__request_put_back(struct lockd_client *client, const struct lockd__connection *connection) {
+	const struct lockd__connection *leader = lockd__leader_connection(client);
+	struct lockd__request *request, *next;
+
+	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next) {
+		if (request->endpoint)
+			continue;
+		if (connection ? request->connection != connection : request->connection == leader)
+			continue;
+		request->in_doubt = true;
+		send_again(client, request, 0);
+	}
+}
+
+static int64_t retry_delay_us(struct lockd_client *client, struct lockd__request *request) {
+	unsigned doublings = request->retries < 7 ? request->retries : 7;
+	int64_t range_us = (int64_t)RETRY_US_MIN << doublings;
+
+	request->retries++;
+	if (range_us > RETRY_US_MAX)
+		range_us = RETRY_US_MAX;
+	return RETRY_US_MIN + lockd__client_jitter_us(client, range_us);
+}
+
+static void note_error(struct lockd_client *client, const Client__Reply *reply) {
+	(void)snprintf(client->error, sizeof client->error, "%s%s%.*s", lockd_status_text((int)reply->status),
+		       reply->text.len ? ": " : "", (int)reply->text.len, (const char *)reply->text.data);
+}
+
+static void answer_open(struct lockd_client *client, struct lockd__request *request, const Client__Reply *reply,
+			uint32_t drift_ppm) {
+	/* Of a retried OPEN it is not known which transmission opened the session: the first one is the safe guess. */
+	if (lockd__session_begin(request->session, reply, request->nonce_us, drift_ppm)) {
+		lockd__request_finish(client, request, LOCKD_OK, 0, reply->revision);
+		return;
+	}
+	request->nonce_us = 0;
+	send_again(client, request, 0);
+}
+
+static void answer_cancel(struct lockd_client *client, struct lockd__request *request, const Client__Reply *reply) {
+	struct lockd__request *acquire = request->target;
+
+	/* Whatever the status, it is the same for a retry; only OK says that the acquire is undone. */
+	lockd__request_finish(client, acquire,
+			      reply->status == LOCKD_OK ? LOCKD_CANCELLED : (enum lockd_status)reply->status, 0,
+			      reply->revision);
+	lockd__request_finish(client, request, (enum lockd_status)reply->status, 0, reply->revision);
+}
+
+static void answer_acquire(struct lockd_client *client, struct lockd__request *request, const Client__Reply *reply) {
+	struct lockd__request *cancel = request->cancel;
+
+	if (cancel && reply->status == LOCKD_OK && (cancel->sequence || !request->done)) {
+		/* Granted, but the cancellation gives it back. Its answer ends the acquire, whose sequence stays open
+		 * until then, since the cluster forgets results below the floor. */
+		request->in_doubt = true;
+		send_again(client, request, 0);
+		return;
+	}
+	if (cancel)
+		lockd__request_finish(client, cancel, LOCKD_CANCELLED, 0, 0);
+	lockd__request_finish(client, request, (enum lockd_status)reply->status, reply->token, reply->revision);
+}
+
+static void answer_read(struct lockd_client *client, struct lockd__request *request, const Client__Reply *reply,
+			const uint8_t *body, size_t body_bytes) {
+	struct lockd__waiter *waiter = request->waiter;
+	enum lockd_status status = (enum lockd_status)reply->status;
+
+	if (waiter) {
+		waiter->body = malloc(body_bytes ? body_bytes : 1);
+		if (waiter->body) {
+			memcpy(waiter->body, body, body_bytes);
+			waiter->body_bytes = body_bytes;
+		} else {
+			status = LOCKD_NO_MEMORY;
+		}
+	}
+	lockd__request_finish(client, request, status, 0, reply->revision);
+}
+
+static void answer(struct lockd_client *client, struct lockd__request *request, const Client__Reply *reply,
+		   const uint8_t *body, size_t body_bytes) {
+	uint32_t drift_ppm = request->connection->endpoint->drift_ppm;
+
+	if (reply->status != LOCKD_OK)
+		note_error(client, reply);
+	switch (request->kind) {
+	case LOCKD__OPEN:
+		if (reply->status == LOCKD_OK && reply->session) {
+			answer_open(client, request, reply, drift_ppm);
+			return;
+		}
+		break;
+	case LOCKD__CANCEL: answer_cancel(client, request, reply); return;
+	case LOCKD__ACQUIRE: answer_acquire(client, request, reply); return;
+	case LOCKD__LIST:
+	case LOCKD__SHOW:
+	case LOCKD__SESSIONS:
+	case LOCKD__STATUS: answer_read(client, request, reply, body, body_bytes); return;
+	default: break;
+	}
+	lockd__request_finish(client, request, (enum lockd_status)reply->status, reply->token, reply->revision);
+}
+
+bool lockd__request_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,
+			     const Client__Reply *reply, const uint8_t *body, size_t body_bytes) {
+	struct lockd__request key = {.frame_id = frame_id};
+	struct lockd__request *request = RB_FIND(lockd__sent, &client->sent, &key);
+
+	if (!request || request->connection != connection)
+		return false;
+	if (request->session && request->kind != LOCKD__OPEN) {
+		/* No grant is handed out whose lease is over already. */
+		(void)lockd__session_update(request->session, lockd__clock_us());
+		if (!RB_FIND(lockd__sent, &client->sent, &key))
+			return true;
+	}
+	switch (reply->status) {
+	case LOCKD_QUEUED: break; /* the seat is taken; the grant is what is waited for */
+	case LOCKD_NOT_LEADER:
+		send_again(client, request, 0);
+		lockd__leader_refused(client, connection, reply);
+		break;
+	case LOCKD_LEADER_CHANGED:
+		request->in_doubt = true;
+		send_again(client, request, 0);
+		lockd__leader_refused(client, connection, reply);
+		break;
+	case LOCKD_LOST: send_again(client, request, 0); break;
+	case LOCKD_BUSY:
+	case LOCKD_DISK_FULL:
+		note_error(client, reply);
+		send_again(client, request, retry_delay_us(client, request));
+		break;
+	case LOCKD_SESSION_EXPIRED:
+		if (request->session && request->kind != LOCKD__OPEN) {
+			lockd__session_expire(request->session);
+			break;
+		}
+		/* fall through */
+	default: answer(client, request, reply, body, body_bytes); break;
+	}
+	return true;
+}
+
+/* ---- Ending -------------------------------------------------------------------------------------------------------
+ */
+
+static void take_out(struct lockd_client *client, struct lockd__request *request) {
+	if (request->state == LOCKD__WAITING)
+		TAILQ_REMOVE(&client->waiting, request, link);
+	else
+		RB_REMOVE(lockd__sent, &client->sent, request);
+	request->state = LOCKD__FINISHED;
+	if (!request->session)
+		return;
+	TAILQ_REMOVE(&request->session->requests, request, member);
+	if (request->sequence)
+		TAILQ_REMOVE(&request->session->open, request, open);
+	if (request->number)
+		request->session->outcomes[request->number % LOCKD__OUTCOMES] = (struct lockd__outcome){
+			.number = request->number,
+			.status = request->status,
+			.grant = request->grant,
+		};
+	pthread_cond_broadcast(&request->session->resolved);
+}
+
+void lockd__request_finish(struct lockd_client *client, struct lockd__request *request, enum lockd_status status,
+			   uint64_t token, uint64_t revision) {
+	struct lockd__waiter *waiter = request->waiter;
+
+	assert(request->state != LOCKD__FINISHED);
+	request->status = status;
+	request->grant = (struct lockd_grant){.token = token, .revision = revision, .sequence = request->number};
+	take_out(client, request);
+	if (request->cancel)
+		request->cancel->target = NULL;
+	if (request->target)
+		request->target->cancel = NULL;
+	request->cancel = request->target = NULL;
+	if (waiter) {
+		waiter->status = status;
+		waiter->grant = request->grant;
+		waiter->done = true;
+		pthread_cond_signal(&waiter->cond);
+	}
+	if (request->done) {
+		TAILQ_INSERT_TAIL(&client->finished, request, link);
+		lockd__client_kick(client);
+		return;
+	}
+	lockd__request_free(request);
+}
+
+void lockd__request_cancel(struct lockd_client *client, struct lockd__request *acquire) {
+	struct lockd__request *cancel = acquire->spare;
+
+	assert(acquire->kind == LOCKD__ACQUIRE);
+	if (acquire->cancel)
+		return;
+	if (acquire->state == LOCKD__WAITING && !acquire->in_doubt) {
+		lockd__request_finish(client, acquire, LOCKD_CANCELLED, 0, 0);
+		return;
+	}
+	acquire->spare = NULL;
+	acquire->cancel = cancel;
+	cancel->target = acquire;
+	lockd__request_submit(client, cancel);
+}
+
+enum lockd_status lockd__request_abandon(struct lockd_client *client, struct lockd__request *request) {
+	request->waiter = NULL;
+	if (request->state == LOCKD__WAITING && !request->in_doubt) {
+		lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
+		return LOCKD_UNREACHABLE;
+	}
+	if (request->kind == LOCKD__ACQUIRE)
+		lockd__request_cancel(client, request);
+	else if (request->kind != LOCKD__RELEASE)
+		lockd__request_finish(client, request, LOCKD_DEADLINE, 0, 0);
+	return LOCKD_DEADLINE;
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------------------------------
+ */
+
+int lockd__waiter_init(struct lockd__waiter *waiter) {
+	*waiter = (struct lockd__waiter){0};
+	return lockd__clock_cond_init(&waiter->cond);
+}
+
+enum lockd_status lockd__waiter_wait(struct lockd_client *client, struct lockd__waiter *waiter,
+				     struct lockd__request *request, int64_t deadline_us) {
+	while (!waiter->done && lockd__clock_us() < deadline_us)
+		lockd__clock_wait(&waiter->cond, &client->mutex, deadline_us);
+	if (!waiter->done) {
+		waiter->grant.sequence = request->number;
+		waiter->status = lockd__request_abandon(client, request);
+	}
+	(void)pthread_cond_destroy(&waiter->cond);
+	return waiter->status;
+}
