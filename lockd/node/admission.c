@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admission.h"
+
+#include "replica.h"
+
+#include <lockd/status.h>
+
+static int admission_check_bounds(const struct replica *replica, const struct client *client, size_t bytes) {
+	const struct node *node = replica->node;
+
+	if (node->pending_requests >= node->pending_requests_max ||
+	    client->requests >= LIMIT_REQUESTS_PER_CONNECTION_MAX ||
+	    bytes > LIMIT_PENDING_BYTES_MAX - node->pending_bytes)
+		return LOCKD_BUSY;
+	return LOCKD_OK;
+}
+
+int admission_check_read(const struct replica *replica, const struct client *client, size_t bytes) {
+	if (replica->node->stopping || !replica->leading)
+		return LOCKD_NOT_LEADER;
+	return admission_check_bounds(replica, client, bytes);
+}
+
+int admission_check_command(const struct replica *replica, const struct client *client, size_t bytes) {
+	if (replica->node->stopping)
+		return LOCKD_NOT_LEADER;
+	if (replica->node->blocked)
+		return LOCKD_DISK_FULL;
+	if (!replica->leading)
+		return LOCKD_NOT_LEADER;
+	/* The log is held in memory: until a checkpoint makes room, nothing is added. */
+	if (replica->cache.bytes >= LIMIT_RETAINED_LOG_BYTES_MAX)
+		return LOCKD_BUSY;
+	return admission_check_bounds(replica, client, bytes);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "field.h"
+
+#include "api/limits.h"
+#include "api/text.h"
+
+#include <stdio.h>
+
+#define FIELD_FAULT(fault, ...) ((void)snprintf((fault)->text, sizeof(fault)->text, __VA_ARGS__), true)
+
+static bool field_size(const char *name, size_t n, size_t min, size_t max, struct field_fault *ret) {
+	if (n >= min && n <= max)
+		return false;
+	return FIELD_FAULT(ret, "%s: %zu bytes, must be %zu to %zu", name, n, min, max);
+}
+
+static bool field_text(const char *name, const ProtobufCBinaryData *text, size_t min, size_t max,
+		       struct field_fault *ret) {
+	if (field_size(name, text->len, min, max, ret))
+		return true;
+	return !text_is_valid(text->data, text->len) &&
+	       FIELD_FAULT(ret, "%s: must be UTF-8 without control characters", name);
+}
+
+static bool field_name(const ProtobufCBinaryData *name, struct field_fault *ret) {
+	return field_text("name", name, 1, LIMIT_NAME_BYTES_MAX, ret);
+}
+
+static bool field_positive(const char *name, uint64_t value, struct field_fault *ret) {
+	return value == 0 && FIELD_FAULT(ret, "%s: 0, must be 1 or more", name);
+}
+
+/* What every command of a session carries. */
+static bool field_session(const Client__Request *request, struct field_fault *ret) {
+	if (!request->session || request->session->opened == 0)
+		return FIELD_FAULT(ret, "session: missing");
+	return field_positive("sequence", request->sequence, ret);
+}
+
+static bool field_open(const Client__Open *open, struct field_fault *ret) {
+	if (open->ttl_ms < LIMIT_TTL_MS_MIN || open->ttl_ms > LIMIT_TTL_MS_MAX)
+		return FIELD_FAULT(ret, "ttl_ms: %u, must be %d to %d", open->ttl_ms, LIMIT_TTL_MS_MIN,
+				   LIMIT_TTL_MS_MAX);
+	return field_size("nonce", open->nonce.len, LIMIT_NONCE_BYTES, LIMIT_NONCE_BYTES, ret) ||
+	       field_text("owner", &open->owner, 0, LIMIT_OWNER_BYTES_MAX, ret) ||
+	       field_text("host", &open->host, 0, LIMIT_HOST_BYTES_MAX, ret) ||
+	       field_text("label", &open->label, 0, LIMIT_LABEL_BYTES_MAX, ret);
+}
+
+static bool field_keep_alive(const Client__KeepAlive *keep_alive, struct field_fault *ret) {
+	size_t n = keep_alive->n_sessions;
+
+	return (n == 0 || n > LIMIT_SESSIONS_PER_KEEP_ALIVE) &&
+	       FIELD_FAULT(ret, "sessions: %zu, must be 1 to %d", n, LIMIT_SESSIONS_PER_KEEP_ALIVE);
+}
+
+static bool field_acquire(const Client__Request *request, struct field_fault *ret) {
+	return field_session(request, ret) || field_name(&request->acquire->name, ret) ||
+	       field_text("value", &request->acquire->value, 0, LIMIT_VALUE_BYTES_MAX, ret);
+}
+
+static bool field_cancel(const Client__Request *request, struct field_fault *ret) {
+	return field_session(request, ret) || field_positive("target", request->cancel->target, ret);
+}
+
+static bool field_release(const Client__Request *request, struct field_fault *ret) {
+	return field_session(request, ret) || field_name(&request->release->name, ret) ||
+	       field_positive("token", request->release->token, ret);
+}
+
+/* A prefix may end within a character, so only its size counts. */
+static bool field_list(const Client__List *list, struct field_fault *ret) {
+	return field_size("prefix", list->prefix.len, 0, LIMIT_NAME_BYTES_MAX, ret) ||
+	       field_size("after", list->after.len, 0, LIMIT_NAME_BYTES_MAX, ret);
+}
+
+bool field_find_fault(const Client__Request *request, struct field_fault *ret) {
+	switch (request->body_case) {
+	case CLIENT__REQUEST__BODY_OPEN: return field_open(request->open, ret);
+	case CLIENT__REQUEST__BODY_KEEP_ALIVE: return field_keep_alive(request->keep_alive, ret);
+	case CLIENT__REQUEST__BODY_CLOSE: return field_session(request, ret);
+	case CLIENT__REQUEST__BODY_ACQUIRE: return field_acquire(request, ret);
+	case CLIENT__REQUEST__BODY_CANCEL: return field_cancel(request, ret);
+	case CLIENT__REQUEST__BODY_RELEASE: return field_release(request, ret);
+	case CLIENT__REQUEST__BODY_LIST: return field_list(request->list, ret);
+	case CLIENT__REQUEST__BODY_SHOW: return field_name(&request->show->name, ret);
+	case CLIENT__REQUEST__BODY_OBSERVE: return field_name(&request->observe->name, ret);
+	default: return false;
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "found.h"
+
+#include "api/checksum.h"
+#include "api/limits.h"
+#include "api/peer.pb-c.h"
+#include "configuration.h"
+#include "memory.h"
+#include "replica.h"
+
+static void found_drop(struct node *node, uint32_t peer, const char *fault) {
+	TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=founding-refused peer=%u reason=\"%s\"", peer, fault);
+}
+
+/* Whether the configuration names this very store under this node's id. */
+static bool found_names_us(const struct node *node, const struct raft_configuration *configuration) {
+	const struct raft_member *member = configuration_find(configuration, node->id);
+
+	return member && memcmp(member->store.bytes, node->store.bytes, sizeof node->store.bytes) == 0;
+}
+
+/* NULL, or why the cluster was not founded here. */
+static const char *found_take(struct node *node, const struct node_uuid *incarnation, uint32_t epoch,
+			      const struct node_entry *incoming) {
+	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
+	struct raft_configuration configuration;
+	struct raft_entry entry = {.term = 1, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &configuration};
+	struct raft_event event = {.kind = RAFT_FOUND, .entries = &entry, .n = 1};
+
+	if (node->identified)
+		return "this node belongs to a cluster";
+	if (configuration_unpack(node, incoming->data, incoming->n, &configuration) < 0)
+		return "the configuration does not decode";
+	if (!found_names_us(node, &configuration))
+		return "the configuration names another store";
+
+	node->identified = true;
+	node->incarnation = *incarnation;
+	node->epoch = epoch;
+	replica->founding_seq = replica->last_seq + 1;
+	replica_found_state(replica);
+	if (replica_raft(replica, &event, incoming) == 0)
+		return NULL;
+	node->identified = false;
+	replica->founding_seq = 0;
+	return "the consensus core is not blank";
+}
+
+void found_begin(struct node *node, const struct node_event *event) {
+	struct node_entry incoming = {
+		.index = 1, .term = 1, .type = RAFT_ENTRY_CONFIGURATION, .data = event->body, .n = event->body_bytes};
+	const char *fault = found_take(node, event->incarnation, event->epoch, &incoming);
+
+	if (fault) {
+		found_drop(node, node->id, fault);
+		return;
+	}
+	node_find_replica(node, NODE_GROUP_DEFAULT)->founder = true;
+	TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=founded node=%u", node->id);
+}
+
+static const char *found_find_fault(const Peer__Found *found) {
+	const Peer__Entry *entry = found->entry;
+
+	if (found->incarnation.len != LIMIT_UUID_BYTES)
+		return "the incarnation has a wrong size";
+	if (!entry || entry->term != 1 || entry->type != RAFT_ENTRY_CONFIGURATION)
+		return "the first entry is no configuration";
+	if (checksum_entry(NODE_GROUP_DEFAULT, 1, 1, entry->type, entry->data.data, entry->data.len) != entry->checksum)
+		return "the entry's checksum differs from its content";
+	return NULL;
+}
+
+void found_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) {
+	struct node_uuid incarnation;
+	struct node_entry incoming = {.index = 1, .term = 1, .type = RAFT_ENTRY_CONFIGURATION};
+	const char *fault;
+	Peer__Found *found;
+
+	node_arena_reset(&node->arena, n);
+	found = peer__found__unpack(&node->arena.allocator, n, body);
+	fault = found ? found_find_fault(found) : "the frame does not decode";
+	if (!fault) {
+		memcpy(incarnation.bytes, found->incarnation.data, sizeof incarnation.bytes);
+		incoming.data = found->entry->data.data;
+		incoming.n = found->entry->data.len;
+		fault = found_take(node, &incarnation, found->epoch, &incoming);
+	}
+	if (fault)
+		found_drop(node, peer, fault);
+	else
+		TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=joined-founding node=%u founder=%u", node->id, peer);
+}
+
+void found_saved(struct node *node) {
+	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
+	struct raft_event event = {.kind = RAFT_CAMPAIGN};
+
+	if (replica->founding_seq == 0 || replica->saved_seq < replica->founding_seq)
+		return;
+	replica->founding_seq = 0;
+	if (replica->founder)
+		(void)replica_raft(replica, &event, NULL);
+	replica->founder = false;
+}
+
+int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret) {
+	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
+	const struct node_entry *first = cache_get(&replica->cache, 1);
+	struct raft_configuration configuration;
+	const struct raft_member *member;
+	Peer__Found found = PEER__FOUND__INIT;
+	Peer__Entry entry = PEER__ENTRY__INIT;
+	struct node_bytes body;
+
+	if (node_is_blank(node) || !first || first->type != RAFT_ENTRY_CONFIGURATION ||
+	    configuration_unpack(node, first->data, first->n, &configuration) < 0)
+		return 1;
+	member = configuration_find(&configuration, peer);
+	if (!member || memcmp(member->store.bytes, store->bytes, sizeof store->bytes) != 0)
+		return 1;
+
+	entry.term = first->term;
+	entry.type = first->type;
+	entry.data = (ProtobufCBinaryData){.len = first->n, .data = (uint8_t *)first->data};
+	entry.checksum = first->checksum;
+	found.incarnation = (ProtobufCBinaryData){.len = sizeof node->incarnation, .data = node->incarnation.bytes};
+	found.epoch = node->epoch;
+	found.entry = &entry;
+
+	body.n = peer__found__get_packed_size(&found);
+	free(node->found_body);
+	body.bytes = node->found_body = memory_new(body.n);
+	(void)peer__found__pack(&found, node->found_body);
+	*ret = body;
+	return 0;
+}

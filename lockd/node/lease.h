@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The leader's timers of sessions. Time enters the state machine only as commands: LATE for every quarter of the TTL
+ * that a session is silent, EXPIRE for all of it. A leader that takes over gives each session what those marks leave of
+ * its TTL, so leader changes can neither shorten a lease nor extend it without end.
+ *
+ * All times are on the session clock: the monotonic clock less the pauses of this process, in which keep-alives may
+ * have been waiting in the socket unread. */
+#ifndef LOCKD_NODE_LEASE_H
+#define LOCKD_NODE_LEASE_H
+
+#include "lockd/state/state.h"
+
+#include <bsd/sys/tree.h>
+#include <raft/raft.h>
+
+struct replica;
+
+enum {
+	LEASE_QUARTERS = 4,
+	/* Commands that one turn proposes for silent sessions; the rest follows in the next. */
+	LEASE_COMMANDS_PER_TURN = 16,
+};
+
+struct lease {
+	RB_ENTRY(lease) by_session, by_due;
+	state_session_id session;
+	uint32_t epoch, group; /* of its id: a session keeps them for life */
+	raft_usec ttl_us;
+	raft_usec heard;  /* arrival of the last keep-alive that was acknowledged, or will be */
+	raft_usec due;    /* of the next mark; 0: none, an EXPIRE is on its way */
+	uint8_t quarters; /* last mark put into the log, applied or not: LATE 1–3, EXPIRE 4, RENEWED 0 */
+	uint64_t renewal; /* ticket of the last RENEWED, 0: none */
+};
+
+RB_HEAD(leases_by_session, lease);
+RB_HEAD(leases_by_due, lease);
+
+struct leases {
+	struct leases_by_session by_session;
+	struct leases_by_due by_due;
+	raft_usec paused; /* all pauses since this leader took over */
+	bool unproved;    /* after a pause: nobody expires before leadership is proved again … */
+	uint64_t round;   /* … by this round; 0: not started yet */
+};
+
+raft_usec leases_clock(const struct replica *replica);
+
+/* The leader has applied its no-op: one lease for each session of the state. */
+void leases_take_over(struct replica *replica);
+void leases_clear(struct leases *leases);
+
+struct lease *lease_find(struct leases *leases, state_session_id session);
+void lease_open(struct replica *replica, state_session_id session);
+void lease_end(struct replica *replica, state_session_id session);
+/* A sign of life that arrived at that time restarts the timer. */
+void lease_hear(struct leases *leases, struct lease *lease, raft_usec arrived);
+/* Whether a LATE or EXPIRE may still take effect on it, or a RENEWED is not applied yet: an acknowledgement must wait.
+ */
+bool lease_is_marked(const struct lease *lease, uint64_t applied);
+/* A RENEWED with that ticket will stand behind the mark. */
+void lease_renew(struct leases *leases, struct lease *lease, raft_usec arrived, uint64_t ticket);
+
+/* Proposes marks for the silent ones. */
+void leases_mark(struct replica *replica);
+/* Monotonic time of the next mark; false: none. */
+bool leases_due(const struct replica *replica, raft_usec *ret);
+
+/* This process did not run for that long. */
+void leases_pause(struct leases *leases, raft_usec gap);
+bool leases_want_round(const struct leases *leases);
+void leases_assign_round(struct leases *leases, uint64_t round);
+void leases_prove(struct leases *leases, uint64_t proved_round);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pending.h"
+
+#include "api/limits.h"
+#include "keepalive.h"
+#include "memory.h"
+#include "replica.h"
+#include "seat.h"
+
+#include <assert.h>
+#include <lockd/status.h>
+
+void pendings_init(struct pendings *pendings) {
+	STAILQ_INIT(&pendings->queued);
+	STAILQ_INIT(&pendings->proposed);
+}
+
+static void pending_free_first(struct pending_list *list) {
+	struct pending *pending = STAILQ_FIRST(list);
+
+	STAILQ_REMOVE_HEAD(list, link);
+	free(pending);
+}
+
+void pendings_deinit(struct replica *replica) {
+	while (!STAILQ_EMPTY(&replica->pendings.queued))
+		pending_free_first(&replica->pendings.queued);
+	while (!STAILQ_EMPTY(&replica->pendings.proposed))
+		pending_free_first(&replica->pendings.proposed);
+}
+
+/* ---- In -----------------------------------------------------------------------------------------------------------
+ */
+
+size_t pending_bytes(const Command__Command *command) {
+	Command__Command *list[] = {(Command__Command *)command};
+	Command__Batch batch = COMMAND__BATCH__INIT;
+
+	batch.n_commands = 1;
+	batch.commands = list;
+	return command__batch__get_packed_size(&batch);
+}
+
+static struct pending *pending_push(struct replica *replica, const Command__Command *command) {
+	Command__Command *list[] = {(Command__Command *)command};
+	Command__Batch batch = COMMAND__BATCH__INIT;
+	size_t n = pending_bytes(command);
+	struct pending *pending = memory_new(sizeof *pending + n);
+
+	assert(n <= LIMIT_ENTRY_BYTES_MAX);
+
+	batch.n_commands = 1;
+	batch.commands = list;
+	pending->n = command__batch__pack(&batch, pending->batch);
+	pending->ticket = ++replica->pendings.issued;
+	pending->arrived = leases_clock(replica);
+	STAILQ_INSERT_TAIL(&replica->pendings.queued, pending, link);
+	return pending;
+}
+
+uint64_t pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
+			      const Command__Command *command) {
+	struct pending *pending = pending_push(replica, command);
+
+	pending->kind = kind;
+	pending->asker = *asker;
+	return pending->ticket;
+}
+
+uint64_t pending_push_own(struct replica *replica, const Command__Command *command) {
+	struct pending *pending = pending_push(replica, command);
+
+	pending->kind = PENDING_OWN;
+	return pending->ticket;
+}
+
+/* ---- Into the log -------------------------------------------------------------------------------------------------
+ */
+
+/* How many queued commands fit into one entry, and their bytes. */
+static uint32_t pendings_measure(const struct pendings *pendings, size_t *ret_bytes) {
+	const struct pending *pending;
+	uint32_t n = 0;
+	size_t bytes = 0;
+
+	STAILQ_FOREACH (pending, &pendings->queued, link) {
+		if (n == LIMIT_COMMANDS_PER_ENTRY_MAX || pending->n > LIMIT_ENTRY_BYTES_MAX - bytes)
+			break;
+		n++;
+		bytes += pending->n;
+	}
+	*ret_bytes = bytes;
+	return n;
+}
+
+static const uint8_t *pendings_join(struct replica *replica, uint32_t n, size_t bytes) {
+	uint8_t *batch = turn_alloc(&replica->node->turn, bytes), *end = batch;
+	const struct pending *pending = STAILQ_FIRST(&replica->pendings.queued);
+
+	for (uint32_t i = 0; i < n; i++, pending = STAILQ_NEXT(pending, link)) {
+		memcpy(end, pending->batch, pending->n);
+		end += pending->n;
+	}
+	return batch;
+}
+
+/* The first n queued commands stand at `index`. */
+static void pendings_place(struct replica *replica, uint32_t n, raft_index index) {
+	struct pendings *pendings = &replica->pendings;
+
+	for (uint32_t position = 0; position < n; position++) {
+		struct pending *pending = STAILQ_FIRST(&pendings->queued);
+
+		STAILQ_REMOVE_HEAD(&pendings->queued, link);
+		pending->index = index;
+		pending->term = replica->status.term;
+		pending->position = position;
+		STAILQ_INSERT_TAIL(&pendings->proposed, pending, link);
+	}
+}
+
+static int pendings_propose_entry(struct replica *replica) {
+	struct raft_entry entry = {.type = RAFT_ENTRY_COMMANDS};
+	struct raft_event event = {.kind = RAFT_PROPOSE, .entries = &entry, .n = 1};
+	struct node_entry incoming = {.type = RAFT_ENTRY_COMMANDS};
+	uint32_t n = pendings_measure(&replica->pendings, &incoming.n);
+	int r;
+
+	incoming.data = pendings_join(replica, n, incoming.n);
+	r = replica_raft(replica, &event, &incoming);
+	if (r == 0)
+		pendings_place(replica, n, replica->effects.appended);
+	return r;
+}
+
+void pendings_propose(struct replica *replica) {
+	if (!replica->leading || replica->last_seq > replica->saved_seq)
+		return;
+	/* A full save ring or too many terms: what is queued waits for the next report of the disk. */
+	while (!STAILQ_EMPTY(&replica->pendings.queued)) {
+		if (pendings_propose_entry(replica) != 0)
+			return;
+	}
+}
+
+/* ---- Out of the log -----------------------------------------------------------------------------------------------
+ */
+
+static void pending_reply(struct replica *replica, const struct pending *pending, const struct state_outcome *outcome) {
+	switch (outcome->status) {
+	case LOCKD_QUEUED: seat_wait(replica, &pending->asker, outcome); break;
+	case LOCKD_OK:
+		if (pending->kind == PENDING_OPEN) {
+			keepalive_opened(replica, pending, outcome->session);
+			break;
+		}
+		/* fall through */
+	default: replica_reply_outcome(replica, &pending->asker, outcome); break;
+	}
+}
+
+/* Takes the first proposed command out, answered or not. */
+static void pending_settle(struct replica *replica, const struct state_outcome *outcome, int status) {
+	struct pendings *pendings = &replica->pendings;
+	struct pending *pending = STAILQ_FIRST(&pendings->proposed);
+
+	pendings->applied = pending->ticket;
+	if (pending->kind != PENDING_OWN) {
+		asker_settle(replica->node, &pending->asker);
+		if (outcome)
+			pending_reply(replica, pending, outcome);
+		else
+			client_reply_status(replica->node, pending->asker.connection, pending->asker.id, status, NULL);
+	}
+	pending_free_first(&pendings->proposed);
+}
+
+void pendings_reach(struct replica *replica, raft_index index, raft_term term) {
+	const struct pending *pending;
+
+	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index &&
+	       pending->term != term)
+		pending_settle(replica, NULL, LOCKD_LOST);
+}
+
+void pending_answer(struct replica *replica, raft_index index, const struct state_outcome *outcome) {
+	const struct pending *pending;
+
+	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index &&
+	       pending->position <= outcome->position) {
+		if (pending->position == outcome->position) {
+			pending_settle(replica, outcome, 0);
+			return;
+		}
+		/* Only the leader's own commands have no answer. */
+		assert(pending->kind == PENDING_OWN);
+		pending_settle(replica, NULL, 0);
+	}
+}
+
+void pendings_pass(struct replica *replica, raft_index index) {
+	const struct pending *pending;
+
+	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index) {
+		assert(pending->kind == PENDING_OWN);
+		pending_settle(replica, NULL, 0);
+	}
+}
+
+void pendings_resign(struct replica *replica) {
+	struct pendings *pendings = &replica->pendings;
+	struct pending *pending;
+
+	while (!STAILQ_EMPTY(&pendings->proposed))
+		pending_settle(replica, NULL, LOCKD_LEADER_CHANGED);
+	while ((pending = STAILQ_FIRST(&pendings->queued))) {
+		if (pending->kind != PENDING_OWN) {
+			asker_settle(replica->node, &pending->asker);
+			client_redirect(replica, pending->asker.connection, pending->asker.id);
+		}
+		pending_free_first(&pendings->queued);
+	}
+	pendings->applied = pendings->issued;
+}

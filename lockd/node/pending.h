@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands on their way into the log and out of it again: queued until the leader's disk is free, then proposed
+ * together as one entry, then answered when the entry is applied. Each gets a ticket; tickets are applied in order.
+ *
+ * A request keeps its place by (index, term): if its index is applied under another term, it was overwritten and will
+ * never happen (LOST); if leadership ends before, nobody here can know (LEADER_CHANGED). */
+#ifndef LOCKD_NODE_PENDING_H
+#define LOCKD_NODE_PENDING_H
+
+#include "api/command.pb-c.h"
+#include "client.h"
+
+#include <bsd/sys/queue.h>
+
+struct replica;
+struct state_outcome;
+
+enum pending_kind {
+	PENDING_REQUEST, /* of a client */
+	PENDING_OPEN,    /* of a client, and its answer restarts the session's timer */
+	PENDING_OWN,     /* the leader's own: nobody waits for an answer */
+};
+
+struct pending {
+	STAILQ_ENTRY(pending) link;
+	enum pending_kind kind;
+	struct asker asker;
+	raft_usec arrived; /* on the session clock */
+	uint64_t ticket;
+	raft_index index; /* once proposed */
+	raft_term term;
+	uint32_t position;
+	size_t n;
+	uint8_t batch[]; /* packed command.Batch of this one command: batches are joined by joining their bytes */
+};
+
+STAILQ_HEAD(pending_list, pending);
+
+struct pendings {
+	struct pending_list queued, proposed;
+	uint64_t issued;  /* last ticket given */
+	uint64_t applied; /* all tickets up to here are applied or void */
+};
+
+void pendings_init(struct pendings *pendings);
+void pendings_deinit(struct replica *replica);
+
+/* Bytes that the command takes in the log. */
+size_t pending_bytes(const Command__Command *command);
+
+/* Queues a command; the ticket. Own commands have no asker. */
+uint64_t pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
+			      const Command__Command *command);
+uint64_t pending_push_own(struct replica *replica, const Command__Command *command);
+
+/* Leader: proposes what is queued, unless a save of its own is still on its way to the disk. What arrives meanwhile is
+ * the next entry: batches grow with the load and no timer is needed. */
+void pendings_propose(struct replica *replica);
+
+/* The entry at (index, term) is being applied: drops the requests that it overwrote … */
+void pendings_reach(struct replica *replica, raft_index index, raft_term term);
+/* … answers one … */
+void pending_answer(struct replica *replica, raft_index index, const struct state_outcome *outcome);
+/* … and forgets the rest of that entry, which nobody waits for. */
+void pendings_pass(struct replica *replica, raft_index index);
+
+/* Leadership has ended: whatever is proposed may or may not happen, whatever is queued never will. */
+void pendings_resign(struct replica *replica);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "read.h"
+
+#include "api/bytes.h"
+#include "api/limits.h"
+#include "configuration.h"
+#include "memory.h"
+#include "replica.h"
+#include "watch.h"
+
+#include <assert.h>
+#include <lockd/status.h>
+
+ProtobufCBinaryData read_text(struct state_text text) {
+	return (ProtobufCBinaryData){.len = text.n, .data = (uint8_t *)text.bytes};
+}
+
+static void read_fill(const struct state_session *from, struct read_session *ret) {
+	client__session__init(&ret->session);
+	client__session_id__init(&ret->id);
+	ret->id.epoch = from->epoch;
+	ret->id.group = from->group;
+	ret->id.opened = from->id;
+	ret->session.id = &ret->id;
+	ret->session.ttl_ms = from->ttl_ms;
+	ret->session.owner = read_text(from->owner);
+	ret->session.host = read_text(from->host);
+	ret->session.pid = from->pid;
+	ret->session.label = read_text(from->label);
+	ret->session.held = from->held;
+	ret->session.waiting = from->waiting;
+}
+
+Client__Session *read_fill_session(struct replica *replica, state_session_id id, struct read_session *ret) {
+	struct state_session session;
+
+	if (!state_get_session(replica->state, id, &session))
+		session = (struct state_session){.id = id, .epoch = replica->node->epoch, .group = replica->group};
+	read_fill(&session, ret);
+	return &ret->session;
+}
+
+static size_t read_limit(uint32_t asked) {
+	return asked == 0 || asked > LIMIT_LIST_ROWS_MAX ? LIMIT_LIST_ROWS_MAX : asked;
+}
+
+static size_t read_session_bytes(const Client__Session *session) {
+	return client__session__get_packed_size(session);
+}
+
+/* ---- Locks --------------------------------------------------------------------------------------------------------
+ */
+
+struct read_lock {
+	Client__Lock lock;
+	struct read_session holder;
+};
+
+static void read_fill_lock(struct replica *replica, const struct state_lock *from, struct read_lock *ret) {
+	raft_usec now = replica->node->clocks.mono;
+	raft_usec seen = sightings_find(&replica->sightings, from->granted >> 16, now);
+
+	client__lock__init(&ret->lock);
+	ret->lock.name = read_text(from->name);
+	ret->lock.value = read_text(from->value);
+	ret->lock.token = from->token;
+	ret->lock.granted = from->granted;
+	ret->lock.waiting = from->waiting;
+	ret->lock.holder = read_fill_session(replica, from->holder, &ret->holder);
+	ret->lock.held_ms = (now - seen) / 1000;
+}
+
+static bool read_has_prefix(const struct state_lock *lock, const Client__List *list) {
+	return lock->name.n >= list->prefix.len &&
+	       (list->prefix.len == 0 || memcmp(lock->name.bytes, list->prefix.data, list->prefix.len) == 0);
+}
+
+static bool read_is_before(ProtobufCBinaryData a, ProtobufCBinaryData b) {
+	size_t n = a.len < b.len ? a.len : b.len;
+	int order = n > 0 ? memcmp(a.data, b.data, n) : 0;
+
+	return order < 0 || (order == 0 && a.len < b.len);
+}
+
+/* First lock of the page: the prefix itself is a name, too. */
+static bool read_first_lock(const struct state *state, const Client__List *list, struct state_lock *ret) {
+	if (!read_is_before(list->after, list->prefix))
+		return state_next_lock(state, list->after.len > 0 ? list->after.data : NULL, list->after.len, ret);
+	return state_get_lock(state, list->prefix.data, list->prefix.len, ret) ||
+	       state_next_lock(state, list->prefix.data, list->prefix.len, ret);
+}
+
+static void read_list(struct replica *replica, const struct asker *asker, const Client__List *list) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	struct turn *turn = &replica->node->turn;
+	size_t max = read_limit(list->limit), bytes = 0;
+	struct read_lock *rows = turn_alloc(turn, max * sizeof *rows);
+	struct state_lock lock;
+	bool found = read_first_lock(replica->state, list, &lock);
+
+	reply.revision = replica_revision(replica);
+	reply.locks = turn_alloc(turn, max * sizeof *reply.locks);
+	while (found && read_has_prefix(&lock, list)) {
+		struct read_lock *row = &rows[reply.n_locks];
+
+		if (reply.n_locks == max || bytes > READ_PAGE_BYTES_MAX) {
+			reply.more = true;
+			break;
+		}
+		read_fill_lock(replica, &lock, row);
+		bytes += client__lock__get_packed_size(&row->lock);
+		reply.locks[reply.n_locks++] = &row->lock;
+		found = state_next_lock(replica->state, lock.name.bytes, lock.name.n, &lock);
+	}
+	client_reply(replica->node, asker->connection, asker->id, &reply);
+}
+
+static void read_fill_waiters(struct replica *replica, const Client__Show *show, Client__Lock *lock) {
+	struct turn *turn = &replica->node->turn;
+	struct read_session *rows = turn_alloc(turn, LIMIT_LIST_ROWS_MAX * sizeof *rows);
+	struct state_seat seat = {0};
+	size_t bytes = 0;
+
+	lock->waiters = turn_alloc(turn, LIMIT_LIST_ROWS_MAX * sizeof *lock->waiters);
+	while (lock->n_waiters < LIMIT_LIST_ROWS_MAX && bytes <= READ_PAGE_BYTES_MAX &&
+	       state_next_waiter(replica->state, show->name.data, show->name.len, seat.enqueued, &seat)) {
+		Client__Session *waiter = read_fill_session(replica, seat.session, &rows[lock->n_waiters]);
+
+		bytes += read_session_bytes(waiter);
+		lock->waiters[lock->n_waiters++] = waiter;
+	}
+}
+
+static void read_show(struct replica *replica, const struct asker *asker, const Client__Show *show) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	Client__Lock *locks[1];
+	struct read_lock row;
+	struct state_lock lock;
+
+	reply.revision = replica_revision(replica);
+	if (!state_get_lock(replica->state, show->name.data, show->name.len, &lock)) {
+		reply.status = LOCKD_NOT_FOUND;
+		client_reply(replica->node, asker->connection, asker->id, &reply);
+		return;
+	}
+	read_fill_lock(replica, &lock, &row);
+	read_fill_waiters(replica, show, &row.lock);
+	locks[0] = &row.lock;
+	reply.token = lock.token;
+	reply.locks = locks;
+	reply.n_locks = 1;
+	client_reply(replica->node, asker->connection, asker->id, &reply);
+}
+
+/* ---- Sessions -----------------------------------------------------------------------------------------------------
+ */
+
+static void read_sessions(struct replica *replica, const struct asker *asker, const Client__Sessions *sessions) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	struct turn *turn = &replica->node->turn;
+	size_t max = read_limit(sessions->limit), bytes = 0;
+	struct read_session *rows = turn_alloc(turn, max * sizeof *rows);
+	struct state_session session = {.id = sessions->after};
+
+	reply.revision = replica_revision(replica);
+	reply.sessions = turn_alloc(turn, max * sizeof *reply.sessions);
+	while (state_next_session(replica->state, session.id, &session)) {
+		struct read_session *row = &rows[reply.n_sessions];
+
+		if (reply.n_sessions == max || bytes > READ_PAGE_BYTES_MAX) {
+			reply.more = true;
+			break;
+		}
+		read_fill(&session, row);
+		bytes += read_session_bytes(&row->session);
+		reply.sessions[reply.n_sessions++] = &row->session;
+	}
+	client_reply(replica->node, asker->connection, asker->id, &reply);
+}
+
+void read_serve(struct replica *replica, const struct query *query) {
+	const Client__Request *request = node_unpack_request(replica->node, query->body, query->n);
+
+	assert(request);
+	switch (request->body_case) {
+	case CLIENT__REQUEST__BODY_LIST: read_list(replica, &query->asker, request->list); break;
+	case CLIENT__REQUEST__BODY_SHOW: read_show(replica, &query->asker, request->show); break;
+	case CLIENT__REQUEST__BODY_SESSIONS: read_sessions(replica, &query->asker, request->sessions); break;
+	case CLIENT__REQUEST__BODY_OBSERVE: watch_observe(replica, &query->asker, request->observe); break;
+	default: assert(!"a request that is no read waits for a proof");
+	}
+}
+
+/* ---- The node itself ----------------------------------------------------------------------------------------------
+ */
+
+static const char *read_role(const struct replica *replica) {
+	static const char *const names[] = {
+		[RAFT_FOLLOWER] = "follower",
+		[RAFT_PRECANDIDATE] = "pre-candidate",
+		[RAFT_CANDIDATE] = "candidate",
+		[RAFT_LEADER] = "leader",
+	};
+
+	return replica_is_blank(replica) ? "blank" : names[replica->status.role];
+}
+
+static ProtobufCBinaryData read_string(const char *text) {
+	return (ProtobufCBinaryData){.len = text ? strlen(text) : 0, .data = (uint8_t *)text};
+}
+
+static void read_fill_peer(struct replica *replica, const struct raft_member *member, Client__Peer *ret) {
+	const struct node_address *address = configuration_find_address(replica->node, member->node);
+	struct raft_peer peer;
+
+	client__peer__init(ret);
+	ret->node = member->node;
+	ret->voter = (member->roles & RAFT_ROLE_VOTER) != 0;
+	ret->contact_ms = UINT32_MAX;
+	if (address) {
+		ret->peer_address = read_string(address->peer_address);
+		ret->client_address = read_string(address->client_address);
+	}
+	if (!raft_get_peer(replica->raft, member->node, &peer))
+		return;
+	ret->match = peer.match;
+	if (peer.contact > 0)
+		ret->contact_ms = (uint32_t)((replica->node->clocks.mono - peer.contact) / 1000);
+}
+
+static void read_fill_log(const struct replica *replica, Client__NodeStatus *ret) {
+	const struct raft_status *status = &replica->status;
+
+	ret->term = status->term;
+	ret->leader = status->leader;
+	ret->commit = status->commit;
+	ret->applied = state_applied(replica->state);
+	ret->log_first = status->first;
+	ret->log_last = status->last;
+	ret->log_bytes = replica->cache.bytes;
+	ret->checkpoint = replica->checkpoint.durable;
+}
+
+static void read_fill_counts(const struct replica *replica, Client__NodeStatus *ret) {
+	struct state_counts counts = state_get_counts(replica->state);
+
+	ret->sessions = counts.sessions;
+	ret->locks = counts.locks;
+	ret->seats = counts.seats;
+	ret->pending = replica->node->pending_requests + replica->seats.asked;
+}
+
+void read_status(struct replica *replica, node_connection connection, uint64_t id) {
+	const struct raft_configuration *members = raft_members(replica->raft, NULL);
+	struct node *node = replica->node;
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	Client__NodeStatus status = CLIENT__NODE_STATUS__INIT;
+	Client__Peer peers[RAFT_MEMBERS_MAX], *list[RAFT_MEMBERS_MAX];
+	uint8_t hash[16];
+
+	replica_pack_hash(state_get_hash(replica->state), hash);
+	status.node = node->id;
+	status.group = replica->group;
+	status.epoch = node->epoch;
+	status.role = read_string(read_role(replica));
+	status.version = read_string(node->version);
+	status.uptime_ms = (node->clocks.mono - node->started) / 1000;
+	status.state_hash = (ProtobufCBinaryData){.len = sizeof hash, .data = hash};
+	if (!node_is_blank(node))
+		status.incarnation =
+			(ProtobufCBinaryData){.len = sizeof node->incarnation, .data = node->incarnation.bytes};
+	read_fill_log(replica, &status);
+	read_fill_counts(replica, &status);
+	for (uint16_t i = 0; members && i < members->n; i++) {
+		read_fill_peer(replica, &members->members[i], &peers[i]);
+		list[i] = &peers[i];
+	}
+	status.n_peers = members ? members->n : 0;
+	status.peers = list;
+	reply.node = &status;
+	client_reply(node, connection, id, &reply);
+}
