@@ -10,7 +10,7 @@ enum { COUNTER_EPOCH_SHIFT = 40 };
 
 uint64_t counter_next(struct state *state, uint32_t slot) {
 	struct counter *counter = &state->counters[slot];
-	uint64_t epoch_first = (uint64_t)state->epoch << COUNTER_EPOCH_SHIFT;
+	uint64_t epoch_first = (uint64_t)state->config.epoch << COUNTER_EPOCH_SHIFT;
 
 	if (counter->last)
 		row_change(state, &counter->row);

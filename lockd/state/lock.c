@@ -126,10 +126,10 @@ static void lock_grant(struct state *state, struct session *session, uint64_t se
  * waited for, is answered HELD and overtakes nobody. */
 static int lock_acquire_status(const struct state *state, const struct lock *lock, uint32_t wait_ms) {
 	if (!lock)
-		return state->tables[STATE_LOCK].n_rows < LIMIT_LOCKS_MAX ? LOCKD_OK : LOCKD_LIMIT;
+		return state->tables[STATE_LOCK].n_rows < state->config.locks_max ? LOCKD_OK : LOCKD_LIMIT;
 	if (wait_ms == 0)
 		return LOCKD_HELD;
-	return state->tables[STATE_SEAT].n_rows < LIMIT_SEATS_MAX ? LOCKD_QUEUED : LOCKD_LIMIT;
+	return state->tables[STATE_SEAT].n_rows < state->config.seats_max ? LOCKD_QUEUED : LOCKD_LIMIT;
 }
 
 void lock_acquire(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,

@@ -157,9 +157,9 @@ struct outcome_list {
 /* ---- State ---- */
 
 struct state {
-	uint32_t group, epoch;
-	uint64_t index, term;    /* applied */
-	state_revision revision; /* of the command that is being applied */
+	struct state_config config; /* limits filled in */
+	uint64_t index, term;       /* applied */
+	state_revision revision;    /* of the command that is being applied */
 	uint32_t position;
 
 	struct state_hash hash; /* sum over the settled rows */

@@ -75,15 +75,15 @@ void session_open(struct state *state, const Command__Open *open) {
 		outcome_answer(state, session->id, 0, LOCKD_OK, session->id);
 		return;
 	}
-	if (state->tables[STATE_SESSION].n_rows >= LIMIT_SESSIONS_MAX) {
+	if (state->tables[STATE_SESSION].n_rows >= state->config.sessions_max) {
 		outcome_answer(state, 0, 0, LOCKD_LIMIT, state->revision);
 		return;
 	}
 
 	session = session_new(open->nonce.data, text_of(open->owner), text_of(open->host), text_of(open->label));
 	session->id = state->revision;
-	session->epoch = state->epoch;
-	session->group = state->group;
+	session->epoch = state->config.epoch;
+	session->group = state->config.group;
 	session->ttl_ms = open->ttl_ms;
 	session->pid = open->pid;
 	session->floor = 1;

@@ -21,8 +21,13 @@ struct state *state_new(const struct state_config *config) {
 		free(state);
 		return NULL;
 	}
-	state->group = config->group;
-	state->epoch = config->epoch;
+	state->config = *config;
+	if (!config->sessions_max)
+		state->config.sessions_max = LIMIT_SESSIONS_MAX;
+	if (!config->locks_max)
+		state->config.locks_max = LIMIT_LOCKS_MAX;
+	if (!config->seats_max)
+		state->config.seats_max = LIMIT_SEATS_MAX;
 	TAILQ_INIT(&state->unsettled);
 	RB_INIT(&state->sessions);
 	RB_INIT(&state->nonces);

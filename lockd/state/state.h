@@ -44,7 +44,10 @@ struct state_text {
 
 struct state_config {
 	uint32_t group;
-	uint32_t epoch; /* upper bits of every token: epoch << 40 */
+	uint32_t epoch; /* upper bits of every token: epoch << 40; below 2^23 */
+	/* 0: the value of api/limits.h. Part of the state machine, so equal on all replicas; tests set smaller ones to
+	 * meet every bound. */
+	uint32_t sessions_max, locks_max, seats_max;
 };
 
 /* NULL when out of memory. */
@@ -54,12 +57,14 @@ struct state *state_free(struct state *state);
 /* ---- Applying ---- */
 
 enum state_outcome_kind {
-	STATE_ANSWERED, /* the command at `position` has this result; QUEUED: its seat waits */
+	/* The command at `position` has this result; QUEUED: its seat waits. Every command of a client (OPEN, CLOSE,
+	 * ACQUIRE, CANCEL, RELEASE) is answered once; what leaders propose shows by its effects only. */
+	STATE_ANSWERED,
 	STATE_RESOLVED, /* a request that had been QUEUED has its result */
 	STATE_OPENED,   /* `session` exists from now on */
 	STATE_ENDED,    /* `session` is gone, with all it held and waited for */
-	STATE_CHANGED,  /* the lock `name` has another holder; `token` 0: none */
-	STATE_MARKED,   /* LATE or RENEWED took effect on `session`: `quarters` of silence are on record */
+	STATE_CHANGED,  /* the lock `name` has another holder, `session` with `sequence`; `token` 0: none */
+	STATE_MARKED,   /* LATE or RENEWED named `session`, which lives: `quarters` of silence are on record */
 };
 
 struct state_outcome {
@@ -69,9 +74,9 @@ struct state_outcome {
 	state_session_id session;
 	uint64_t sequence; /* ANSWERED, RESOLVED */
 	uint64_t token;
-	state_revision revision; /* of the effect; for a replayed result that of the original effect */
-	uint32_t wait_ms;        /* ANSWERED with QUEUED: how long the seat wants to wait */
-	uint32_t quarters;
+	state_revision revision;       /* of the effect; for a replayed result that of the original effect */
+	uint32_t wait_ms;              /* ANSWERED with QUEUED: how long the seat wants to wait */
+	uint32_t quarters;             /* MARKED */
 	struct state_text name, value; /* CHANGED; borrowed until the next apply */
 };
 
@@ -162,9 +167,9 @@ struct state_change {
 	state_session_id holder;
 };
 
-/* First change of the lock with a revision > after; 0: *ret is filled. 1: none. 2: changes after `after` may be
- * lost (`after` is older than the history reaches); *ret_complete_from, if not NULL, gets the revision from which on
- * the history is complete. */
+/* First change of the lock with a revision > after; 0: *ret is filled, borrowed until the next apply. 1: none. 2:
+ * changes after `after` may be lost, it is older than the history reaches; *ret_complete_from, if not NULL, gets the
+ * least revision that can be asked for without a gap. */
 int state_next_change(const struct state *state, const void *name, size_t n, state_revision after,
 		      struct state_change *ret, state_revision *ret_complete_from);
 
@@ -195,9 +200,10 @@ void state_cut_done(struct state *state);
 /* It could not be written (full disk): its rows count as dirty again. */
 void state_cut_failed(struct state *state);
 
-/* Rebuilding from a checkpoint (with the row's own id) or a snapshot (id 0: an id is chosen and returned). Records come
- * in the order of their kinds. 0, -EBADMSG for a record that is malformed or contradicts the others. A restored row is
- * clean. state_restored() ends it: -EBADMSG when rows or hash differ from the header's. */
+/* Rebuilding a fresh state from a checkpoint (with the row's own id) or a snapshot (id 0: an id is chosen); never both
+ * ways in one state. Records come in the order of their kinds. 0 and the id in *ret_id, or -EBADMSG for a record that
+ * is malformed or contradicts the others; after that the state can only be freed. A restored row is clean.
+ * state_restored() ends it: -EBADMSG when rows or hash differ from the header's. */
 int state_restore(struct state *state, state_row_id id, const void *record, size_t n, state_row_id *ret_id);
 int state_restored(struct state *state, const struct state_cut *cut);
 

@@ -10,6 +10,15 @@ void replica_init(struct replica *replica) {
 	assert_non_null(replica->state);
 }
 
+void replica_init_narrow(struct replica *replica) {
+	const struct state_config config = {
+		.group = REPLICA_GROUP, .epoch = REPLICA_EPOCH, .sessions_max = 2, .locks_max = 2, .seats_max = 2};
+
+	*replica = (struct replica){.term = 1};
+	replica->state = state_new(&config);
+	assert_non_null(replica->state);
+}
+
 void replica_deinit(struct replica *replica) {
 	replica->state = state_free(replica->state);
 }

@@ -27,6 +27,8 @@ struct replica {
 };
 
 void replica_init(struct replica *replica);
+/* Two sessions, two locks, two seats at most. */
+void replica_init_narrow(struct replica *replica);
 void replica_deinit(struct replica *replica);
 
 /* A command as a test writes it: the fields of its kind, in protobuf's own struct. */

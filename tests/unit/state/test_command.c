@@ -108,6 +108,44 @@ static void test_command__applies_nothing_of_an_entry_with_an_unknown_tail(void 
 	replica_deinit(&replica);
 }
 
+/* Whatever stands in an entry: it is refused whole, or applied to a state that holds together. */
+static void test_command__survives_damaged_entries(void **test) {
+	uint64_t random = 1, ids[2];
+	uint8_t nonce[16] = {1};
+	struct script scripts[6];
+	struct replica replica;
+	size_t n, n_taken = 0, n_refused = 0;
+
+	(void)test;
+	replica_init(&replica);
+	ids[0] = replica_open(&replica, 1);
+	ids[1] = replica_open(&replica, 2);
+	for (uint64_t round = 0; round < 4000; round++) {
+		uint8_t *bytes;
+		script_open(&scripts[0], nonce, 10000);
+		script_acquire(&scripts[1], ids[0], 1 + round / 512, "lock", 500, "v");
+		script_acquire(&scripts[2], ids[1], 1 + round / 512, "lock", 500, "v");
+		script_release(&scripts[3], ids[0], 2 + round / 512, "lock", 1);
+		script_cancel(&scripts[4], ids[1], 2 + round / 512, 1);
+		script_expire(&scripts[5], replica.term + 1, ids, 2);
+		bytes = script_pack(scripts, 6, &n);
+		for (int i = 0; i < 3; i++) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			bytes[(random >> 33) % n] = (uint8_t)(random >> 25);
+		}
+		if (apply_bytes(&replica, bytes, n) == 0)
+			n_taken++;
+		else
+			n_refused++;
+		if (round % 64 == 0)
+			state_check(replica.state);
+		free(bytes);
+	}
+	assert_true(n_taken > 100);
+	assert_true(n_refused > 100);
+	replica_deinit(&replica);
+}
+
 static void open_with(struct replica *replica, size_t nonce_bytes, uint32_t ttl_ms, size_t owner_bytes, int status) {
 	uint8_t nonce[32] = {9}, owner[LIMIT_OWNER_BYTES_MAX + 1] = {0};
 	struct script script;
@@ -231,6 +269,7 @@ int main(void) {
 		cmocka_unit_test(test_command__stops_at_an_unknown_command),
 		cmocka_unit_test(test_command__stops_at_an_unknown_field_at_any_depth),
 		cmocka_unit_test(test_command__applies_nothing_of_an_entry_with_an_unknown_tail),
+		cmocka_unit_test(test_command__survives_damaged_entries),
 		cmocka_unit_test(test_command__answers_invalid_opens),
 		cmocka_unit_test(test_command__answers_invalid_requests),
 		cmocka_unit_test(test_command__knows_a_session_by_epoch_and_group_too),

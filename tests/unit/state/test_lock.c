@@ -49,6 +49,29 @@ static void test_lock__try_finds_a_held_lock(void **test) {
 	replica_deinit(&t.replica);
 }
 
+static void test_lock__beyond_the_limits_is_refused_for_good(void **test) {
+	struct replica replica;
+	state_session_id a, b;
+
+	(void)test;
+	replica_init_narrow(&replica);
+	a = replica_open(&replica, 1);
+	b = replica_open(&replica, 2);
+	assert_int_equal(replica_acquire(&replica, a, 1, "x", 0), LOCKD_OK);
+	assert_int_equal(replica_acquire(&replica, a, 2, "y", 0), LOCKD_OK);
+	assert_int_equal(replica_acquire(&replica, a, 3, "z", 0), LOCKD_LIMIT);
+	assert_int_equal(replica_acquire(&replica, b, 1, "x", 900), LOCKD_QUEUED);
+	assert_int_equal(replica_acquire(&replica, b, 2, "y", 900), LOCKD_QUEUED);
+	assert_int_equal(replica_acquire(&replica, b, 3, "x", 900), LOCKD_LIMIT);
+	/* Room again, but what was refused as "not done" is not done by a late copy. */
+	assert_int_equal(replica_cancel(&replica, b, 4, 1), LOCKD_OK);
+	assert_int_equal(replica_release(&replica, a, 4, "x", replica_token(&replica, "x")), LOCKD_OK);
+	assert_int_equal(replica_acquire(&replica, a, 3, "z", 0), LOCKD_LIMIT);
+	assert_int_equal(replica_acquire(&replica, b, 3, "x", 900), LOCKD_LIMIT);
+	assert_int_equal(replica_acquire(&replica, a, 5, "z", 0), LOCKD_OK);
+	replica_deinit(&replica);
+}
+
 static void test_lock__grant_says_who_holds_what(void **test) {
 	struct three t;
 	const struct state_outcome *outcome;
@@ -194,6 +217,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lock__release_needs_holder_and_token),
 		cmocka_unit_test(test_lock__try_finds_a_held_lock),
+		cmocka_unit_test(test_lock__beyond_the_limits_is_refused_for_good),
 		cmocka_unit_test(test_lock__grant_says_who_holds_what),
 		cmocka_unit_test(test_lock__release_of_the_last_leaves_no_lock),
 		cmocka_unit_test(test_lock__release_grants_to_the_first_waiter_in_the_same_command),

@@ -19,6 +19,28 @@ static void test_session__that_is_unknown_has_expired(void **test) {
 	replica_deinit(&replica);
 }
 
+static void test_session__beyond_the_limit_is_refused(void **test) {
+	const uint8_t nonce[16] = {3};
+	struct replica replica;
+	struct script script;
+	state_session_id first;
+
+	(void)test;
+	replica_init_narrow(&replica);
+	first = replica_open(&replica, 1);
+	replica_open(&replica, 2);
+	script_open(&script, nonce, 10000);
+	replica_apply(&replica, &script, 1);
+	assert_int_equal(replica_only(&replica, STATE_ANSWERED)->status, LOCKD_LIMIT);
+	assert_int_equal(replica_only(&replica, STATE_ANSWERED)->session, 0);
+	/* A copy of an OPEN that succeeded is no further session. */
+	assert_int_equal(replica_open(&replica, 1), first);
+	assert_int_equal(replica_close(&replica, first, 1), LOCKD_OK);
+	replica_apply(&replica, &script, 1);
+	assert_int_equal(replica_only(&replica, STATE_ANSWERED)->status, LOCKD_OK);
+	replica_deinit(&replica);
+}
+
 static void test_session__opens_once_per_nonce(void **test) {
 	const uint8_t nonce[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 	struct replica replica;
@@ -190,6 +212,7 @@ static void test_session__silence_grows_until_it_is_heard_again(void **test) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session__that_is_unknown_has_expired),
+		cmocka_unit_test(test_session__beyond_the_limit_is_refused),
 		cmocka_unit_test(test_session__opens_once_per_nonce),
 		cmocka_unit_test(test_session__keeps_what_it_was_opened_with),
 		cmocka_unit_test(test_session__close_gives_up_locks_and_seats),
