@@ -3,11 +3,12 @@
  * leader must commit and all logs must become equal. */
 #include "cluster.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 static uint32_t random_node(struct cluster *cluster) {
 	return 1 + (uint32_t)cluster_random(cluster, cluster->n);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "panic.h"
+#include "raft/src/progress.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const struct raft_limits limits = {.inflight = 3, .inflight_bytes = 1000};
+static struct raft__inflight inflight[3];
+
+enum { LAST = 100, BASE = 10 };
+
+static struct raft__progress probing_at(raft_index next) {
+	struct raft__progress progress = {.inflight = inflight};
+
+	raft__progress_init(&progress, &(struct raft_member){.node = 2}, next);
+	return progress;
+}
+
+static struct raft__progress matched_at(raft_index match) {
+	struct raft__progress progress = probing_at(match + 1);
+
+	raft__progress_matched(&progress, &limits, match, BASE);
+	return progress;
+}
+
+static void check(const struct raft__progress *progress) {
+	raft__progress_check(progress, &limits, BASE, LAST);
+}
+
+static void test_progress__ignores_answers_to_older_probes(void **state) {
+	struct raft__progress progress = probing_at(51);
+
+	(void)state;
+	raft__progress_sent(&progress, &limits, 0, 0, 1);
+	raft__progress_rejected(&progress, 70, 20, BASE);
+	assert_int_equal(progress.next, 51);
+	assert_true(progress.probing);
+	raft__progress_rejected(&progress, 50, 20, BASE);
+	assert_int_equal(progress.next, 21);
+	assert_false(progress.probing);
+	check(&progress);
+}
+
+static void test_progress__never_goes_back_behind_match(void **state) {
+	struct raft__progress progress = matched_at(50);
+
+	(void)state;
+	raft__progress_sent(&progress, &limits, 5, 10, 1);
+	raft__progress_rejected(&progress, 40, 30, BASE);
+	assert_int_equal(progress.state, RAFT__REPLICATE);
+	raft__progress_rejected(&progress, 52, 12, BASE);
+	assert_int_equal(progress.state, RAFT__PROBE);
+	assert_int_equal(progress.next, 51);
+	raft__progress_matched(&progress, &limits, 20, BASE);
+	assert_int_equal(progress.match, 50);
+	check(&progress);
+}
+
+/* A hint that does not help must still move the probe. */
+static void test_progress__a_rejection_always_moves_next_down(void **state) {
+	struct raft__progress progress = probing_at(51);
+
+	(void)state;
+	raft__progress_rejected(&progress, 50, 99, BASE);
+	assert_int_equal(progress.next, 50);
+}
+
+static void test_progress__sends_one_probe_at_a_time(void **state) {
+	struct raft__progress progress = probing_at(51);
+
+	(void)state;
+	assert_true(raft__progress_ready(&progress, &limits, LAST));
+	raft__progress_sent(&progress, &limits, 5, 10, 7);
+	assert_false(raft__progress_ready(&progress, &limits, LAST));
+	raft__progress_heard(&progress, 7, 0, BASE);
+	assert_false(raft__progress_ready(&progress, &limits, LAST));
+	raft__progress_heard(&progress, 8, 0, BASE);
+	assert_true(raft__progress_ready(&progress, &limits, LAST));
+}
+
+static void test_progress__pipeline_ends_at_either_limit(void **state) {
+	struct raft__progress progress = matched_at(50);
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_true(raft__progress_ready(&progress, &limits, LAST));
+		raft__progress_sent(&progress, &limits, 2, 10, 1);
+	}
+	assert_false(raft__progress_ready(&progress, &limits, LAST));
+	raft__progress_matched(&progress, &limits, 54, BASE);
+	assert_int_equal(progress.n, 1);
+	raft__progress_sent(&progress, &limits, 2, 995, 1);
+	assert_false(raft__progress_ready(&progress, &limits, LAST));
+	check(&progress);
+	raft__progress_matched(&progress, &limits, 58, BASE);
+	assert_int_equal(progress.bytes, 0);
+	check(&progress);
+}
+
+static void test_progress__resends_what_was_lost_but_not_what_waits_for_a_disk(void **state) {
+	struct raft__progress progress = matched_at(50);
+
+	(void)state;
+	raft__progress_sent(&progress, &limits, 5, 10, 7);
+	raft__progress_heard(&progress, 8, 55, BASE);
+	assert_int_equal(progress.state, RAFT__REPLICATE);
+	raft__progress_heard(&progress, 7, 50, BASE);
+	assert_int_equal(progress.state, RAFT__REPLICATE);
+	raft__progress_heard(&progress, 8, 50, BASE);
+	assert_int_equal(progress.state, RAFT__PROBE);
+	assert_int_equal(progress.next, 51);
+	check(&progress);
+}
+
+static void test_progress__waits_for_a_snapshot_below_the_log(void **state) {
+	struct raft__progress progress = probing_at(51);
+
+	(void)state;
+	raft__progress_rejected(&progress, 50, 4, BASE);
+	assert_int_equal(progress.state, RAFT__SNAPSHOT);
+	assert_false(raft__progress_ready(&progress, &limits, LAST));
+	raft__progress_matched(&progress, &limits, 6, BASE);
+	assert_int_equal(progress.state, RAFT__SNAPSHOT);
+	check(&progress);
+	raft__progress_transferred(&progress, 9, BASE);
+	assert_int_equal(progress.state, RAFT__SNAPSHOT);
+	raft__progress_transferred(&progress, 30, BASE);
+	assert_int_equal(progress.state, RAFT__PROBE);
+	assert_int_equal(progress.next, 31);
+	check(&progress);
+}
+
+static void test_progress__an_answer_from_behind_the_base_ends_the_wait(void **state) {
+	struct raft__progress progress = probing_at(51);
+
+	(void)state;
+	raft__progress_compacted(&progress, 60);
+	assert_int_equal(progress.state, RAFT__SNAPSHOT);
+	raft__progress_matched(&progress, &limits, 60, 60);
+	assert_int_equal(progress.state, RAFT__REPLICATE);
+	assert_int_equal(progress.next, 61);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_progress__ignores_answers_to_older_probes),
+		cmocka_unit_test(test_progress__never_goes_back_behind_match),
+		cmocka_unit_test(test_progress__a_rejection_always_moves_next_down),
+		cmocka_unit_test(test_progress__sends_one_probe_at_a_time),
+		cmocka_unit_test(test_progress__pipeline_ends_at_either_limit),
+		cmocka_unit_test(test_progress__resends_what_was_lost_but_not_what_waits_for_a_disk),
+		cmocka_unit_test(test_progress__waits_for_a_snapshot_below_the_log),
+		cmocka_unit_test(test_progress__an_answer_from_behind_the_base_ends_the_wait),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
