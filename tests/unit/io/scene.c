@@ -59,10 +59,11 @@ int scene_open(struct scene *scene) {
 }
 
 void scene_must_open(struct scene *scene) {
-	scene->error.text[0] = 0;
-	if (scene_open(scene) != 0)
+	int r = scene_open(scene);
+
+	if (r != 0)
 		fprintf(stderr, "%s\n", scene->error.text);
-	must(scene->store);
+	must(r == 0);
 }
 
 void scene_stop(struct scene *scene) {
