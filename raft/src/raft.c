@@ -400,7 +400,8 @@ const struct raft_configuration *raft_members(const struct raft *raft, raft_inde
 
 	if (!latest)
 		return NULL;
-	*ret_index = latest->index;
+	if (ret_index)
+		*ret_index = latest->index;
 	return &latest->configuration;
 }
 

@@ -264,7 +264,7 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret);
 /* Point on the monotonic clock by which RAFT_TIME is due. */
 raft_usec raft_deadline(const struct raft *raft);
 
-/* Latest configuration in the log, committed or not, and its index; NULL on a blank node. Bits of effects.replicate count its members. */
+/* Latest configuration in the log, committed or not, and its index (`ret_index` may be NULL); NULL on a blank node. Bits of effects.replicate count its members. */
 const struct raft_configuration *raft_members(const struct raft *raft, raft_index *ret_index);
 
 /* Latest configuration at or below `index` (≥ base), for the checkpoint at that index. */
