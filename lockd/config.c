@@ -467,13 +467,16 @@ static int check_timing(struct parse *parse) {
 static int check_peers(struct parse *parse) {
 	struct config *config = parse->config;
 	const struct config_peer *self = NULL;
+	char node[16];
 
 	for (uint32_t i = 0; i < config->n_peers; i++) {
 		if (config->peers[i].node == config->node)
 			self = &config->peers[i];
 	}
-	if (config->n_peers > 0 && !self)
-		return fail(parse, "node = %u: the list of peers does not name this node", config->node);
+	if (config->n_peers > 0 && !self) {
+		snprintf(node, sizeof node, "%u", config->node);
+		return fail_value(parse, find_key("node"), node, "the list of peers does not name this node");
+	}
 	if (!*config->listen_client)
 		snprintf(config->listen_client, CONFIG_TEXT_BYTES_MAX, "%s",
 			 self ? self->client_address : "127.0.0.1:7600");

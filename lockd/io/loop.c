@@ -3,7 +3,7 @@
 
 #include "api/limits.h"
 #include "checkpointer.h"
-#include "clients.h"
+#include "client_connections.h"
 #include "clock.h"
 #include "fatal.h"
 #include "founding.h"
@@ -40,7 +40,7 @@ struct loop {
 	struct inbox inbox;
 	struct listener peer_listener, client_listener;
 	struct peers peers;
-	struct clients clients;
+	struct client_connections clients;
 	struct founding founding;
 	struct storage *storage;
 	struct checkpointer *checkpointer;
@@ -68,7 +68,7 @@ static void on_accepted(struct loop *loop, struct listener_accept *accept) {
 		if (loop->stage == STAGE_CLOSING)
 			nng_stream_free(accept->stream);
 		else if (accept->listener == &loop->client_listener)
-			clients_accept(&loop->clients, accept->stream);
+			client_connections_accept(&loop->clients, accept->stream);
 		else
 			peers_accept(&loop->peers, accept->stream);
 	}
@@ -77,14 +77,14 @@ static void on_accepted(struct loop *loop, struct listener_accept *accept) {
 
 static void on_frames(struct loop *loop, struct connection_batch *batch) {
 	if (connection_kind(batch->connection) == FRAME_CLIENT)
-		clients_frames(&loop->clients, batch, &loop->events);
+		client_connections_frames(&loop->clients, batch, &loop->events);
 	else
 		peers_frames(&loop->peers, batch, &loop->events);
 }
 
 static void on_closed(struct loop *loop, struct connection *connection) {
 	if (connection_kind(connection) == FRAME_CLIENT)
-		clients_closed(&loop->clients, connection, &loop->events);
+		client_connections_closed(&loop->clients, connection, &loop->events);
 	else
 		peers_closed(&loop->peers, connection, &loop->events);
 }
@@ -185,8 +185,8 @@ static void execute(struct loop *loop, const struct node_effects *effects) {
 		peers_send(&loop->peers, &effects->peer_frames[i]);
 	peers_flush(&loop->peers);
 	for (size_t i = 0; i < effects->n_client_frames; i++)
-		clients_send(&loop->clients, &effects->client_frames[i]);
-	clients_flush(&loop->clients);
+		client_connections_send(&loop->clients, &effects->client_frames[i]);
+	client_connections_flush(&loop->clients);
 
 	hand_to_checkpointer(loop, effects);
 	for (size_t i = 0; i < effects->n_snapshots; i++)
@@ -215,7 +215,7 @@ static void turn(struct loop *loop) {
 	inbox_take(&loop->inbox, loop->deadline, &taken, &overfull);
 	clock_read(&loop->clocks);
 	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
-	deadline = clients_tick(&loop->clients, loop->clocks.mono);
+	deadline = client_connections_tick(&loop->clients, loop->clocks.mono);
 	dispatch(loop, &taken);
 	founding_tick(&loop->founding, &loop->peers, &loop->events);
 
@@ -225,7 +225,7 @@ static void turn(struct loop *loop) {
 	forget_turn(loop);
 	if (overfull) {
 		peers_resume(&loop->peers);
-		clients_resume(&loop->clients);
+		client_connections_resume(&loop->clients);
 	}
 	deadline = earlier(deadline, effects.deadline);
 	deadline = earlier(deadline, peers_deadline(&loop->peers));
@@ -275,7 +275,7 @@ static void begin_closing(struct loop *loop) {
 	loop->stage_until = loop->clocks.mono + LOOP_STOP_MS_MAX * 1000;
 	listener_close(&loop->peer_listener);
 	listener_close(&loop->client_listener);
-	clients_finish(&loop->clients);
+	client_connections_finish(&loop->clients);
 	peers_finish(&loop->peers);
 }
 
@@ -292,7 +292,7 @@ static bool advance_stop(struct loop *loop) {
 		begin_closing(loop);
 	} else if (loop->stage == STAGE_CLOSING && late) {
 		/* Who has not read by now will not: the rest of its output is dropped. */
-		clients_close(&loop->clients);
+		client_connections_close(&loop->clients);
 		peers_close(&loop->peers);
 		loop->stage_until = UINT64_MAX;
 	}
@@ -434,7 +434,7 @@ int loop_open(const struct loop_config *config, struct loop **ret, struct loop_e
 	STAILQ_INIT(&loop->items);
 	pthread_mutex_init(&loop->state_db, NULL);
 	inbox_init(&loop->inbox, LIMIT_INBOX_BYTES_MAX);
-	clients_init(&loop->clients, &loop->inbox, clients_max());
+	client_connections_init(&loop->clients, &loop->inbox, clients_max());
 	founding_init(&loop->founding, config->promise_ms, config->drift_ppm);
 
 	if (store_open(config->data, &loop->store, &store_error) < 0) {
@@ -516,7 +516,7 @@ void loop_close(struct loop *loop) {
 	if (loop->client_listener.listener)
 		listener_deinit(&loop->client_listener);
 	founding_deinit(&loop->founding);
-	clients_deinit(&loop->clients);
+	client_connections_deinit(&loop->clients);
 	events_deinit(&loop->events);
 	inbox_deinit(&loop->inbox);
 	loop->node = loop->node ? node_free(loop->node) : NULL;

@@ -4,8 +4,8 @@
  * The node knows them by number. HELLO is judged by the node as well; here a connection counts as a stranger until the
  * node has answered its HELLO, and again once the node gave it up: strangers are few (the oldest gives way), have a
  * deadline, and may send small frames only. */
-#ifndef LOCKD_IO_CLIENTS_H
-#define LOCKD_IO_CLIENTS_H
+#ifndef LOCKD_IO_CLIENT_CONNECTIONS_H
+#define LOCKD_IO_CLIENT_CONNECTIONS_H
 
 #include "lockd/io/connection.h"
 #include "lockd/io/events.h"
@@ -17,7 +17,7 @@ struct client;
 
 TAILQ_HEAD(client_list, client);
 
-struct clients {
+struct client_connections {
 	struct inbox *inbox;
 	struct client **slots; /* n_max of them; NULL: free */
 	uint32_t *free;        /* numbers of free slots, the last one is taken next */
@@ -30,25 +30,27 @@ struct clients {
 	bool refusing;            /* at n_max; reported once */
 };
 
-void clients_init(struct clients *clients, struct inbox *inbox, uint32_t n_max);
+void client_connections_init(struct client_connections *clients, struct inbox *inbox, uint32_t n_max);
 /* All connections must be gone. */
-void clients_deinit(struct clients *clients);
+void client_connections_deinit(struct client_connections *clients);
 
 /* Takes the stream. */
-void clients_accept(struct clients *clients, nng_stream *stream);
+void client_connections_accept(struct client_connections *clients, nng_stream *stream);
 /* The batch is borrowed by the events until the step is over. */
-void clients_frames(struct clients *clients, const struct connection_batch *batch, struct events *events);
-void clients_closed(struct clients *clients, struct connection *connection, struct events *events);
+void client_connections_frames(struct client_connections *clients, const struct connection_batch *batch,
+			       struct events *events);
+void client_connections_closed(struct client_connections *clients, struct connection *connection,
+			       struct events *events);
 
-void clients_send(struct clients *clients, const struct node_client_frame *frame);
+void client_connections_send(struct client_connections *clients, const struct node_client_frame *frame);
 /* Once per turn, when all frames are appended. */
-void clients_flush(struct clients *clients);
+void client_connections_flush(struct client_connections *clients);
 /* The inbox was overfull and has been emptied. */
-void clients_resume(struct clients *clients);
+void client_connections_resume(struct client_connections *clients);
 /* Once per turn, before frames are sent: closes strangers whose time is over; returns the next deadline. */
-raft_usec clients_tick(struct clients *clients, raft_usec now);
+raft_usec client_connections_tick(struct client_connections *clients, raft_usec now);
 /* Sends what is queued, then closes. */
-void clients_finish(struct clients *clients);
-void clients_close(struct clients *clients);
+void client_connections_finish(struct client_connections *clients);
+void client_connections_close(struct client_connections *clients);
 
 #endif

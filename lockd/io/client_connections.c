@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "clients.h"
+#include "client_connections.h"
 
 #include "api/limits.h"
 #include "fatal.h"
@@ -17,8 +17,8 @@ struct client {
 	TAILQ_ENTRY(client) stranger_next, dirty_next;
 };
 
-void clients_init(struct clients *clients, struct inbox *inbox, uint32_t n_max) {
-	*clients = (struct clients){.inbox = inbox, .n_max = n_max, .generation = 1};
+void client_connections_init(struct client_connections *clients, struct inbox *inbox, uint32_t n_max) {
+	*clients = (struct client_connections){.inbox = inbox, .n_max = n_max, .generation = 1};
 	clients->slots = fatal_alloc(n_max * sizeof(struct client *));
 	clients->free = fatal_alloc(n_max * sizeof *clients->free);
 	for (uint32_t i = 0; i < n_max; i++)
@@ -27,14 +27,14 @@ void clients_init(struct clients *clients, struct inbox *inbox, uint32_t n_max) 
 	TAILQ_INIT(&clients->dirty);
 }
 
-void clients_deinit(struct clients *clients) {
+void client_connections_deinit(struct client_connections *clients) {
 	assert(clients->n == 0);
 	free(clients->slots);
 	free(clients->free);
-	*clients = (struct clients){0};
+	*clients = (struct client_connections){0};
 }
 
-static void forget_stranger(struct clients *clients, struct client *client) {
+static void forget_stranger(struct client_connections *clients, struct client *client) {
 	if (!client->stranger)
 		return;
 	TAILQ_REMOVE(&clients->strangers, client, stranger_next);
@@ -43,7 +43,7 @@ static void forget_stranger(struct clients *clients, struct client *client) {
 }
 
 /* The oldest stranger gives way to the newest: an honest client greets within milliseconds. */
-static void add_stranger(struct clients *clients, struct client *client) {
+static void add_stranger(struct client_connections *clients, struct client *client) {
 	struct client *oldest = TAILQ_FIRST(&clients->strangers);
 
 	forget_stranger(clients, client);
@@ -57,7 +57,7 @@ static void add_stranger(struct clients *clients, struct client *client) {
 	clients->n_strangers++;
 }
 
-static bool has_room(struct clients *clients) {
+static bool has_room(struct client_connections *clients) {
 	if (clients->n < clients->n_max) {
 		clients->refusing = false;
 		return true;
@@ -68,7 +68,7 @@ static bool has_room(struct clients *clients) {
 	return false;
 }
 
-void clients_accept(struct clients *clients, nng_stream *stream) {
+void client_connections_accept(struct client_connections *clients, nng_stream *stream) {
 	struct client *client;
 	struct connection_config config = {.kind = FRAME_CLIENT,
 					   .inbox = clients->inbox,
@@ -94,7 +94,8 @@ void clients_accept(struct clients *clients, nng_stream *stream) {
 	connection_start(client->connection);
 }
 
-void clients_frames(struct clients *clients, const struct connection_batch *batch, struct events *events) {
+void client_connections_frames(struct client_connections *clients, const struct connection_batch *batch,
+			       struct events *events) {
 	const struct client *client = connection_owner(batch->connection);
 
 	(void)clients;
@@ -109,7 +110,8 @@ void clients_frames(struct clients *clients, const struct connection_batch *batc
 	}
 }
 
-void clients_closed(struct clients *clients, struct connection *connection, struct events *events) {
+void client_connections_closed(struct client_connections *clients, struct connection *connection,
+			       struct events *events) {
 	struct client *client = connection_owner(connection);
 	uint32_t slot = (uint32_t)(client->number % clients->n_max);
 
@@ -130,13 +132,13 @@ void clients_closed(struct clients *clients, struct connection *connection, stru
 	free(client);
 }
 
-static struct client *find(const struct clients *clients, node_connection number) {
+static struct client *find(const struct client_connections *clients, node_connection number) {
 	struct client *client = clients->slots[number % clients->n_max];
 
 	return client && client->number == number ? client : NULL;
 }
 
-void clients_send(struct clients *clients, const struct node_client_frame *frame) {
+void client_connections_send(struct client_connections *clients, const struct node_client_frame *frame) {
 	struct client *client = find(clients, frame->connection);
 
 	if (!client)
@@ -158,7 +160,7 @@ void clients_send(struct clients *clients, const struct node_client_frame *frame
 	}
 }
 
-void clients_flush(struct clients *clients) {
+void client_connections_flush(struct client_connections *clients) {
 	struct client *client;
 
 	while ((client = TAILQ_FIRST(&clients->dirty))) {
@@ -170,7 +172,7 @@ void clients_flush(struct clients *clients) {
 	}
 }
 
-static void for_each(struct clients *clients, void (*act)(struct connection *)) {
+static void for_each(struct client_connections *clients, void (*act)(struct connection *)) {
 	for (uint32_t i = 0; i < clients->n_max && clients->n > 0; i++) {
 		if (clients->slots[i])
 			act(clients->slots[i]->connection);
@@ -181,17 +183,17 @@ static void close_at_stop(struct connection *connection) {
 	connection_close(connection, "the node stops");
 }
 
-void clients_resume(struct clients *clients) {
+void client_connections_resume(struct client_connections *clients) {
 	for_each(clients, connection_resume);
 }
-void clients_finish(struct clients *clients) {
+void client_connections_finish(struct client_connections *clients) {
 	for_each(clients, connection_finish);
 }
-void clients_close(struct clients *clients) {
+void client_connections_close(struct client_connections *clients) {
 	for_each(clients, close_at_stop);
 }
 
-raft_usec clients_tick(struct clients *clients, raft_usec now) {
+raft_usec client_connections_tick(struct client_connections *clients, raft_usec now) {
 	struct client *client;
 
 	clients->now = now;

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot is taken whole and undamaged, or not at all. */
+#define XXH_STATIC_LINKING_ONLY
+#include "lockd/io/snapshot_receive.h"
+
+#include "api/bytes.h"
+#include "api/limits.h"
+#include "api/peer.pb-c.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include <cmocka.h>
+
+static const struct node_uuid incarnation = {{1, 2, 3}};
+static const uint8_t rows[] = {3, 0, 0, 0, 'a', 'b', 'c', 0, 0, 0, 0, 1, 0, 0, 0, 'd'}; /* "abc", "", "d" */
+
+static struct arena arena;
+static struct snapshot_receive *receive;
+static uint8_t body[4096];
+static Peer__SnapshotHeader header;
+static struct frame frame;
+
+static int set_up(void **state) {
+	(void)state;
+	arena_init(&arena);
+	peer__snapshot_header__init(&header);
+	header.format = SNAPSHOT_FORMAT;
+	header.incarnation = (ProtobufCBinaryData){.data = (uint8_t *)incarnation.bytes, .len = 16};
+	header.group = 1;
+	header.sender_term = 9;
+	header.header = (ProtobufCBinaryData){.data = (uint8_t *)"head", .len = 4};
+	header.rows = 3;
+	header.bytes = sizeof rows;
+	return 0;
+}
+
+static int tear_down(void **state) {
+	(void)state;
+	receive = snapshot_receive_free(receive);
+	arena_deinit(&arena);
+	return 0;
+}
+
+static const struct frame *packed(uint8_t type, size_t n) {
+	frame = (struct frame){.type = type, .body = body, .body_bytes = n};
+	return &frame;
+}
+
+static int begin(void) {
+	return snapshot_receive_new(packed(FRAME_PEER_SNAPSHOT_HEADER, peer__snapshot_header__pack(&header, body)),
+				    &incarnation, &arena, &receive);
+}
+
+static int chunk(uint64_t offset, const uint8_t *data, size_t n) {
+	Peer__SnapshotChunk message = PEER__SNAPSHOT_CHUNK__INIT;
+
+	message.offset = offset;
+	message.data = (ProtobufCBinaryData){.data = (uint8_t *)data, .len = n};
+	return snapshot_receive_frame(
+		receive, packed(FRAME_PEER_SNAPSHOT_CHUNK, peer__snapshot_chunk__pack(&message, body)), &arena);
+}
+
+static int end(const uint8_t *data, size_t n) {
+	Peer__SnapshotEnd message = PEER__SNAPSHOT_END__INIT;
+	XXH128_canonical_t digest;
+	XXH3_state_t state;
+
+	XXH3_128bits_reset(&state);
+	XXH3_128bits_update(&state, "head", 4);
+	XXH3_128bits_update(&state, data, n);
+	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(&state));
+	message.digest = (ProtobufCBinaryData){.data = digest.digest, .len = sizeof digest.digest};
+	return snapshot_receive_frame(
+		receive, packed(FRAME_PEER_SNAPSHOT_END, peer__snapshot_end__pack(&message, body)), &arena);
+}
+
+static void test_snapshot_receive__refuses_headers(void **state) {
+	(void)state;
+	header.format = SNAPSHOT_FORMAT + 1;
+	assert_true(begin() < 0);
+	header.format = SNAPSHOT_FORMAT;
+	header.incarnation.len = 0;
+	assert_true(begin() < 0);
+	header.incarnation = (ProtobufCBinaryData){.data = (uint8_t *)"another cluster!", .len = 16};
+	assert_true(begin() < 0);
+	header.incarnation.data = (uint8_t *)incarnation.bytes;
+	header.bytes = (uint64_t)LIMIT_SNAPSHOT_BYTES_MAX + 1;
+	assert_true(begin() < 0);
+	header.bytes = 8;
+	header.rows = 3;
+	assert_true(begin() < 0);
+	assert_true(snapshot_receive_new(packed(FRAME_PEER_SNAPSHOT_CHUNK, 0), &incarnation, &arena, &receive) < 0);
+}
+
+static void test_snapshot_receive__refuses_chunks_out_of_place(void **state) {
+	(void)state;
+	assert_int_equal(begin(), 0);
+	assert_true(chunk(1, rows, 1) < 0);
+	assert_int_equal(chunk(0, rows, 4), 0);
+	assert_true(chunk(0, rows, 4) < 0);
+	assert_true(chunk(4, rows, sizeof rows - 3) < 0);
+	assert_true(snapshot_receive_frame(receive, packed(FRAME_PEER_MESSAGE, 0), &arena) < 0);
+}
+
+static void test_snapshot_receive__refuses_an_early_end(void **state) {
+	(void)state;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, rows, sizeof rows - 1), 0);
+	assert_true(end(rows, sizeof rows - 1) < 0);
+}
+
+static void test_snapshot_receive__refuses_a_wrong_digest(void **state) {
+	uint8_t damaged[sizeof rows];
+
+	(void)state;
+	memcpy(damaged, rows, sizeof rows);
+	damaged[5] ^= 1;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, damaged, sizeof rows), 0);
+	assert_true(end(rows, sizeof rows) < 0);
+}
+
+static void test_snapshot_receive__refuses_rows_that_do_not_add_up(void **state) {
+	uint8_t wrong[sizeof rows];
+
+	(void)state;
+	memcpy(wrong, rows, sizeof rows);
+	bytes_put_u32(wrong + 11, 2); /* the last row would end behind the end */
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, wrong, sizeof wrong), 0);
+	assert_true(end(wrong, sizeof wrong) < 0);
+
+	receive = snapshot_receive_free(receive);
+	header.rows = 2;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, rows, sizeof rows), 0);
+	assert_true(end(rows, sizeof rows) < 0);
+}
+
+static void test_snapshot_receive__hands_over_all_rows(void **state) {
+	(void)state;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, rows, 5), 0);
+	assert_int_equal(chunk(5, rows, 0), 0);
+	assert_int_equal(chunk(5, rows + 5, sizeof rows - 5), 0);
+	assert_int_equal(end(rows, sizeof rows), SNAPSHOT_COMPLETE);
+	assert_int_equal(receive->term, 9);
+	assert_memory_equal(receive->header, "head", 4);
+	assert_int_equal(receive->n_rows, 3);
+	assert_int_equal(receive->rows[0].n, 3);
+	assert_memory_equal(receive->rows[0].bytes, "abc", 3);
+	assert_int_equal(receive->rows[1].n, 0);
+	assert_memory_equal(receive->rows[2].bytes, "d", 1);
+}
+
+static void test_snapshot_receive__takes_an_empty_state(void **state) {
+	(void)state;
+	header.rows = header.bytes = 0;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(end(rows, 0), SNAPSHOT_COMPLETE);
+	assert_int_equal(receive->n_rows, 0);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_headers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_chunks_out_of_place, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_an_early_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_a_wrong_digest, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_rows_that_do_not_add_up, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__hands_over_all_rows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__takes_an_empty_state, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
