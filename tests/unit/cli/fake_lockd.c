@@ -408,7 +408,7 @@ static enum lockd_status give_locks(const char *call, size_t first, size_t n, st
 	if (status)
 		return status;
 	if (getenv("FAKE_PID"))
-		locks[1].holder.pid = (uint32_t)atoi(getenv("FAKE_PID"));
+		locks[1].holder.pid = (uint32_t)strtoul(getenv("FAKE_PID"), NULL, 10);
 	if (getenv("FAKE_HOST"))
 		locks[1].holder.host = getenv("FAKE_HOST");
 	list = calloc(1, sizeof *list);

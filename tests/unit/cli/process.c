@@ -16,7 +16,7 @@
 
 enum { WORDS_MAX = 32 };
 
-static char folder[] = "/tmp/lockctl-test-XXXXXX";
+static char folder[sizeof "/tmp/lockctl-test-XXXXXX"];
 
 static void set_path(const char *variable, const char *file) {
 	char path[256];
@@ -38,7 +38,7 @@ static void clear_environment(void) {
 
 int process_setup(void **state) {
 	(void)state;
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	snprintf(folder, sizeof folder, "/tmp/lockctl-test-XXXXXX");
 	assert(mkdtemp(folder));
 	clear_environment();
 	set_path("FAKE_FIFO", "fifo");

@@ -96,7 +96,7 @@ static int parse(const char *line, struct arguments *ret) {
 	int argc = 0;
 
 	assert_true(strlen(line) < sizeof copy);
-	strcpy(copy, line);
+	memcpy(copy, line, strlen(line) + 1);
 	for (word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;
 	argv[argc] = NULL;

@@ -17,14 +17,14 @@
 
 /* A user's file with this content; its path is good until the next call. */
 static const char *write_file(const char *content) {
-	static char path[256];
+	static char path[512];
+	const char *config = getenv("XDG_CONFIG_HOME");
 	FILE *stream;
 
-	snprintf(path, sizeof path, "%s", getenv("XDG_CONFIG_HOME"));
+	(void)mkdir(config, 0700);
+	snprintf(path, sizeof path, "%s/lockd", config);
 	(void)mkdir(path, 0700);
-	strcat(path, "/lockd");
-	(void)mkdir(path, 0700);
-	strcat(path, "/lockctl.conf");
+	snprintf(path, sizeof path, "%s/lockd/lockctl.conf", config);
 	stream = fopen(path, "we");
 	assert_non_null(stream);
 	fputs(content, stream);
@@ -92,7 +92,7 @@ static void test_endpoints__option_then_environment_then_file(void **state) {
 
 static void test_endpoints__damaged_file_names_its_line(void **state) {
 	struct process process;
-	char message[320];
+	char message[640];
 
 	(void)state;
 	snprintf(message, sizeof message, "lockctl: %s:2: unknown key, allowed is endpoints: endpoint\n",
