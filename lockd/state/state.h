@@ -2,7 +2,7 @@
 /* The replicated state machine of one group: sessions, locks, queues, tokens, results.
  *
  * state_apply() is the only function that changes it, and it is a function of (state, entry) alone: no clock, no
- * randomness, no order that depends on addresses. Equal logs give equal state_hash() on every replica.
+ * randomness, no order that depends on addresses. Equal logs give equal state_get_hash() on every replica.
  *
  * Rows. Every session, lock, seat, result and slot counter is a row with a local id (state_row_id). Rows that changed
  * since the last cut are dirty; state_cut() freezes the dirty set between two entries, and state_copy() hands the
