@@ -156,15 +156,19 @@ void raft__start_round(struct raft *raft, struct raft_effects *fx) {
 	}
 }
 
-static void send_append(struct raft *raft, struct raft__progress *progress, uint32_t n, uint32_t bytes,
-			struct raft_effects *fx) {
-	struct raft_out *out = raft__emit(raft, fx, RAFT_APPEND, progress->node);
+static void emit_append(struct raft *raft, uint32_t to, raft_index prev, uint32_t n, struct raft_effects *fx) {
+	struct raft_out *out = raft__emit(raft, fx, RAFT_APPEND, to);
 
-	out->message.index = progress->next - 1;
-	out->message.index_term = raft__trail_term_at(&raft->trail, progress->next - 1);
-	out->message.commit = min_index(raft->commit, progress->next - 1 + n);
+	out->message.index = prev;
+	out->message.index_term = raft__trail_term_at(&raft->trail, prev);
+	out->message.commit = min_index(raft->commit, prev + n);
 	out->message.n = n;
 	out->message.wait_us = promise_asked(raft);
+}
+
+static void send_append(struct raft *raft, struct raft__progress *progress, uint32_t n, uint32_t bytes,
+			struct raft_effects *fx) {
+	emit_append(raft, progress->node, progress->next - 1, n, fx);
 	raft__progress_sent(progress, &raft->limits, n, bytes, raft->round);
 }
 
@@ -182,6 +186,14 @@ void raft__replicate(struct raft *raft, const struct raft_event *event, struct r
 void raft__probe_idle(struct raft *raft, struct raft__progress *progress, struct raft_effects *fx) {
 	if (progress->state == RAFT__PROBE && !progress->probing && progress->next > raft->trail.last)
 		send_append(raft, progress, 0, 0, fx);
+}
+
+/* A follower that restarted within our term still has what it acknowledged, but cannot know that it agrees with us, and
+ * so does not take our commit index from heartbeats. If no append is due to tell it, one without entries does. */
+static void remind(struct raft *raft, const struct raft__progress *progress, raft_index held, struct raft_effects *fx) {
+	if (held < progress->match && progress->state == RAFT__REPLICATE && progress->n == 0 &&
+	    progress->match >= raft->trail.base)
+		emit_append(raft, progress->node, progress->match, 0, fx);
 }
 
 void raft__leader_time(struct raft *raft, struct raft_effects *fx) {
@@ -467,6 +479,8 @@ void raft__recv_heartbeat_reply(struct raft *raft, const struct raft_message *me
 		raft__advance_commit(raft);
 	}
 	raft__progress_heard(progress, message->round, message->hint_index, raft->trail.base);
-	if (raft->role == RAFT_LEADER)
-		raft__probe_idle(raft, progress, fx);
+	if (raft->role != RAFT_LEADER)
+		return;
+	raft__probe_idle(raft, progress, fx);
+	remind(raft, progress, message->hint_index, fx);
 }

@@ -45,6 +45,7 @@ static void replace_log(struct raft *raft) {
 		raft__trail_reset(&raft->trail, raft->install_index, raft->install_term);
 		raft__history_truncate(&raft->history, 0);
 		raft->saves.durable = raft->install_index;
+		raft->verified = 0;
 	}
 	raft__history_install(&raft->history, raft->install_index, &raft->install_configuration,
 			      raft->install_configuration_index);
