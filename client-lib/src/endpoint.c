@@ -57,7 +57,8 @@ int lockd__endpoint_parse(const char *text, size_t n, char ret_address[LOCKD__AD
 	if (!colon)
 		colon = text + n;
 	host_bytes = (size_t)(colon - text);
-	if (bracket ? !is_host(text + 1, host_bytes - 2, ":.%") : !is_host(text, host_bytes, "-._"))
+	if (bracket ? !is_host(text + 1, host_bytes - 2, ":.%") || !memchr(text, ':', host_bytes)
+		    : !is_host(text, host_bytes, "-._"))
 		return -EINVAL;
 	if (host_bytes < n && (*colon != ':' || parse_port(colon + 1, n - host_bytes - 1, &port) < 0))
 		return -EINVAL;
@@ -294,7 +295,7 @@ void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *
 	endpoint->error[0] = '\0';
 	for (size_t i = 0; i < reply->n_nodes; i++)
 		learn_node(client, reply->nodes[i]);
-	if (reply->leader == reply->node)
+	if (reply->leader == reply->node && names(reply, reply->node))
 		forget_nodes(client, reply);
 	if (client->leader.node == 0)
 		lockd__leader_hint(client, reply->leader);

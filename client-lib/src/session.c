@@ -97,10 +97,11 @@ static void lease_from(struct lockd_session *session, int64_t sent_us, uint32_t 
 bool lockd__session_begin(struct lockd_session *session, const Client__Reply *reply, int64_t sent_us,
 			  uint32_t drift_ppm) {
 	struct lockd_client *client = session->client;
-	int64_t now_us = lockd__clock_us();
+	int64_t now_us = lockd__clock_us(), due_us;
 
 	if (reply->ttl_ms)
 		session->ttl_ms = reply->ttl_ms;
+	due_us = sent_us + lockd__keepalive_interval_us(session->ttl_ms);
 	if (lockd__clock_lease_us(sent_us, session->ttl_ms, drift_ppm) <= now_us)
 		return false;
 	session->epoch = reply->session->epoch;
@@ -114,8 +115,9 @@ bool lockd__session_begin(struct lockd_session *session, const Client__Reply *re
 		return false;
 	}
 	client->session_check_us = 0;
-	if (sent_us + lockd__keepalive_interval_us(session->ttl_ms) < client->keepalive_us)
-		client->keepalive_us = sent_us + lockd__keepalive_interval_us(session->ttl_ms);
+	if (client->keepalive_us > due_us ||
+	    RB_MIN(lockd__sessions, &client->sessions) == RB_MAX(lockd__sessions, &client->sessions))
+		client->keepalive_us = due_us;
 	lockd__client_kick(client);
 	return true;
 }

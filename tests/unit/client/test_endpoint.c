@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake.h"
+
+#include "client.h"
+#include "clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *parsed(const char *text) {
+	static char address[LOCKD__ADDRESS_BYTES_MAX];
+
+	return lockd__endpoint_parse(text, strlen(text), address) == 0 ? address : NULL;
+}
+
+static void test_endpoint__refuses_what_is_no_address(void **test) {
+	static const char *const malformed[] = {
+		"",        ":",          ":7600",      "host:",     "host:0", "host:65536", "host:76000",
+		"host:-1", "host:7600x", "host:76 00", "ho st",     " host",  "host/path",  "tcp://host:7600",
+		"::1",     "[::1",       "[]:7600",    "[::1]7600", "[::1]:", "[host]:1",   "a:1:2",
+		"h\x01st",
+	};
+	char long_host[LIMIT_HOST_BYTES_MAX + 2];
+
+	(void)test;
+	for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
+		if (parsed(malformed[i]))
+			fail_msg("\"%s\" was taken as %s", malformed[i], parsed(malformed[i]));
+	memset(long_host, 'a', sizeof long_host);
+	long_host[sizeof long_host - 1] = '\0';
+	assert_null(parsed(long_host));
+}
+
+static void test_endpoint__adds_the_default_port(void **test) {
+	(void)test;
+	assert_string_equal(parsed("10.0.0.1"), "10.0.0.1:7600");
+	assert_string_equal(parsed("node-1.example.org:1"), "node-1.example.org:1");
+	assert_null(parsed("node_1:065535"));
+}
+
+static void test_endpoint__takes_v6_in_brackets(void **test) {
+	(void)test;
+	assert_string_equal(parsed("[::1]:9"), "[::1]:9");
+	assert_string_equal(parsed("[fe80::1%eth0]"), "[fe80::1%eth0]:7600");
+}
+
+static void test_endpoint__refuses_malformed_lists(void **test) {
+	static const char *const malformed[] = {"", ",", "a,", ",a", "a,,b", "a;b", "a:1,b:x"};
+	struct lockd_client *client = NULL;
+	char many[LOCKD__ENDPOINTS_GIVEN_MAX * 8 + 16] = "h0";
+
+	(void)test;
+	for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
+		assert_int_equal(lockd_open(&(struct lockd_options){.endpoints = malformed[i]}, &client), LOCKD_MISUSE);
+	for (int i = 1; i <= LOCKD__ENDPOINTS_GIVEN_MAX; i++)
+		snprintf(many + strlen(many), sizeof many - strlen(many), ",h%d", i);
+	assert_int_equal(lockd_open(&(struct lockd_options){.endpoints = many}, &client), LOCKD_MISUSE);
+	assert_null(client);
+}
+
+static void test_endpoint__counts_an_address_once(void **test) {
+	struct lockd__endpoint endpoints[LOCKD__ENDPOINTS_MAX] = {0};
+
+	(void)test;
+	assert_int_equal(lockd__endpoint_parse_list("a,b:7600,a:7600,b", endpoints), 0);
+	assert_string_equal(endpoints[0].address, "a:7600");
+	assert_string_equal(endpoints[1].address, "b:7600");
+	assert_false(endpoints[2].used);
+}
+
+/* Tries to open a session with a node of that manner; returns what the handle says about it. */
+static const char *refusal(const struct fake_manner *manner) {
+	static char text[512];
+	struct fake *fake = fake_new(manner);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session;
+
+	assert_int_equal(lockd_session_open(client, NULL, 300, &session), LOCKD_UNREACHABLE);
+	lockd_last_error(client, text, sizeof text);
+	assert_int_equal(fake_opens(fake), 0);
+	lockd_close(client);
+	fake_free(fake);
+	return text;
+}
+
+static void test_endpoint__refuses_another_protocol(void **test) {
+	struct fake_manner manner = fake_leader;
+
+	(void)test;
+	manner.hello_status = LOCKD_PROTOCOL;
+	assert_non_null(strstr(refusal(&manner), "refused: no common protocol version"));
+	manner.hello_status = LOCKD_OK;
+	manner.protocol = 9;
+	assert_non_null(strstr(refusal(&manner), "no common protocol version: the node chose version 9"));
+}
+
+static void test_endpoint__refuses_a_node_that_says_wrong_cluster(void **test) {
+	struct fake_manner manner = fake_leader;
+
+	(void)test;
+	manner.hello_status = LOCKD_WRONG_CLUSTER;
+	assert_non_null(strstr(refusal(&manner), "refused: the node belongs to another cluster"));
+	manner.hello_status = LOCKD_OK;
+	manner.node = 0;
+	assert_non_null(strstr(refusal(&manner), "malformed"));
+}
+
+static void test_endpoint__refuses_a_second_cluster(void **test) {
+	struct fake *ours = fake_new(&fake_leader), *foreign;
+	struct fake_manner manner = fake_leader;
+	char endpoints[80], text[512] = "";
+	struct lockd_client *client;
+	struct lockd_node_list *list;
+
+	(void)test;
+	manner.node = 2;
+	manner.cluster = 8;
+	manner.mute = true;
+	foreign = fake_new(&manner);
+	snprintf(endpoints, sizeof endpoints, "%s,%s", fake_address(ours), fake_address(foreign));
+	client = fake_client(endpoints);
+	lockd_session_close(fake_session(client, 0), FAKE_PATIENCE_MS);
+	/* Ours was met first; the other one greets behind it. */
+	manner.mute = false;
+	fake_set(foreign, &manner);
+	fake_cut(foreign);
+	while (!strstr(text, "belongs to another cluster")) {
+		if (lockd_nodes(client, FAKE_PATIENCE_MS, &list) == LOCKD_OK)
+			lockd_node_list_free(list);
+		lockd_last_error(client, text, sizeof text);
+	}
+	lockd_close(client);
+	fake_free(ours);
+	fake_free(foreign);
+}
+
+static void test_endpoint__says_which_address_refuses_connections(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client;
+	struct lockd_session *session;
+	char text[512];
+
+	(void)test;
+	fake_stop(fake);
+	client = fake_client(fake_address(fake));
+	assert_int_equal(lockd_session_open(client, NULL, 100, &session), LOCKD_UNREACHABLE);
+	lockd_last_error(client, text, sizeof text);
+	assert_ptr_equal(strstr(text, fake_address(fake)), text);
+	assert_non_null(strstr(text, "cannot connect: Connection refused"));
+	/* Cut to the room there is. */
+	lockd_last_error(client, text, 10);
+	assert_int_equal(strlen(text), 9);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_endpoint__is_dialled_until_it_answers(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client;
+	struct lockd_session *session;
+
+	(void)test;
+	fake_stop(fake);
+	client = fake_client(fake_address(fake));
+	assert_int_equal(lockd_session_open(client, NULL, 50, &session), LOCKD_UNREACHABLE);
+	fake_start(fake);
+	session = fake_session(client, 0);
+	assert_int_equal(lockd_session_close(session, FAKE_PATIENCE_MS), LOCKD_OK);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_endpoint__drops_a_node_that_speaks_nonsense(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = fake_session(client, 0);
+	static const unsigned char too_long[] = {255, 255, 255, 127, 4, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const unsigned char no_reply[] = {10, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 255};
+
+	(void)test;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned hellos = fake_hellos(fake);
+		int64_t deadline_us = lockd__clock_us() + FAKE_PATIENCE_MS * 1000;
+		fake_write(fake, i ? no_reply : too_long, i ? sizeof no_reply : sizeof too_long);
+		while (fake_hellos(fake) == hellos)
+			assert_true(lockd__clock_us() < deadline_us);
+	}
+	assert_int_equal(lockd_session_get_state(session), LOCKD_SAFE);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_endpoint__learns_the_other_nodes(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct fake *second, *first;
+	struct lockd_client *client;
+
+	(void)test;
+	manner.node = manner.leader = 2;
+	second = fake_new(&manner);
+	manner.node = 1;
+	manner.nodes[0] = 1;
+	manner.addresses[0] = "127.0.0.1:1"; /* the one we are connected with: not dialled a second time */
+	manner.nodes[1] = 2;
+	manner.addresses[1] = fake_address(second);
+	first = fake_new(&manner);
+	client = fake_client(fake_address(first));
+	lockd_session_close(fake_session(client, 0), FAKE_PATIENCE_MS);
+	assert_int_equal(fake_opens(first), 0);
+	assert_int_equal(fake_opens(second), 1);
+	lockd_close(client);
+	fake_free(first);
+	fake_free(second);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_endpoint__refuses_what_is_no_address),
+		cmocka_unit_test(test_endpoint__adds_the_default_port),
+		cmocka_unit_test(test_endpoint__takes_v6_in_brackets),
+		cmocka_unit_test(test_endpoint__refuses_malformed_lists),
+		cmocka_unit_test(test_endpoint__counts_an_address_once),
+		cmocka_unit_test(test_endpoint__refuses_another_protocol),
+		cmocka_unit_test(test_endpoint__refuses_a_node_that_says_wrong_cluster),
+		cmocka_unit_test(test_endpoint__refuses_a_second_cluster),
+		cmocka_unit_test(test_endpoint__says_which_address_refuses_connections),
+		cmocka_unit_test(test_endpoint__is_dialled_until_it_answers),
+		cmocka_unit_test(test_endpoint__drops_a_node_that_speaks_nonsense),
+		cmocka_unit_test(test_endpoint__learns_the_other_nodes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

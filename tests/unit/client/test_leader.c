@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake.h"
+
+#include "client.h"
+#include "clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+/* Two nodes; node 1 leads at first. */
+struct scene {
+	struct fake *nodes[2];
+	struct lockd_client *client;
+	struct lockd_session *session;
+	struct fake_result result;
+	struct fake_request request;
+};
+
+static struct fake_manner manner_of(uint32_t node, uint32_t leader) {
+	struct fake_manner manner = fake_leader;
+
+	manner.node = node;
+	manner.leader = leader;
+	return manner;
+}
+
+static void begin(struct scene *scene) {
+	char endpoints[80];
+
+	*scene = (struct scene){0};
+	for (uint32_t i = 0; i < 2; i++) {
+		struct fake_manner manner = manner_of(i + 1, 1);
+		scene->nodes[i] = fake_new(&manner);
+	}
+	snprintf(endpoints, sizeof endpoints, "%s,%s", fake_address(scene->nodes[0]), fake_address(scene->nodes[1]));
+	scene->client = fake_client(endpoints);
+	scene->session = fake_session(scene->client, 0);
+	while (fake_hellos(scene->nodes[1]) == 0)
+		;
+	assert_int_equal(lockd_acquire_async(scene->session, "a", NULL, LOCKD_FOREVER, fake_done, &scene->result, NULL),
+			 LOCKD_OK);
+	scene->request = fake_take_kind(scene->nodes[0], CLIENT__REQUEST__BODY_ACQUIRE);
+	assert_false(fake_has(scene->nodes[1], 0));
+}
+
+static void elect(struct scene *scene, uint32_t leader, uint64_t term) {
+	for (uint32_t i = 0; i < 2; i++) {
+		struct fake_manner manner = manner_of(i + 1, leader);
+		manner.term = term;
+		fake_set(scene->nodes[i], &manner);
+	}
+}
+
+/* The acquire comes to node 2, and its grant counts. */
+static void end_at_second(struct scene *scene) {
+	struct fake_request again = fake_take_kind(scene->nodes[1], CLIENT__REQUEST__BODY_ACQUIRE);
+
+	assert_int_equal(again.message->sequence, scene->request.message->sequence);
+	fake_reply_status(scene->nodes[1], &again, LOCKD_OK);
+	fake_await(&scene->result);
+	assert_int_equal(scene->result.status, LOCKD_OK);
+	fake_request_free(&again);
+	fake_request_free(&scene->request);
+	lockd_close(scene->client);
+	for (unsigned i = 0; i < 2; i++)
+		fake_free(scene->nodes[i]);
+}
+
+static void test_leader__hint_is_followed(void **test) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 2, 2);
+	reply.status = LOCKD_NOT_LEADER;
+	reply.leader = 2;
+	fake_reply(scene.nodes[0], &scene.request, &reply);
+	end_at_second(&scene);
+}
+
+static void test_leader__is_asked_for_without_a_hint(void **test) {
+	struct scene scene;
+	struct fake_request again;
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 0, 2);
+	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_NOT_LEADER);
+	/* Nobody leads: nothing is sent. */
+	assert_false(fake_has(scene.nodes[0], 100));
+	assert_false(fake_has(scene.nodes[1], 0));
+	elect(&scene, 2, 3);
+	end_at_second(&scene);
+	(void)again;
+}
+
+static void test_leader__that_is_gone_is_replaced(void **test) {
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 2, 2);
+	fake_stop(scene.nodes[0]);
+	end_at_second(&scene);
+}
+
+/* It keeps its connections, but answers nothing: keep-alives are overdue after a second. */
+static void test_leader__that_hangs_is_replaced(void **test) {
+	struct fake_manner manner = manner_of(1, 1);
+	struct scene scene;
+	struct lockd_session *impatient;
+
+	(void)test;
+	begin(&scene);
+	impatient = fake_session(scene.client, 3000);
+	elect(&scene, 2, 2);
+	manner.silent = true;
+	fake_set(scene.nodes[0], &manner);
+	end_at_second(&scene);
+	(void)impatient;
+}
+
+static void test_leader__of_a_term_that_is_over_is_not_believed(void **test) {
+	struct fake_manner manner = manner_of(2, 2);
+	struct lockd_client *client;
+	struct fake *nodes[2];
+	struct scene scene;
+
+	(void)test;
+	/* Node 1 leads in term 5; node 2, cut off from it, believes in itself and term 4. */
+	begin(&scene);
+	manner.term = 4;
+	fake_set(scene.nodes[1], &manner);
+	manner = manner_of(1, 1);
+	manner.term = 5;
+	fake_set(scene.nodes[0], &manner);
+	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_LOST);
+	fake_request_free(&scene.request);
+	scene.request = fake_take_kind(scene.nodes[0], CLIENT__REQUEST__BODY_ACQUIRE);
+	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_OK);
+	fake_await(&scene.result);
+	assert_false(fake_has(scene.nodes[1], 0));
+	fake_request_free(&scene.request);
+	client = scene.client;
+	nodes[0] = scene.nodes[0];
+	nodes[1] = scene.nodes[1];
+	lockd_close(client);
+	fake_free(nodes[0]);
+	fake_free(nodes[1]);
+}
+
+static void test_leader__circles_are_left(void **test) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	struct fake_request again;
+	struct scene scene;
+	int64_t begun_us;
+
+	(void)test;
+	begin(&scene);
+	begun_us = lockd__clock_us();
+	/* Each node names the other one. */
+	for (unsigned i = 0; i < 20; i++) {
+		reply.status = LOCKD_NOT_LEADER;
+		reply.leader = 2 - i % 2;
+		fake_reply(scene.nodes[i % 2], &scene.request, &reply);
+		elect(&scene, reply.leader, 2 + i);
+		again = fake_take_kind(scene.nodes[1 - i % 2], CLIENT__REQUEST__BODY_ACQUIRE);
+		fake_request_free(&scene.request);
+		scene.request = again;
+	}
+	/* All but the first hops wait for a question of at least 10 ms. */
+	assert_true(lockd__clock_us() - begun_us > 16 * 10000);
+	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_OK);
+	fake_await(&scene.result);
+	fake_request_free(&scene.request);
+	lockd_close(scene.client);
+	for (unsigned i = 0; i < 2; i++)
+		fake_free(scene.nodes[i]);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_leader__hint_is_followed),
+		cmocka_unit_test(test_leader__is_asked_for_without_a_hint),
+		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
+		cmocka_unit_test(test_leader__that_hangs_is_replaced),
+		cmocka_unit_test(test_leader__of_a_term_that_is_over_is_not_believed),
+		cmocka_unit_test(test_leader__circles_are_left),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

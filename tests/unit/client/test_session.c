@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake.h"
+
+#include "client.h"
+#include "clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+static void test_session__refuses_bad_arguments(void **test) {
+	struct lockd_client *client = fake_client("127.0.0.1:1");
+	struct lockd_session *session = NULL;
+	char label[LIMIT_LABEL_BYTES_MAX + 2];
+
+	(void)test;
+	memset(label, 'a', sizeof label);
+	label[sizeof label - 1] = '\0';
+	assert_int_equal(lockd_session_open(NULL, NULL, 0, &session), LOCKD_MISUSE);
+	assert_int_equal(lockd_session_open(client, NULL, 0, NULL), LOCKD_MISUSE);
+	assert_int_equal(lockd_session_open(client, NULL, -2, &session), LOCKD_MISUSE);
+	assert_int_equal(lockd_session_open(client, &(struct lockd_session_options){.label = label}, 0, &session),
+			 LOCKD_MISUSE);
+	assert_int_equal(lockd_session_open(client, &(struct lockd_session_options){.label = "\t"}, 0, &session),
+			 LOCKD_MISUSE);
+	assert_null(session);
+	assert_int_equal(lockd_session_close(NULL, 0), LOCKD_OK);
+	assert_int_equal(lockd_session_get_state(NULL), LOCKD_EXPIRED);
+	assert_int_equal(lockd_session_remaining_ms(NULL), 0);
+	lockd_close(client);
+}
+
+struct opening {
+	struct lockd_client *client;
+	int timeout_ms;
+	enum lockd_status status;
+	struct lockd_session *session;
+};
+
+static void *open_session(void *arg) {
+	struct opening *opening = arg;
+	struct lockd_session_options options = {.ttl_ms = 3000, .label = "night"};
+
+	opening->status = lockd_session_open(opening->client, &options, opening->timeout_ms, &opening->session);
+	return NULL;
+}
+
+static void reply_open(struct fake *fake, const struct fake_request *request, uint64_t opened, uint32_t ttl_ms) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	Client__SessionId id = CLIENT__SESSION_ID__INIT;
+
+	id.epoch = 2;
+	id.group = 1;
+	id.opened = opened;
+	reply.session = &id;
+	reply.ttl_ms = ttl_ms;
+	fake_reply(fake, request, &reply);
+}
+
+static void test_session__passes_the_refusal_of_a_ttl_on(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct opening opening = {.timeout_ms = FAKE_PATIENCE_MS};
+	struct fake_request request;
+	struct fake *fake;
+	pthread_t thread;
+
+	(void)test;
+	manner.takes_open = true;
+	fake = fake_new(&manner);
+	opening.client = fake_client(fake_address(fake));
+	pthread_create(&thread, NULL, open_session, &opening);
+	request = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	fake_reply_status(fake, &request, LOCKD_INVALID);
+	pthread_join(thread, NULL);
+	assert_int_equal(opening.status, LOCKD_INVALID);
+	assert_null(opening.session);
+	fake_request_free(&request);
+	lockd_close(opening.client);
+	fake_free(fake);
+}
+
+static void test_session__open_without_answer_may_have_happened(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct lockd_session *session = NULL;
+	struct lockd_client *client;
+	struct fake_request request;
+	struct fake *fake;
+
+	(void)test;
+	manner.takes_open = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	assert_int_equal(lockd_session_open(client, NULL, 300, &session), LOCKD_DEADLINE);
+	request = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	/* The late answer finds nobody. */
+	reply_open(fake, &request, 9, 10000);
+	fake_request_free(&request);
+	assert_null(session);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_session__open_is_repeated_with_the_same_nonce(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct opening opening = {.timeout_ms = FAKE_PATIENCE_MS};
+	struct fake_request first, second;
+	struct fake *fake;
+	pthread_t thread;
+
+	(void)test;
+	manner.takes_open = true;
+	fake = fake_new(&manner);
+	opening.client = fake_client(fake_address(fake));
+	pthread_create(&thread, NULL, open_session, &opening);
+	first = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	assert_int_equal(first.message->open->nonce.len, LIMIT_NONCE_BYTES);
+	assert_int_equal(first.message->open->ttl_ms, 3000);
+	assert_memory_equal(first.message->open->owner.data, "ann", 3);
+	assert_memory_equal(first.message->open->host.data, "here", 4);
+	assert_memory_equal(first.message->open->label.data, "night", 5);
+	assert_null(first.message->session);
+	fake_cut(fake);
+	second = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	assert_int_not_equal(second.id, first.id);
+	assert_memory_equal(second.message->open->nonce.data, first.message->open->nonce.data, LIMIT_NONCE_BYTES);
+	reply_open(fake, &second, 77, 3000);
+	pthread_join(thread, NULL);
+	assert_int_equal(opening.status, LOCKD_OK);
+	assert_string_equal(lockd_session_id(opening.session), "2.1.77");
+	/* Whichever transmission opened it: the lease counts from the first one. */
+	assert_true(lockd_session_remaining_ms(opening.session) <=
+		    2444 - (second.received_us - first.received_us) / 1000);
+	fake_request_free(&first);
+	fake_request_free(&second);
+	lockd_close(opening.client);
+	fake_free(fake);
+}
+
+static void test_session__open_takes_another_nonce_when_the_lease_has_passed(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct opening opening = {.timeout_ms = FAKE_PATIENCE_MS};
+	struct fake_request first, second;
+	struct fake *fake;
+	pthread_t thread;
+
+	(void)test;
+	manner.takes_open = true;
+	fake = fake_new(&manner);
+	opening.client = fake_client(fake_address(fake));
+	pthread_create(&thread, NULL, open_session, &opening);
+	first = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	reply_open(fake, &first, 77, 1); /* 1 ms: over by the time it is read */
+	second = fake_take_kind(fake, CLIENT__REQUEST__BODY_OPEN);
+	assert_memory_not_equal(second.message->open->nonce.data, first.message->open->nonce.data, LIMIT_NONCE_BYTES);
+	reply_open(fake, &second, 78, 3000);
+	pthread_join(thread, NULL);
+	assert_int_equal(opening.status, LOCKD_OK);
+	assert_string_equal(lockd_session_id(opening.session), "2.1.78");
+	fake_request_free(&first);
+	fake_request_free(&second);
+	lockd_close(opening.client);
+	fake_free(fake);
+}
+
+static void test_session__remaining_counts_from_the_sending(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	int64_t before_us = lockd__clock_us(), after_us, remaining_ms;
+	struct lockd_session *session = fake_session(client, 10000);
+
+	(void)test;
+	remaining_ms = lockd_session_remaining_ms(session);
+	after_us = lockd__clock_us();
+	/* 10 s · 0.9 / 1.1 − 10 ms, less what has passed */
+	assert_true(remaining_ms <= 8171);
+	assert_true(remaining_ms >= 8171 - (after_us - before_us) / 1000 - 1);
+	assert_int_equal(lockd_session_get_state(session), LOCKD_SAFE);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+/* States as they were called back. */
+static struct {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	enum lockd_session_state states[8];
+	unsigned n;
+} heard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void on_state(void *user, struct lockd_session *session, enum lockd_session_state state) {
+	assert_ptr_equal(user, &heard);
+	assert_non_null(session);
+	pthread_mutex_lock(&heard.mutex);
+	heard.states[heard.n++ % 8] = state;
+	pthread_cond_broadcast(&heard.changed);
+	pthread_mutex_unlock(&heard.mutex);
+}
+
+static void await_states(unsigned n) {
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += FAKE_PATIENCE_MS / 1000;
+	pthread_mutex_lock(&heard.mutex);
+	while (heard.n < n && r == 0)
+		r = pthread_cond_timedwait(&heard.changed, &heard.mutex, &until);
+	pthread_mutex_unlock(&heard.mutex);
+	assert_true(heard.n >= n);
+}
+
+static struct lockd_session *heard_session(struct lockd_client *client, uint32_t ttl_ms) {
+	struct lockd_session_options options = {.ttl_ms = ttl_ms, .on_state = on_state, .user = &heard};
+	struct lockd_session *session = NULL;
+
+	heard.n = 0;
+	assert_int_equal(lockd_session_open(client, &options, FAKE_PATIENCE_MS, &session), LOCKD_OK);
+	return session;
+}
+
+static void test_session__expires_by_its_own_clock(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct fake *fake = fake_new(&manner);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct fake_result result = {0};
+	struct lockd_session *session;
+	struct lockd_grant grant;
+
+	(void)test;
+	session = heard_session(client, 600);
+	manner.silent = true;
+	fake_set(fake, &manner);
+	assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_FOREVER, fake_done, &result, NULL), LOCKD_OK);
+	await_states(1);
+	assert_int_equal(heard.states[0], LOCKD_JEOPARDY);
+	await_states(2);
+	assert_int_equal(heard.states[1], LOCKD_EXPIRED);
+	assert_int_equal(lockd_session_get_state(session), LOCKD_EXPIRED);
+	assert_int_equal(lockd_session_remaining_ms(session), 0);
+	fake_await(&result);
+	assert_int_equal(result.status, LOCKD_SESSION_EXPIRED);
+
+	/* It is final, although the node answers again. */
+	fake_set(fake, &fake_leader);
+	assert_int_equal(lockd_acquire(session, "a", NULL, LOCKD_TRY, 1000, &grant), LOCKD_SESSION_EXPIRED);
+	assert_int_equal(lockd_release(session, "a", 1, 1000), LOCKD_SESSION_EXPIRED);
+	assert_int_equal(lockd_session_close(session, 1000), LOCKD_SESSION_EXPIRED);
+	assert_int_equal(heard.n, 2);
+	assert_false(fake_has(fake, 0));
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_session__is_safe_again_when_the_cluster_answers(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct fake *fake = fake_new(&manner);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = heard_session(client, 1500);
+
+	(void)test;
+	manner.silent = true;
+	fake_set(fake, &manner);
+	await_states(1);
+	assert_int_equal(lockd_session_get_state(session), LOCKD_JEOPARDY);
+	assert_true(lockd_session_remaining_ms(session) > 0);
+	fake_set(fake, &fake_leader);
+	await_states(2);
+	assert_int_equal(heard.states[0], LOCKD_JEOPARDY);
+	assert_int_equal(heard.states[1], LOCKD_SAFE);
+	assert_int_equal(lockd_session_close(session, FAKE_PATIENCE_MS), LOCKD_OK);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_session__ends_when_the_cluster_says_so(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = heard_session(client, 10000);
+	struct fake_result results[2] = {0};
+	struct fake_request requests[2];
+
+	(void)test;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_FOREVER, fake_done, &results[i], NULL),
+				 LOCKD_OK);
+	for (unsigned i = 0; i < 2; i++)
+		requests[i] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	fake_reply_status(fake, &requests[1], LOCKD_SESSION_EXPIRED);
+	for (unsigned i = 0; i < 2; i++) {
+		fake_await(&results[i]);
+		assert_int_equal(results[i].status, LOCKD_SESSION_EXPIRED);
+		fake_request_free(&requests[i]);
+	}
+	await_states(1);
+	assert_int_equal(heard.states[0], LOCKD_EXPIRED);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void test_session__close_raises_the_floor_above_all(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct fake_result result = {0};
+	struct fake_request acquire, close;
+	struct lockd_session *session;
+	struct lockd_client *client;
+	struct fake *fake;
+
+	(void)test;
+	manner.takes_close = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	session = fake_session(client, 0);
+	assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_FOREVER, fake_done, &result, NULL), LOCKD_OK);
+	acquire = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	assert_int_equal(lockd_session_close(session, 100), LOCKD_DEADLINE);
+	close = fake_take_kind(fake, CLIENT__REQUEST__BODY_CLOSE);
+	assert_int_equal(close.message->session->opened, 1 << 16);
+	assert_int_equal(close.message->sequence, 2);
+	assert_int_equal(close.message->floor, 2);
+	fake_await(&result);
+	assert_int_equal(result.status, LOCKD_CLOSED);
+	fake_request_free(&acquire);
+	fake_request_free(&close);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+/* Queues up to 64 sequences; the rest follows as the floor moves. */
+static void test_session__keeps_to_the_window(void **test) {
+	enum { N = 2 * LIMIT_SEQUENCE_WINDOW, OPEN = LIMIT_SEQUENCE_WINDOW - 1 };
+	static struct fake_result results[N];
+	static struct fake_request requests[N];
+	struct fake_manner manner = fake_leader;
+	struct fake_request cancel;
+	struct lockd_session *session;
+	struct lockd_client *client;
+	struct fake *fake;
+
+	(void)test;
+	manner.takes_cancel = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	session = fake_session(client, 0);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_FOREVER, fake_done, &results[i], NULL),
+				 LOCKD_OK);
+	for (unsigned i = 0; i < OPEN; i++) {
+		requests[i] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+		assert_int_equal(requests[i].message->sequence, i + 1);
+		assert_int_equal(requests[i].message->floor, 1);
+	}
+	assert_false(fake_has(fake, 50));
+
+	/* An answer above the floor makes no room; a cancellation of the first one passes all that queue. */
+	fake_reply_status(fake, &requests[OPEN - 1], LOCKD_OK);
+	fake_await(&results[OPEN - 1]);
+	assert_false(fake_has(fake, 50));
+	assert_int_equal(lockd_cancel(session, 1), LOCKD_OK);
+	cancel = fake_take_kind(fake, CLIENT__REQUEST__BODY_CANCEL);
+	assert_int_equal(cancel.message->sequence, OPEN + 1);
+	assert_int_equal(cancel.message->cancel->target, 1);
+	fake_reply_status(fake, &cancel, LOCKD_OK);
+	fake_await(&results[0]);
+	assert_int_equal(results[0].status, LOCKD_CANCELLED);
+
+	/* The cancellation has used a sequence: the window holds 2 … 64, all given. */
+	assert_false(fake_has(fake, 50));
+	for (unsigned i = 1; i < 11; i++)
+		fake_reply_status(fake, &requests[i], LOCKD_OK);
+	for (unsigned i = 0; i < 10; i++) {
+		requests[OPEN + i] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+		assert_int_equal(requests[OPEN + i].message->sequence, OPEN + 2 + i);
+		assert_true(requests[OPEN + i].message->sequence - requests[OPEN + i].message->floor <
+			    LIMIT_SEQUENCE_WINDOW);
+	}
+	assert_false(fake_has(fake, 50));
+	fake_request_free(&cancel);
+	for (unsigned i = 0; i < OPEN + 10; i++)
+		fake_request_free(&requests[i]);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_session__refuses_bad_arguments),
+		cmocka_unit_test(test_session__passes_the_refusal_of_a_ttl_on),
+		cmocka_unit_test(test_session__open_without_answer_may_have_happened),
+		cmocka_unit_test(test_session__open_is_repeated_with_the_same_nonce),
+		cmocka_unit_test(test_session__open_takes_another_nonce_when_the_lease_has_passed),
+		cmocka_unit_test(test_session__remaining_counts_from_the_sending),
+		cmocka_unit_test(test_session__expires_by_its_own_clock),
+		cmocka_unit_test(test_session__is_safe_again_when_the_cluster_answers),
+		cmocka_unit_test(test_session__ends_when_the_cluster_says_so),
+		cmocka_unit_test(test_session__close_raises_the_floor_above_all),
+		cmocka_unit_test(test_session__keeps_to_the_window),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
