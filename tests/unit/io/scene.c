@@ -37,7 +37,12 @@ void scene_init(struct scene *scene) {
 	(void)snprintf(scene->base, sizeof scene->base, "%s/lockd-store-XXXXXX",
 		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	must(mkdtemp(scene->base) != NULL);
-	(void)snprintf(scene->folder, sizeof scene->folder, "%s/data", scene->base);
+	(void)scene_choose(scene, "data");
+}
+
+const char *scene_choose(struct scene *scene, const char *name) {
+	(void)snprintf(scene->folder, sizeof scene->folder, "%s/%s", scene->base, name);
+	return scene->folder;
 }
 
 void scene_deinit(struct scene *scene) {

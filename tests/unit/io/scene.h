@@ -16,6 +16,8 @@ struct scene {
 
 void scene_init(struct scene *scene);
 void scene_deinit(struct scene *scene);
+/* Another folder in the same place: what is opened from then on. */
+const char *scene_choose(struct scene *scene, const char *name);
 
 /* store_open() and store_load(); on failure nothing stays open. */
 int scene_open(struct scene *scene);

@@ -16,7 +16,7 @@ static char path[64];
 
 static int setup(void **state) {
 	(void)state;
-	strcpy(path, "/tmp/lockd-folder-XXXXXX");
+	(void)snprintf(path, sizeof path, "/tmp/lockd-folder-XXXXXX");
 	return mkdtemp(path) ? 0 : -1;
 }
 

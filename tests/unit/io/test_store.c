@@ -59,7 +59,7 @@ static void test_store__refuses_a_file_in_place_of_a_folder(void **state) {
 static void test_store__refuses_a_folder_whose_parent_is_missing(void **state) {
 	struct scene *scene = *state;
 
-	strcat(scene->folder, "/deeper");
+	(void)scene_choose(scene, "missing/deeper");
 	assert_int_equal(scene_open(scene), -ENOENT);
 }
 
@@ -130,7 +130,7 @@ static void test_store__draws_another_uuid_for_another_folder(void **state) {
 	scene_must_open(scene);
 	store_get_uuid(scene->store, &first);
 	scene_crash(scene);
-	strcat(scene->folder, "-2");
+	(void)scene_choose(scene, "second");
 	scene_must_open(scene);
 	store_get_uuid(scene->store, &second);
 	assert_memory_not_equal(&first, &second, sizeof first);

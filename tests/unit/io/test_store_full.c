@@ -201,7 +201,7 @@ static void test_store_full__waits_for_room_on_a_real_file_system(void **state) 
 	FILE *file;
 	int r = 0;
 
-	assert_int_equal(mkdir(strcat(scene->folder, "-small"), 0700), 0);
+	assert_int_equal(mkdir(scene_choose(scene, "small"), 0700), 0);
 	if (mount("none", scene->folder, "tmpfs", 0, "size=1m") != 0)
 		skip();
 	(void)snprintf(ballast, sizeof ballast, "%s/ballast", scene->folder);

@@ -108,7 +108,7 @@ static void test_store_install__gives_a_blank_node_identity_and_vote(void **stat
 	save.hard = true;
 	save.term = 3;
 	save.promise_ms = 200;
-	strcat(scene->folder, "-blank");
+	(void)scene_choose(scene, "blank");
 	scene_must_open(scene);
 	scene_must_write(scene, &save);
 	scene_reopen(scene);

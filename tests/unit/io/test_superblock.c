@@ -26,7 +26,7 @@ static int setup(void **state) {
 	struct fixture *f = calloc(1, sizeof *f);
 
 	*state = f;
-	strcpy(f->path, "/tmp/lockd-superblock-XXXXXX");
+	(void)snprintf(f->path, sizeof f->path, "/tmp/lockd-superblock-XXXXXX");
 	if (!mkdtemp(f->path) || folder_open(&f->folder, f->path, &f->error) != 0)
 		return -1;
 	return superblock_create(&f->superblock, &f->folder, &f->error);

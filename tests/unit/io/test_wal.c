@@ -68,7 +68,7 @@ static int setup(void **state) {
 	char path[96];
 
 	*state = f;
-	strcpy(f->path, "/tmp/lockd-wal-XXXXXX");
+	(void)snprintf(f->path, sizeof f->path, "/tmp/lockd-wal-XXXXXX");
 	if (!mkdtemp(f->path) || folder_open(&f->folder, f->path, &f->error) != 0)
 		return -1;
 	open_database(f);
