@@ -72,7 +72,30 @@ static void compare_sessions(const struct sim *sim, uint32_t node, const struct 
 			     node, session.id);
 }
 
+/* What a retry would get, for all sequences at or above the floor. */
+static void compare_results(const struct sim *sim, uint32_t node, const struct state *state) {
+	for (size_t i = 0; i < sim->model.n_sessions; i++) {
+		const struct model_session *session = sim->model.sessions[i];
+		for (uint64_t sequence = session->floor; session->live && sequence < session->results_size;
+		     sequence++) {
+			const struct model_result *model = &session->results[sequence];
+			const struct model_answer *last = model->known ? &model->answers[model->n - 1] : NULL;
+			struct state_result result;
+			bool known = state_get_result(state, session->id, sequence, &result);
+			if (known != model->known ||
+			    (known && (result.status != last->status || result.token != last->token)))
+				verdict_fail(VERDICT_SAFETY, "P8 results-differ",
+					     "node %u, session %" PRIx64 " sequence %" PRIu64
+					     ": a retry would get %s, should get %s",
+					     node, session->id, sequence,
+					     known ? lockd_status_name(result.status) : "a second run",
+					     last ? lockd_status_name(last->status) : "its first");
+		}
+	}
+}
+
 static void compare(const struct sim *sim, uint32_t node, const struct state *state) {
+	compare_results(sim, node, state);
 	for (uint32_t l = 0; l < SIM_LOCKS_MAX; l++)
 		compare_lock(node, state, l, &sim->model.locks[l]);
 	compare_sessions(sim, node, state);

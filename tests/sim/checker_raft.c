@@ -40,7 +40,7 @@ void checker_raft_deinit(struct sim *sim) {
 /* ---- I6: one vote per node and term --------------------------------------------------------------------------------
  */
 
-static void record_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how) {
+void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how) {
 	struct checker_node *of = checked(sim, node);
 	of->votes = memory_fit(of->votes, &of->votes_size, (size_t)term + 1, sizeof(*of->votes));
 	if (of->votes[term] && of->votes[term] != vote)
@@ -94,11 +94,9 @@ static void record_entries(struct sim *sim, uint32_t node, const struct node_sav
 
 void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save) {
 	const struct checker_node *of = checked(sim, node);
-	if (save->hard && save->vote)
-		record_vote(sim, node, save->term, save->vote, "saved for");
 	if (save->truncate_from) {
 		sim->totals.truncations++;
-		if (save->truncate_from <= of->commit)
+		if (save->truncate_from <= of->commit_before)
 			verdict_fail(VERDICT_SAFETY, "I5 committed-truncated",
 				     "node %u truncates from %" PRIu64 ", commit %" PRIu64, node, save->truncate_from,
 				     of->commit);
@@ -279,6 +277,7 @@ void checker_raft_step(struct sim *sim, uint32_t node) {
 	if (status.role == RAFT_LEADER)
 		check_leader(sim, node, raft, &status);
 	of->term = status.term;
+	of->commit_before = of->commit;
 	of->commit = status.commit;
 	if (of->applied != state_applied(state))
 		check_hash(sim, node, state);
@@ -295,17 +294,20 @@ static void check_not_beyond(uint32_t node, const Peer__Message *message, bool h
 			     message->type, message->term, message->index, what);
 }
 
-static void check_vote(uint32_t node, const struct disk *disk, const Peer__Message *message) {
+/* A candidacy that is over by now may have been overtaken by a truncation: its grants are counted by nobody. */
+static void check_vote(struct sim *sim, uint32_t node, const struct disk *disk, const Peer__Message *message) {
+	struct raft_status status;
+	raft_get_status(node_raft(sim_host(sim, node)->node, SIM_GROUP), &status);
 	check_not_beyond(node, message, disk->hard.term > message->term || disk->hard.vote == node,
 			 "the vote for itself");
-	if (disk->hard.term == message->term)
+	if (status.role == RAFT_CANDIDATE && status.term == message->term)
 		check_not_beyond(node, message, message->index <= disk_last(disk), "the log it stands for");
 }
 
 static void check_vote_reply(struct sim *sim, uint32_t node, const struct disk *disk, const Peer__Message *message) {
 	if (message->flags & RAFT_FLAG_REJECT)
 		return;
-	record_vote(sim, node, message->term, message->to, "told");
+	checker_raft_vote(sim, node, message->term, message->to, "told");
 	check_not_beyond(node, message, disk->hard.term > message->term || disk->hard.vote == message->to, "the vote");
 }
 
@@ -335,7 +337,7 @@ void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_f
 	if (message->type != RAFT_PREVOTE && message->type != RAFT_PREVOTE_REPLY)
 		check_not_beyond(node, message, message->term <= disk->hard.term, "the term");
 	switch (message->type) {
-	case RAFT_VOTE: check_vote(node, disk, message); break;
+	case RAFT_VOTE: check_vote(sim, node, disk, message); break;
 	case RAFT_PREVOTE: check_not_beyond(node, message, message->index <= disk_last(disk), "the log"); break;
 	case RAFT_VOTE_REPLY: check_vote_reply(sim, node, disk, message); break;
 	case RAFT_APPEND_REPLY: check_append_reply(node, disk, message); break;

@@ -27,11 +27,12 @@ struct checker_place {
 };
 
 struct checker_node {
-	uint32_t *votes; /* by term: whom it voted for, as saved or as told */
+	uint32_t *votes; /* by term: whom it voted for, as far as durable or told */
 	size_t votes_size;
 	raft_term term;
 	raft_index commit, applied;
-	raft_term *terms; /* by index: of its log, saves under way included */
+	raft_index commit_before; /* of the latest step; what is truncated in it lies behind */
+	raft_term *terms;         /* by index: of its log, saves under way included */
 	size_t terms_size;
 	raft_term durable_term; /* never regresses, also across crashes */
 };
@@ -53,6 +54,8 @@ void checker_raft_boot(struct sim *sim, uint32_t node);
 void checker_raft_crash(struct sim *sim, uint32_t node);
 void checker_raft_step(struct sim *sim, uint32_t node);
 void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save);
+/* The node's vote has become durable, or is told to a candidate: `how`. */
+void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how);
 /* The disk of the node has just made saves durable. */
 void checker_raft_saved(struct sim *sim, uint32_t node);
 void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame);

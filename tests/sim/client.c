@@ -406,9 +406,10 @@ static void drop_hold(struct client *client, uint64_t sequence) {
 		hold->held = hold->believed = false;
 }
 
-static void drop_hold_by_token(struct client *client, uint64_t token) {
+/* Tokens are unique within a lock's slot only. */
+static void drop_released(struct client *client, uint32_t lock, uint64_t token) {
 	for (size_t i = 0; i < CLIENT_HOLDS_MAX; i++) {
-		if (client->holds[i].token == token)
+		if (client->holds[i].lock == lock && client->holds[i].token == token)
 			client->holds[i].held = client->holds[i].believed = false;
 	}
 }
@@ -428,7 +429,7 @@ static void finish(struct sim *sim, struct client *client, struct client_request
 	} else if (kind == CLIENT_ACQUIRE && reply->status == LOCKD_OK) {
 		granted(sim, client, &frame->request, reply);
 	} else if (kind == CLIENT_RELEASE) {
-		drop_hold_by_token(client, request->argument);
+		drop_released(client, request->lock, request->argument);
 	} else if (kind == CLIENT_CANCEL) {
 		drop_hold(client, request->argument);
 	} else if (kind == CLIENT_CLOSE) {
@@ -520,13 +521,17 @@ void client_received(struct sim *sim, uint32_t id, node_connection connection, u
 	const struct client_frame *frame = client_find_frame(client, connection, frame_id);
 	struct arena *arena = &sim->client_arena;
 
-	if (client->connection != connection || !frame || arena_reset(arena, n) < 0)
+	if (client->connection != connection || arena_reset(arena, n) < 0)
 		return;
-	if (type == FRAME_HELLO_REPLY) {
+	if (type == FRAME_EVENT) {
+		const Client__Event *event = client__event__unpack(&arena->allocator, n, body);
+		assert(event);
+		checker_lock_event(sim, id, frame_id, event);
+	} else if (frame && type == FRAME_HELLO_REPLY) {
 		const Client__HelloReply *reply = client__hello_reply__unpack(&arena->allocator, n, body);
 		assert(reply);
 		greeted(sim, client, reply);
-	} else if (type == FRAME_REPLY) {
+	} else if (frame && type == FRAME_REPLY) {
 		const Client__Reply *reply = client__reply__unpack(&arena->allocator, n, body);
 		assert(reply);
 		TRACE("c%u < n%u kind=%u id=%" PRIu64 " %s seq=%" PRIu64 " token=%" PRIu64 " revision=%" PRIx64, id,
@@ -534,9 +539,5 @@ void client_received(struct sim *sim, uint32_t id, node_connection connection, u
 		      frame->request.sequence, reply->token, reply->revision);
 		checker_lock_told(sim, reply);
 		answered(sim, client, frame, reply);
-	} else if (type == FRAME_EVENT) {
-		const Client__Event *event = client__event__unpack(&arena->allocator, n, body);
-		assert(event);
-		checker_lock_event(sim, id, frame_id, event);
 	}
 }

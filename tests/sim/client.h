@@ -45,7 +45,7 @@ struct client_frame {
 	struct client_request request; /* as of the sending */
 };
 
-enum { CLIENT_REQUESTS_MAX = 8, CLIENT_FRAMES_MAX = 512, CLIENT_HOLDS_MAX = 8 };
+enum { CLIENT_REQUESTS_MAX = 8, CLIENT_FRAMES_MAX = 4096, CLIENT_HOLDS_MAX = 8 };
 
 struct client_hold {
 	bool held, believed; /* believed: until a release is begun */

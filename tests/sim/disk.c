@@ -92,12 +92,14 @@ static void cut_head(struct disk *disk, raft_index to, raft_term term) {
 	disk->base_term = term;
 }
 
-static void apply_hard(struct disk *disk, const struct node_save *save) {
+static void apply_hard(struct sim *sim, struct disk *disk, const struct node_save *save) {
 	if (disk->has_hard && (save->term < disk->hard.term ||
 			       (save->term == disk->hard.term && disk->hard.vote && save->vote != disk->hard.vote)))
 		verdict_fail(VERDICT_SAFETY, "I5 hard-state-regressed",
 			     "term %" PRIu64 " vote %" PRIu32 " after term %" PRIu64 " vote %" PRIu32, save->term,
 			     save->vote, disk->hard.term, disk->hard.vote);
+	if (save->vote)
+		checker_raft_vote(sim, (uint32_t)(disk - sim->disks) + 1, save->term, save->vote, "saved for");
 	disk->has_hard = true;
 	disk->hard = (struct node_hard){
 		.group = save->group, .term = save->term, .vote = save->vote, .promise_ms = save->promise_ms};
@@ -232,7 +234,7 @@ static void apply_save(struct sim *sim, struct disk *disk, const struct node_sav
 		disk->epoch = save->epoch;
 	}
 	if (save->hard)
-		apply_hard(disk, save);
+		apply_hard(sim, disk, save);
 	if (save->install)
 		apply_install(disk, save);
 	apply_entries(disk, save);
@@ -374,7 +376,7 @@ static void tear(struct sim *sim, struct disk *disk) {
 		if (outcome == 2)
 			apply_save(sim, disk, &save->save);
 		else if (outcome == 1 && save->save.hard && !save->save.identity)
-			apply_hard(disk, &save->save);
+			apply_hard(sim, disk, &save->save);
 		sim->totals.saves_torn += outcome == 1 && save->save.hard;
 		sim->totals.saves_lost += outcome != 2;
 		disk->first = save->next;

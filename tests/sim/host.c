@@ -165,7 +165,8 @@ static void step(struct sim *sim, struct host *host) {
 	for (size_t i = 0; i < n; i++)
 		free(host->inbox[i].body);
 	host->n_inbox -= n;
-	memmove(host->inbox, host->inbox + n, host->n_inbox * sizeof(*host->inbox));
+	if (host->n_inbox > 0)
+		memmove(host->inbox, host->inbox + n, host->n_inbox * sizeof(*host->inbox));
 
 	checker_raft_step(sim, host->id);
 	checker_lock_step(sim, host->id);

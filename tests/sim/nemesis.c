@@ -146,15 +146,32 @@ static void again(struct sim *sim, const struct fault *fault) {
 			   memory_copy(fault, sizeof(*fault)));
 }
 
-void nemesis_start(struct sim *sim, struct prng prng) {
+static bool is_founded(struct sim *sim) {
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		if (!sim_host(sim, node)->up || node_is_blank(sim_host(sim, node)->node))
+			return false;
+	}
+	return true;
+}
+
+static void begin(struct sim *sim, void *item) {
 	const struct plan *plan = &sim->plan;
-	sim->nemesis.prng = prng;
+	(void)item;
+	if (!plan->founding_chaos && !is_founded(sim)) {
+		queue_push(&sim->queue, sim->now + 100000, begin, NULL);
+		return;
+	}
 	again(sim, &(struct fault){crash, plan->crash_every});
 	again(sim, &(struct fault){stop, plan->stop_every});
 	again(sim, &(struct fault){cut, plan->cut_every});
 	again(sim, &(struct fault){pause_one, plan->pause_every});
 	again(sim, &(struct fault){fill_disk, plan->full_every});
 	again(sim, &(struct fault){break_connection, plan->break_every});
+}
+
+void nemesis_start(struct sim *sim, struct prng prng) {
+	sim->nemesis.prng = prng;
+	begin(sim, NULL);
 }
 
 void nemesis_heal(struct sim *sim) {

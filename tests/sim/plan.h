@@ -8,6 +8,7 @@
 #include "tests/sim/queue.h"
 
 #include <raft/raft.h>
+#include <stdbool.h>
 
 enum {
 	SIM_NODES_MAX = 5,
@@ -42,6 +43,8 @@ struct plan {
 	uint32_t batch_max;
 
 	/* Node. */
+	bool founding_chaos; /* faults strike while the cluster is founded; then the log keeps its first entry, without
+			      * which a blank node cannot join */
 	uint32_t checkpoint_entries, trailing_entries, pending_requests;
 
 	/* Faults: mean time between two of them, 0 = never; mean time until it is mended. */

@@ -52,10 +52,16 @@ static void sim_free(struct sim *sim) {
 	free(sim);
 }
 
+/* The founder waits for all listed nodes to be there and blank, and tries again when a crash has taken its first save.
+ */
 static void found(struct sim *sim, void *item) {
 	(void)item;
-	if (sim_host(sim, 1)->up && node_is_blank(sim_host(sim, 1)->node))
+	bool ready = true;
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++)
+		ready = ready && sim_host(sim, node)->up && node_is_blank(sim_host(sim, node)->node);
+	if (ready)
 		host_found(sim, 1);
+	queue_push(&sim->queue, sim->now + 1000000, found, NULL);
 }
 
 static void populate(struct sim *sim) {
