@@ -83,7 +83,7 @@ static size_t pack_configuration(struct founding *founding, const struct peers *
 	return bytes;
 }
 
-static void found(struct founding *founding, const struct peers *peers, struct events *events) {
+static void found(struct founding *founding, struct peers *peers, struct events *events) {
 	size_t bytes = pack_configuration(founding, peers);
 	struct node_event *event = events_add(events, NODE_FOUND);
 
@@ -91,6 +91,7 @@ static void found(struct founding *founding, const struct peers *peers, struct e
 	    sizeof founding->incarnation.bytes)
 		fatal_stop("reason=\"no random numbers\"");
 	founding->done = true;
+	peers->founder = true;
 	event->body = founding->configuration;
 	event->body_bytes = bytes;
 	event->group = PEERS_GROUP;
@@ -99,7 +100,7 @@ static void found(struct founding *founding, const struct peers *peers, struct e
 	log_info("founding the cluster: nodes=%zu epoch=%u", peers->n + 1, event->epoch);
 }
 
-void founding_tick(struct founding *founding, const struct peers *peers, struct events *events) {
+void founding_tick(struct founding *founding, struct peers *peers, struct events *events) {
 	const struct peer *founded;
 
 	if (founding->done || !peers->own.blank || !is_founder(peers))

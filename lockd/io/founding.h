@@ -19,6 +19,6 @@ void founding_init(struct founding *founding, uint32_t promise_ms, uint32_t drif
 void founding_deinit(struct founding *founding);
 
 /* Once per turn, behind the inbox: adds NODE_FOUND when it is time. */
-void founding_tick(struct founding *founding, const struct peers *peers, struct events *events);
+void founding_tick(struct founding *founding, struct peers *peers, struct events *events);
 
 #endif

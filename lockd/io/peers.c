@@ -243,8 +243,9 @@ static int judge(const struct peers *peers, const struct hello *theirs, char tex
 	return hello_judge(&peers->own, theirs, members_of(peers), find(peers, theirs->node) != NULL, text);
 }
 
-static void meet(struct peer *peer, const struct hello *hello) {
+static void meet(const struct peers *peers, struct peer *peer, const struct hello *hello) {
 	peer->hello = *hello;
+	peer->met_at = peers->now;
 	peer->met = true;
 }
 
@@ -279,7 +280,7 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 		link->deadline = after_ms(peers, PEERS_SNAPSHOT_MS_MAX);
 		return;
 	}
-	meet(peer, hello);
+	meet(peers, peer, hello);
 	if (peer->inbound)
 		link_replace(peers, peer->inbound);
 	link->kind = LINK_INBOUND;
@@ -337,7 +338,7 @@ static void go_outbound(struct peers *peers, struct link *link, const struct hel
 	peer->attempt = NULL;
 	peer->backoff_ms = PEERS_BACKOFF_MS_MIN;
 	peer->unanswered_at = 0;
-	meet(peer, hello);
+	meet(peers, peer, hello);
 	if (!peer->reachable)
 		log_info("peer reached: peer=%u address=%s", peer->node, peer->peer_address);
 	peer->reachable = true;
@@ -395,6 +396,8 @@ static void on_raft_frame(struct peers *peers, struct link *link, const struct f
 			violate(link, "a message of another cluster");
 		return;
 	}
+	if (frame->type == FRAME_PEER_MESSAGE)
+		link->peer->hello.blank = false;
 	event = events_add(events, NODE_PEER_FRAME);
 	event->peer = link->peer->node;
 	event->type = frame->type;
@@ -540,7 +543,11 @@ void peers_accept(struct peers *peers, nng_stream *stream) {
  */
 
 static void refresh_identity(struct peers *peers) {
+	bool was_blank = peers->own.blank;
+
 	peers->own.blank = node_is_blank(peers->node);
+	if (was_blank && !peers->own.blank)
+		peers->founded_at = peers->now;
 	if (!peers->own.blank)
 		node_get_identity(peers->node, &peers->own.incarnation, &peers->own.epoch);
 }
@@ -559,9 +566,10 @@ static void expire_links(struct peers *peers) {
 	}
 }
 
+/* A single frame proves nothing: answers are not answered. A run of them does. */
 static bool is_silent(const struct peers *peers, const struct peer *peer) {
 	return peer->outbound && peer->unanswered_at > 0 &&
-	       peers->now - peer->unanswered_at >= PEERS_SILENCE_MS_MAX * 1000;
+	       peer->sent_at >= peer->unanswered_at + PEERS_SILENCE_MS_MAX * 1000;
 }
 
 static void tick_peer(struct peers *peers, struct peer *peer) {
@@ -571,7 +579,7 @@ static void tick_peer(struct peers *peers, struct peer *peer) {
 		if (peer->reachable)
 			log_warning("peer is silent, dialling anew: peer=%u silence_ms=%d", peer->node,
 				    PEERS_SILENCE_MS_MAX);
-		peer->unanswered_at = peers->now;
+		peer->unanswered_at = 0;
 		peer->reachable = false;
 		dial_raft(peers, peer);
 	} else if (!peer->outbound && peer->dial_at <= peers->now) {
@@ -616,12 +624,8 @@ raft_usec peers_deadline(const struct peers *peers) {
 	for (size_t i = 0; i < peers->n && !peers->finishing; i++) {
 		const struct peer *peer = &peers->all[i];
 
-		if (peer->attempt)
-			continue;
-		if (!peer->outbound)
+		if (!peer->attempt && !peer->outbound)
 			deadline = earlier(deadline, peer->dial_at);
-		else if (peer->unanswered_at > 0)
-			deadline = earlier(deadline, peer->unanswered_at + PEERS_SILENCE_MS_MAX * 1000);
 	}
 	return deadline;
 }
@@ -637,12 +641,23 @@ void peers_send(struct peers *peers, const struct node_peer_frame *frame) {
 	if (!peer || !peer->outbound)
 		return;
 	id = frame->type == FRAME_PEER_MESSAGE ? incarnation_tag(&peers->own) : 0;
-	if (peer->unanswered_at == 0)
+	if (peer->unanswered_at == 0 || peers->now - peer->sent_at > PEERS_SILENCE_MS_MAX * 1000)
 		peer->unanswered_at = peers->now;
+	peer->sent_at = peers->now;
 	if (connection_output_bytes(peer->outbound->connection) + frame->body_bytes <= LIMIT_PEER_OUTPUT_BYTES_MAX)
 		connection_send(peer->outbound->connection, frame->type, id, frame->body, frame->body_bytes);
 	else if (!frame->append && frame->type == FRAME_PEER_MESSAGE)
 		urgent_put(&peer->urgent, id, frame->body, frame->body_bytes, &peers->arena);
+}
+
+/* Its HELLO tells, if it came when we were founded. One from before is old news: the founder brings in everybody, and
+ * the others step in only if that failed, which shows by silence. */
+static bool is_blank(const struct peers *peers, const struct peer *peer) {
+	if (peers->own.blank || !peer->hello.blank)
+		return false;
+	if (peers->founder || peer->met_at > peers->founded_at)
+		return true;
+	return peer->unanswered_at > 0 && peers->now - peer->unanswered_at >= PEERS_BLANK_MS_MAX * 1000;
 }
 
 /* A blank peer that our founding configuration names gets the first entry. */
@@ -650,7 +665,7 @@ static void bring_in(struct peers *peers, struct peer *peer) {
 	struct node_bytes body;
 	int r;
 
-	if (peers->own.blank || !peer->outbound || !peer->hello.blank || peer->outbound->found_sent)
+	if (!peer->outbound || peer->outbound->found_sent || !is_blank(peers, peer))
 		return;
 	peer->outbound->found_sent = true;
 	r = node_found_body(peers->node, peer->node, &peer->hello.store, &body);

@@ -31,6 +31,7 @@ enum {
 	PEERS_DIAL_MS_MAX = 2000,
 	PEERS_BACKOFF_MS_MIN = 20,
 	PEERS_BACKOFF_MS_MAX = 1000,
+	PEERS_BLANK_MS_MAX = 200,       /* silent for so long: a peer that was blank may be so still */
 	PEERS_SILENCE_MS_MAX = 2000,    /* unanswered for so long: dial anew */
 	PEERS_FINISH_MS = 1000,         /* for the rest of a replaced connection's output */
 	PEERS_SNAPSHOT_MS_MAX = 60000,  /* a transfer without progress is given up */
@@ -50,9 +51,11 @@ struct peer {
 	struct link *inbound;                      /* the newest one that the peer dialled */
 	bool met;                                  /* `hello` comes from a connection that still stands */
 	struct hello hello;
+	raft_usec met_at;
 	raft_usec dial_at; /* UINT64_MAX: not due */
 	uint32_t backoff_ms;
-	raft_usec unanswered_at; /* the first frame since the peer was last heard; 0: none */
+	raft_usec sent_at;       /* the last frame */
+	raft_usec unanswered_at; /* the first of a run of frames since the peer was heard; 0: none */
 	struct urgent urgent;
 	bool reachable;      /* a change is reported once */
 	char complaint[200]; /* the last failure that was reported */
@@ -73,6 +76,8 @@ struct peers {
 	struct snapshot_receive *staged; /* with the node, until it says that it is done */
 	struct link *staged_link;        /* where it came from; NULL: gone */
 	raft_usec now;                   /* of the last tick */
+	raft_usec founded_at;            /* when this node ceased to be blank, if in this process */
+	bool founder;                    /* it founded the cluster itself */
 	bool finishing;
 };
 
