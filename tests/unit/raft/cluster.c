@@ -231,6 +231,8 @@ static void send_messages(struct cluster *cluster, struct cluster_node *node) {
 		const struct raft_out *out = &node->fx.messages[i];
 		struct cluster_message message = {.message = out->message, .after_seq = out->after_seq};
 
+		if (out->message.type == RAFT_APPEND_REPLY && (out->message.flags & RAFT_FLAG_REJECT))
+			cluster->refusals[out->message.from]++;
 		if (out->message.type == RAFT_APPEND)
 			memcpy(message.entries, &node->log[out->message.index + 1],
 			       out->message.n * sizeof(*message.entries));
@@ -511,6 +513,23 @@ void cluster_crash(struct cluster *cluster, uint32_t n) {
 
 void cluster_restart(struct cluster *cluster, uint32_t n) {
 	boot(cluster, n);
+}
+
+void cluster_rewrite(struct cluster *cluster, uint32_t n, raft_term term, const char *terms) {
+	struct cluster_node *node = cluster_node(cluster, n);
+
+	cluster_crash(cluster, n);
+	node->disk_term = term;
+	node->disk_vote = 0;
+	node->disk_last = 1;
+	for (; *terms; terms++) {
+		raft_index index = ++node->disk_last;
+
+		node->disk[index] = (struct cluster_entry){.term = (raft_term)(*terms - '0'),
+							   .type = RAFT_ENTRY_COMMANDS,
+							   .id = (uint64_t)*terms << 32 | index};
+	}
+	cluster_restart(cluster, n);
 }
 
 struct raft_configuration cluster_configuration(const struct cluster *cluster, uint32_t voters, uint32_t outgoing,

@@ -104,6 +104,7 @@ struct cluster {
 	struct cluster_entry committed[CLUSTER_LOG_MAX];
 	raft_index n_committed;
 	uint32_t elections;
+	uint32_t refusals[CLUSTER_NODES_MAX + 1]; /* appends that did not match, by follower */
 };
 
 /* Nodes 1…n, all of them voters and founded. */
@@ -136,6 +137,9 @@ void cluster_cut(struct cluster *cluster, uint32_t a, uint32_t b);
 void cluster_heal(struct cluster *cluster);
 void cluster_crash(struct cluster *cluster, uint32_t node);
 void cluster_restart(struct cluster *cluster, uint32_t node);
+
+/* Restarts a node in `term` with the founding entry and one entry per digit behind it. */
+void cluster_rewrite(struct cluster *cluster, uint32_t node, raft_term term, const char *terms);
 void cluster_compact(struct cluster *cluster, uint32_t node, raft_index index);
 
 struct raft_status cluster_status(struct cluster *cluster, uint32_t node);

@@ -96,10 +96,163 @@ static void test_cluster__survives_faults_on_slow_disks(void **state) {
 		survive(seed, 30 * MS, 80 * MS);
 }
 
+/* ---- Scenes ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Paper, figure 7: one leader, six followers whose logs are shorter, longer, or both. */
+static void test_cluster__repairs_the_logs_of_figure_7(void **state) {
+	static const char *const logs[] = {"1114455666",   "111445566", "1114",       "11144556666",
+					   "111445566677", "1114444",   "11122233333"};
+	/* One refusal because the leader starts at its own end, one per term the follower has and the leader has not.
+	 */
+	static const uint32_t refusals_max[] = {0, 1, 1, 1, 2, 1, 3};
+	struct cluster *cluster = cluster_new(7, 1);
+
+	(void)state;
+	for (uint32_t n = 1; n <= 7; n++)
+		cluster_rewrite(cluster, n, 7, logs[n - 1]);
+	cluster_run(cluster, 250 * MS);
+	cluster_step(cluster, 1, &(struct raft_event){.kind = RAFT_CAMPAIGN});
+	cluster_run(cluster, 100 * MS);
+	assert_int_equal(cluster_leader(cluster), 1);
+	assert_int_equal(cluster_status(cluster, 1).term, 8);
+	cluster_assert_converged(cluster);
+	for (uint32_t n = 2; n <= 7; n++)
+		assert_in_range(cluster->refusals[n], 0, refusals_max[n - 1]);
+	cluster_free(cluster);
+}
+
+/* Paper, figure 8: an entry of term 2 on a majority is not committed by the leader of term 4, and term 5 overwrites it.
+ */
+static void test_cluster__majority_of_an_old_term_is_no_commit(void **state) {
+	struct cluster *cluster = cluster_new(5, 1);
+
+	(void)state;
+	cluster_rewrite(cluster, 1, 4, "12");
+	cluster_rewrite(cluster, 2, 4, "12");
+	cluster_rewrite(cluster, 3, 4, "12");
+	cluster_rewrite(cluster, 4, 4, "1");
+	cluster_rewrite(cluster, 5, 4, "13");
+	cluster_run(cluster, 250 * MS);
+	cluster_step(cluster, 5, &(struct raft_event){.kind = RAFT_CAMPAIGN});
+	cluster_run(cluster, 100 * MS);
+	assert_int_equal(cluster_leader(cluster), 5);
+	assert_int_equal(cluster_status(cluster, 5).term, 5);
+	cluster_assert_converged(cluster);
+	assert_int_equal(raft_term_at(cluster_node(cluster, 1)->raft, 3), 3);
+	cluster_free(cluster);
+}
+
+/* A node that was cut off and comes back disturbs nobody: no election, no term. */
+static void test_cluster__rejoining_node_disrupts_nothing(void **state) {
+	struct cluster *cluster = cluster_new(5, 3);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), lost = leader % 5 + 1, elections = cluster->elections;
+	raft_term term = cluster_status(cluster, leader).term;
+
+	(void)state;
+	cluster_isolate(cluster, lost);
+	for (int i = 0; i < 100; i++) {
+		cluster_propose(cluster, leader, NULL);
+		cluster_run(cluster, 400 * MS);
+	}
+	assert_int_equal(cluster_status(cluster, lost).term, term);
+	cluster_heal(cluster);
+	cluster_run(cluster, 2000 * MS);
+	assert_int_equal(cluster_leader(cluster), leader);
+	assert_int_equal(cluster_status(cluster, leader).term, term);
+	assert_int_equal(cluster->elections, elections);
+	cluster_assert_converged(cluster);
+	cluster_free(cluster);
+}
+
+/* Leader and one follower cannot hear each other, both hear the third: nothing changes hands. */
+static void test_cluster__partial_partition_leaves_the_leader_alone(void **state) {
+	struct cluster *cluster = cluster_new(3, 5);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), cut = leader % 3 + 1;
+	raft_term term = cluster_status(cluster, leader).term;
+
+	(void)state;
+	cluster_cut(cluster, leader, cut);
+	for (int i = 0; i < 200; i++) {
+		cluster_propose(cluster, leader, NULL);
+		cluster_run(cluster, 100 * MS);
+	}
+	assert_int_equal(cluster_leader(cluster), leader);
+	assert_int_equal(cluster_status(cluster, leader).term, term);
+	assert_int_equal(cluster_status(cluster, leader).commit, cluster_node(cluster, leader)->last);
+	cluster_heal(cluster);
+	cluster_run(cluster, 1000 * MS);
+	assert_int_equal(cluster_status(cluster, leader).term, term);
+	cluster_assert_converged(cluster);
+	cluster_free(cluster);
+}
+
+/* The loss of the leader's connection is seen at once by both followers: one election, about one promise later. */
+static void test_cluster__quick_election_takes_one_promise(void **state) {
+	(void)state;
+	for (uint64_t seed = 1; seed <= 50; seed++) {
+		struct cluster *cluster = cluster_new(3, seed);
+		uint32_t leader = cluster_elect(cluster, 5000 * MS), elections = cluster->elections;
+		raft_usec lost;
+
+		cluster_run(cluster, seed * 7 * MS);
+		cluster_crash(cluster, leader);
+		lost = cluster->now;
+		for (uint32_t n = 1; n <= 3; n++)
+			if (n != leader)
+				cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_PEER_DOWN, .peer = leader});
+		(void)cluster_elect(cluster, 400 * MS);
+		assert_in_range(cluster->now - lost, 0, 225 * MS);
+		assert_int_equal(cluster->elections, elections + 1);
+		cluster_free(cluster);
+	}
+}
+
+static void test_cluster__restarted_follower_starts_no_election(void **state) {
+	struct cluster *cluster = cluster_new(3, 9);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), follower = leader % 3 + 1;
+	raft_term term = cluster_status(cluster, leader).term;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		cluster_crash(cluster, follower);
+		cluster_restart(cluster, follower);
+		cluster_run(cluster, cluster_random(cluster, 100 * MS));
+	}
+	assert_int_equal(cluster_status(cluster, leader).role, RAFT_LEADER);
+	assert_int_equal(cluster_status(cluster, leader).term, term);
+	cluster_free(cluster);
+}
+
+/* Two nodes, the leader removes itself: the change completes, and who remains leads. */
+static void test_cluster__leader_removes_itself(void **state) {
+	struct cluster *cluster = cluster_new(2, 4);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), other = 3 - leader;
+	struct raft_configuration joint = cluster_configuration(cluster, 1u << other, 6, 0);
+	struct raft_configuration last = cluster_configuration(cluster, 1u << other, 0, 0);
+
+	(void)state;
+	assert_int_equal(cluster_propose(cluster, leader, &joint), 0);
+	cluster_run(cluster, 50 * MS);
+	assert_int_equal(cluster_propose(cluster, leader, &last), 0);
+	cluster_run(cluster, 20 * MS);
+	assert_int_equal(cluster_status(cluster, leader).role, RAFT_FOLLOWER);
+	cluster_crash(cluster, leader);
+	assert_int_equal(cluster_elect(cluster, 2500 * MS), other);
+	cluster_free(cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cluster__survives_faults),
 		cmocka_unit_test(test_cluster__survives_faults_on_slow_disks),
+		cmocka_unit_test(test_cluster__repairs_the_logs_of_figure_7),
+		cmocka_unit_test(test_cluster__majority_of_an_old_term_is_no_commit),
+		cmocka_unit_test(test_cluster__rejoining_node_disrupts_nothing),
+		cmocka_unit_test(test_cluster__partial_partition_leaves_the_leader_alone),
+		cmocka_unit_test(test_cluster__quick_election_takes_one_promise),
+		cmocka_unit_test(test_cluster__restarted_follower_starts_no_election),
+		cmocka_unit_test(test_cluster__leader_removes_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
