@@ -79,11 +79,15 @@ void lockd__leader_refused(struct lockd_client *client, struct lockd__connection
 
 	if (client->leader.node == node)
 		lockd__leader_lost(client);
+	if (client->leader.node != 0 || reply->leader == node)
+		return;
 	/* Nodes that send us in circles are asked with a back-off instead. */
-	if (client->leader.node == 0 && reply->leader != node && client->leader.hops < HOPS_MAX) {
-		client->leader.hops++;
-		lockd__leader_hint(client, reply->leader);
+	if (client->leader.hops == HOPS_MAX) {
+		client->leader.ask_us = lockd__clock_us() + ask_backoff_us(client);
+		return;
 	}
+	client->leader.hops++;
+	lockd__leader_hint(client, reply->leader);
 }
 
 void lockd__leader_gone(struct lockd_client *client, struct lockd__connection *connection, uint32_t node) {

@@ -177,6 +177,10 @@ static void answer(struct fake *fake, struct connection *connection, uint64_t id
 	free(statuses);
 }
 
+static bool is_dropped(const struct fake_manner *manner, const Client__Request *request) {
+	return manner->silent || (manner->drops_keep_alive && request->body_case == CLIENT__REQUEST__BODY_KEEP_ALIVE);
+}
+
 static bool is_taken(const struct fake_manner *manner, const Client__Request *request) {
 	switch (request->body_case) {
 	case CLIENT__REQUEST__BODY_OPEN: return manner->takes_open;
@@ -210,13 +214,14 @@ static void take_frame(struct fake *fake, struct connection *connection, const s
 	assert(frame->type == FRAME_REQUEST);
 	message = client__request__unpack(NULL, frame->body_bytes, frame->body);
 	assert(message);
-	if (!fake->manner.silent && !is_taken(&fake->manner, message))
-		answer(fake, connection, frame->id, message);
-	else if (!fake->manner.silent) {
+	if (is_dropped(&fake->manner, message)) {
+		client__request__free_unpacked(message, NULL);
+	} else if (is_taken(&fake->manner, message)) {
 		hand_over(fake, connection, frame->id, message);
-		return;
+	} else {
+		answer(fake, connection, frame->id, message);
+		client__request__free_unpacked(message, NULL);
 	}
-	client__request__free_unpacked(message, NULL);
 }
 
 /* ---- The node's thread --------------------------------------------------------------------------------------------

@@ -26,8 +26,9 @@ struct fake_manner {
 	const char *addresses[FAKE_NODES_MAX];
 	/* Handed to the test instead of being answered: */
 	bool takes_open, takes_keep_alive, takes_status, takes_close, takes_cancel;
-	bool silent; /* answers nothing at all, HELLO apart */
-	bool mute;   /* not even HELLO */
+	bool drops_keep_alive; /* neither answered nor handed over */
+	bool silent;           /* answers nothing at all, HELLO apart */
+	bool mute;             /* not even HELLO */
 };
 
 /* A request that was handed over. */

@@ -11,6 +11,11 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+static void nothing(void *user, const struct lockd_event *event) {
+	(void)user;
+	(void)event;
+}
+
 /* Two nodes; node 1 leads at first. */
 struct scene {
 	struct fake *nodes[2];
@@ -85,7 +90,6 @@ static void test_leader__hint_is_followed(void **test) {
 
 static void test_leader__is_asked_for_without_a_hint(void **test) {
 	struct scene scene;
-	struct fake_request again;
 
 	(void)test;
 	begin(&scene);
@@ -96,7 +100,6 @@ static void test_leader__is_asked_for_without_a_hint(void **test) {
 	assert_false(fake_has(scene.nodes[1], 0));
 	elect(&scene, 2, 3);
 	end_at_second(&scene);
-	(void)again;
 }
 
 static void test_leader__that_is_gone_is_replaced(void **test) {
@@ -125,37 +128,62 @@ static void test_leader__that_hangs_is_replaced(void **test) {
 	(void)impatient;
 }
 
+/* Waits until node n + 1 is asked; what the other one is asked stays without answer. */
+static void answer_question(struct scene *scene, unsigned n, const Client__Reply *reply) {
+	struct fake_request question;
+	bool answered = false;
+
+	while (!answered) {
+		if (fake_has(scene->nodes[1 - n], 0)) {
+			question = fake_take_kind(scene->nodes[1 - n], CLIENT__REQUEST__BODY_STATUS);
+			fake_request_free(&question);
+		}
+		if (!fake_has(scene->nodes[n], 20))
+			continue;
+		question = fake_take_kind(scene->nodes[n], CLIENT__REQUEST__BODY_STATUS);
+		fake_reply(scene->nodes[n], &question, reply);
+		fake_request_free(&question);
+		answered = true;
+	}
+}
+
+/* Node 1 leads in term 5; node 2, cut off from it, believes in itself and term 4. Observations make the client ask. */
 static void test_leader__of_a_term_that_is_over_is_not_believed(void **test) {
-	struct fake_manner manner = manner_of(2, 2);
-	struct lockd_client *client;
-	struct fake *nodes[2];
+	struct fake_manner manner = manner_of(1, 1);
+	struct lockd_observation *observation;
+	struct fake_request observe;
 	struct scene scene;
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	Client__NodeStatus status = CLIENT__NODE_STATUS__INIT;
 
 	(void)test;
-	/* Node 1 leads in term 5; node 2, cut off from it, believes in itself and term 4. */
 	begin(&scene);
-	manner.term = 4;
-	fake_set(scene.nodes[1], &manner);
-	manner = manner_of(1, 1);
-	manner.term = 5;
+	manner.takes_status = true;
 	fake_set(scene.nodes[0], &manner);
-	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_LOST);
-	fake_request_free(&scene.request);
-	scene.request = fake_take_kind(scene.nodes[0], CLIENT__REQUEST__BODY_ACQUIRE);
+	manner.node = 2;
+	fake_set(scene.nodes[1], &manner);
+	assert_int_equal(lockd_observe(scene.client, "a", 0, nothing, NULL, &observation), LOCKD_OK);
+	observe = fake_take_kind(scene.nodes[0], CLIENT__REQUEST__BODY_OBSERVE);
+	reply.node = &status;
+	status.leader = 1;
+	status.term = 5;
+	answer_question(&scene, 0, &reply);
+	status.leader = 2;
+	status.term = 4;
+	answer_question(&scene, 1, &reply);
+	assert_false(fake_has(scene.nodes[1], 100));
 	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_OK);
 	fake_await(&scene.result);
-	assert_false(fake_has(scene.nodes[1], 0));
+	fake_request_free(&observe);
 	fake_request_free(&scene.request);
-	client = scene.client;
-	nodes[0] = scene.nodes[0];
-	nodes[1] = scene.nodes[1];
-	lockd_close(client);
-	fake_free(nodes[0]);
-	fake_free(nodes[1]);
+	lockd_close(scene.client);
+	for (unsigned i = 0; i < 2; i++)
+		fake_free(scene.nodes[i]);
 }
 
 static void test_leader__circles_are_left(void **test) {
 	Client__Reply reply = CLIENT__REPLY__INIT;
+	struct fake_manner manner;
 	struct fake_request again;
 	struct scene scene;
 	int64_t begun_us;
@@ -163,12 +191,16 @@ static void test_leader__circles_are_left(void **test) {
 	(void)test;
 	begin(&scene);
 	begun_us = lockd__clock_us();
-	/* Each node names the other one. */
+	/* Each node names the other one, and nobody answers as leader. */
 	for (unsigned i = 0; i < 20; i++) {
 		reply.status = LOCKD_NOT_LEADER;
-		reply.leader = 2 - i % 2;
+		reply.leader = i % 2 ? 1 : 2;
+		for (uint32_t j = 0; j < 2; j++) {
+			manner = manner_of(j + 1, reply.leader);
+			manner.drops_keep_alive = true;
+			fake_set(scene.nodes[j], &manner);
+		}
 		fake_reply(scene.nodes[i % 2], &scene.request, &reply);
-		elect(&scene, reply.leader, 2 + i);
 		again = fake_take_kind(scene.nodes[1 - i % 2], CLIENT__REQUEST__BODY_ACQUIRE);
 		fake_request_free(&scene.request);
 		scene.request = again;
