@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scene.h"
 
+#include "api/bytes.h"
 #include "api/checksum.h"
 
 #include <errno.h>
@@ -223,6 +224,24 @@ static int scene_open_file(const struct scene *scene, const char *file) {
 	fd = open(path, O_RDWR);
 	must(fd >= 0);
 	return fd;
+}
+
+void scene_lose_newest_mark(struct scene *scene, const char *name) {
+	static const off_t sectors[2] = {8192, 8192 + 32768};
+	uint8_t ours[2][512], theirs[512];
+	char path[160];
+	int fd = scene_open_file(scene, "superblock"), newest;
+
+	for (int i = 0; i < 2; i++)
+		must(pread(fd, ours[i], 512, sectors[i]) == 512);
+	close(fd);
+	newest = bytes_get_u64(ours[1] + 8) > bytes_get_u64(ours[0] + 8); /* their generations */
+
+	(void)snprintf(path, sizeof path, "%s/%s/superblock", scene->base, name);
+	fd = open(path, O_RDONLY);
+	must(pread(fd, theirs, 512, sectors[newest]) == 512);
+	close(fd);
+	scene_overwrite(scene, "superblock", (size_t)sectors[newest], theirs, 512);
 }
 
 size_t scene_file_bytes(const struct scene *scene, const char *file) {

@@ -48,6 +48,8 @@ struct node_save scene_install(uint32_t group, raft_index base, raft_term term, 
 /* Copies folder → base/name, and back. */
 void scene_keep(struct scene *scene, const char *name);
 void scene_return(struct scene *scene, const char *name);
+/* The newest watermark of the first group never reached the disk: its sector is as in the copy. */
+void scene_lose_newest_mark(struct scene *scene, const char *name);
 
 size_t scene_file_bytes(const struct scene *scene, const char *file);
 void scene_flip(const struct scene *scene, const char *file, size_t offset, uint8_t mask);

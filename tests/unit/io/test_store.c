@@ -191,6 +191,21 @@ static void test_store__replaces_a_suffix(void **state) {
 					       "entry 1: 4/2 e4.2\n");
 }
 
+/* The watermark behind the truncation is not synced. The one it lowered is, or this log would look as if it had lost 3
+ * … 6. */
+static void test_store__survives_a_power_cut_behind_a_truncation(void **state) {
+	struct scene *scene = *state;
+
+	scene_must_open(scene);
+	scene_must_append(scene, G, 1, 6, 1);
+	scene_keep(scene, "before");
+	scene_must_write(scene, &(struct node_save){.group = G, .truncate_from = 3});
+	scene_crash(scene);
+	scene_lose_newest_mark(scene, "before");
+	scene_must_open(scene);
+	assert_string_equal(scene->node.trace, "base 1: 0/0\nentry 1: 1/1 e1.1\nentry 1: 2/1 e2.1\n");
+}
+
 static void test_store__truncates_to_nothing(void **state) {
 	struct scene *scene = *state;
 
@@ -341,6 +356,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_store__returns_a_first_save, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__returns_an_empty_entry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__replaces_a_suffix, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_store__survives_a_power_cut_behind_a_truncation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__truncates_to_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__trims_behind_a_checkpoint_little_by_little, setup,
 						teardown),

@@ -85,6 +85,18 @@ static void test_store_install__replaces_a_log_that_ends_at_the_same_index(void 
 	assert_string_equal(scene->node.trace, "header 1: HN\nrow 1: 2 new-two\nbase 1: 6/3\n");
 }
 
+static void test_store_install__survives_a_power_cut_behind_it(void **state) {
+	struct scene *scene = *state;
+	struct node_save save = scene_install(G, 4, 3, false, "HN", new_rows, 2);
+
+	begin(scene);
+	scene_must_write(scene, &save);
+	scene_crash(scene);
+	scene_lose_newest_mark(scene, "before");
+	scene_must_open(scene);
+	assert_string_equal(scene->node.trace, restarted);
+}
+
 static void test_store_install__keeps_the_suffix(void **state) {
 	struct scene *scene = *state;
 	struct node_save save = scene_install(G, 4, 1, true, "HN", new_rows, 2);
@@ -200,6 +212,7 @@ int main(void) {
 		test(restarts_the_log_behind_the_snapshot),
 		test(replaces_a_log_that_reaches_further),
 		test(replaces_a_log_that_ends_at_the_same_index),
+		test(survives_a_power_cut_behind_it),
 		test(keeps_the_suffix),
 		test(gives_a_blank_node_identity_and_vote),
 		test(is_completed_after_a_crash),
