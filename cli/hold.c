@@ -280,24 +280,29 @@ static int hold_until_interrupted(struct hold *hold) {
 /* ---- Set-up and its reverse ----------------------------------------------------------------------------------------
  */
 
+static void say_not_released(struct hold *hold, enum lockd_status status) {
+	char ttl[16];
+
+	(void)fail(hold, status);
+	duration_format((uint64_t)hold->arguments->ttl_ms, ttl, sizeof ttl);
+	report("%s: %s: not released; the cluster takes it back about %s from now", hold->arguments->verb->name,
+	       hold->name, ttl);
+}
+
 static int run_in_session(struct hold *hold) {
 	enum lockd_status status;
+	bool acquired;
 	int r;
 
 	r = acquire(hold);
-	if (r == 0)
+	acquired = r == 0;
+	if (acquired)
 		r = hold->arguments->command ? run_command(hold) : hold_until_interrupted(hold);
 
 	status = lockd_session_close(hold->session, hold->arguments->timeout_ms);
-	/* A loss that was reported already needs no second line. */
-	if (status && status != LOCKD_SESSION_EXPIRED && r != EXIT_LEASE_LOST) {
-		char ttl[16];
-
-		(void)fail(hold, status);
-		duration_format((uint64_t)hold->arguments->ttl_ms, ttl, sizeof ttl);
-		report("%s: %s: not released; the cluster takes it back about %s from now", hold->arguments->verb->name,
-		       hold->name, ttl);
-	}
+	/* What was not acquired, or is lost and was said to be, needs no second message. */
+	if (status && status != LOCKD_SESSION_EXPIRED && acquired && r != EXIT_LEASE_LOST)
+		say_not_released(hold, status);
 	return r;
 }
 

@@ -39,6 +39,7 @@ struct lockd_session {
 	enum lockd_session_state state;
 	int64_t deadline_ms;
 	lockd_grant_fn *done; /* of an acquire without an answer */
+	bool granted;         /* told before the acquire came */
 	void *user;
 };
 
@@ -145,6 +146,7 @@ static void obey(struct lockd_session *session, const char *line) {
 	} else {
 		assert(!strcmp(line, "GRANT"));
 		done = session->done;
+		session->granted = !done;
 		session->done = NULL;
 	}
 	pthread_mutex_unlock(&session->mutex);
@@ -245,19 +247,31 @@ const char *lockd_session_id(struct lockd_session *session) {
 /* ---- Locks --------------------------------------------------------------------------------------------------------
  */
 
+/* True: the acquire stays without an answer until the FIFO says GRANT. */
+static bool leave_pending(struct lockd_session *session, lockd_grant_fn *done, void *user) {
+	const char *status = getenv("FAKE_ACQUIRE");
+	bool pending = status && !strcmp(status, "PENDING");
+
+	if (!pending)
+		return false;
+	pthread_mutex_lock(&session->mutex);
+	pending = !session->granted;
+	if (pending) {
+		session->done = done;
+		session->user = user;
+	}
+	pthread_mutex_unlock(&session->mutex);
+	return pending;
+}
+
 enum lockd_status lockd_acquire_async(struct lockd_session *session, const char *name, const char *value, int wait_ms,
 				      lockd_grant_fn *done, void *user, uint64_t *ret_sequence) {
-	const char *status = getenv("FAKE_ACQUIRE");
+	struct lockd_grant grant = {.token = TOKEN, .revision = REVISION, .sequence = 1};
 
 	note("acquire %s value %s wait %d", name, or_null(value), wait_ms);
 	*ret_sequence = 1;
-	if (status && !strcmp(status, "PENDING")) {
-		session->done = done;
-		session->user = user;
-	} else {
-		done(user, answer("FAKE_ACQUIRE"),
-		     &(struct lockd_grant){.token = TOKEN, .revision = REVISION, .sequence = 1});
-	}
+	if (!leave_pending(session, done, user))
+		done(user, session->granted ? LOCKD_OK : answer("FAKE_ACQUIRE"), &grant);
 	return LOCKD_OK;
 }
 

@@ -142,6 +142,9 @@ static void test_verb_lock__an_unconfirmed_release_is_told_and_keeps_the_status(
 	expect("lock deploy -- sh -c 'exit 7'", 7, "",
 	       "lockctl: lock: deploy: the deadline passed before an answer came\n"
 	       "lockctl: lock: deploy: not released; the cluster takes it back about 10.0s from now\n");
+	setenv("FAKE_ACQUIRE", "HELD", 1);
+	expect("lock deploy", EXIT_NOT_ACQUIRED, "",
+	       "lockctl: lock: deploy: the lock is held or waited for by another session\n");
 }
 
 static void test_verb_lock__passes_signals_on_to_the_command(void **state) {
