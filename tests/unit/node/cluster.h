@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A cluster of nodes in memory with one clock, for tests: frames are carried, saves executed, clients played. A test
+ * holds back the disk of a node, cuts nodes off, stops and restarts them. */
+#ifndef TESTS_NODE_CLUSTER_H
+#define TESTS_NODE_CLUSTER_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "api/client.pb-c.h"
+#include "api/frame.h"
+#include "api/limits.h"
+#include "lockd/node/node.h"
+#include "lockd/state/state.h"
+
+#include <lockd/status.h>
+
+enum {
+	CLUSTER_NODES_MAX = 3,
+	CLUSTER_GROUP = 1,
+	CLUSTER_MS = 1000,
+};
+
+struct cluster_row {
+	uint64_t id;
+	uint8_t *bytes;
+	size_t n;
+};
+
+/* What is durable. */
+struct cluster_disk {
+	bool identity;
+	struct node_uuid incarnation;
+	uint32_t epoch;
+	struct node_hard hard;
+	raft_index base;
+	raft_term base_term;
+	struct node_entry *entries; /* base + 1 … */
+	size_t n_entries;
+	uint8_t *header;
+	size_t header_bytes;
+	struct cluster_row *rows;
+	size_t n_rows;
+};
+
+struct cluster_event {
+	struct node_event event;
+	uint8_t *body;
+};
+
+struct cluster_save {
+	struct node_save save; /* entries copied */
+};
+
+struct cluster_node {
+	uint32_t id;
+	struct node *node; /* NULL: stopped */
+	struct cluster_disk disk;
+	struct cluster_save *saves;
+	size_t n_saves;
+	struct cluster_event *inbox;
+	size_t n_inbox;
+	raft_usec deadline;
+	bool hold_saves; /* the disk is slow */
+	bool cut;        /* no frame to or from other nodes */
+	bool paused;     /* the process does not run */
+	bool full;       /* checkpoints fail */
+	bool stopped;    /* effects.stopped was seen */
+	unsigned checkpoints, snapshots;
+	char traces[16384];
+};
+
+struct cluster_frame {
+	uint32_t node;
+	node_connection connection;
+	uint8_t type;
+	uint64_t id;
+	uint8_t *body;
+	size_t n;
+	bool close;
+	bool taken;
+};
+
+struct cluster {
+	raft_usec now;
+	size_t n;
+	struct cluster_node nodes[CLUSTER_NODES_MAX];
+	struct node_config config; /* of every node but its identity */
+	struct cluster_frame *frames;
+	size_t n_frames;
+	struct node_bytes *staged; /* rows on their way; one snapshot at a time */
+	size_t n_staged;
+	uint8_t *staged_header;
+};
+
+/* Blank nodes 1 … n. */
+void cluster_init(struct cluster *cluster, size_t n);
+void cluster_init_with(struct cluster *cluster, size_t n, const struct node_config *config);
+void cluster_deinit(struct cluster *cluster);
+
+/* Founds the cluster from node 1 and lets it elect a leader. */
+void cluster_found(struct cluster *cluster);
+void cluster_post_found(struct cluster *cluster, uint32_t node);
+
+/* Steps everybody until nothing is left to do at this moment. */
+void cluster_settle(struct cluster *cluster);
+void cluster_advance(struct cluster *cluster, raft_usec duration);
+/* The node that leads and may be reached, 0: none. */
+uint32_t cluster_leader(struct cluster *cluster);
+/* Advances until a node other than `not` leads. */
+uint32_t cluster_await_leader(struct cluster *cluster, uint32_t not_node);
+
+struct cluster_node *cluster_node(struct cluster *cluster, uint32_t id);
+void cluster_stop(struct cluster *cluster, uint32_t node);
+void cluster_restart(struct cluster *cluster, uint32_t node);
+void cluster_post(struct cluster *cluster, uint32_t node, const struct node_event *event);
+
+/* ---- Clients ---- */
+
+void cluster_send(struct cluster *cluster, uint32_t node, node_connection connection, uint8_t type, uint64_t id,
+		  const void *body, size_t n);
+void cluster_hello(struct cluster *cluster, uint32_t node, node_connection connection);
+void cluster_request(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		     const Client__Request *request);
+/* The first frame of that type not yet taken; NULL: none came. */
+struct cluster_frame *cluster_take(struct cluster *cluster, node_connection connection, uint8_t type, uint64_t id);
+/* The reply, or NULL; free with client__reply__free_unpacked(). */
+Client__Reply *cluster_take_reply(struct cluster *cluster, node_connection connection, uint64_t id);
+/* Status of the reply; -1: none came. */
+int cluster_take_status(struct cluster *cluster, node_connection connection, uint64_t id);
+Client__Event *cluster_take_event(struct cluster *cluster, node_connection connection, uint64_t id);
+
+void cluster_send_open(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *nonce, uint32_t ttl_ms);
+void cluster_send_acquire(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			  uint64_t opened, uint64_t sequence, const char *name, uint32_t wait_ms);
+void cluster_send_release(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			  uint64_t opened, uint64_t sequence, const char *name, uint64_t token);
+void cluster_send_keep_alive(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			     uint64_t opened);
+void cluster_send_show(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *name);
+void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			  const char *name, uint64_t after);
+
+/* Opens a session and waits for it; SessionId.opened. */
+uint64_t cluster_open(struct cluster *cluster, uint32_t node, node_connection connection, const char *nonce,
+		      uint32_t ttl_ms);
+/* Acquires at once and returns the token; 0: not granted. */
+uint64_t cluster_acquire(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t opened,
+			 uint64_t sequence, const char *name);
+
+ProtobufCBinaryData cluster_bytes(const char *text);
+
+#endif

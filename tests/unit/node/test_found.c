@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster.h"
+
+#include <string.h>
+
+static void test_found__refuses_a_frame_that_names_another_store(void **unused) {
+	struct cluster cluster;
+	struct node_uuid store = {{2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}}, other = {{9}};
+	struct node_bytes body;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	cluster_post_found(&cluster, 1);
+	cluster_settle(&cluster);
+	assert_int_equal(node_found_body(cluster_node(&cluster, 1)->node, 2, &other, &body), 1);
+	assert_int_equal(node_found_body(cluster_node(&cluster, 1)->node, 9, &store, &body), 1);
+	assert_int_equal(node_found_body(cluster_node(&cluster, 1)->node, 2, &store, &body), 0);
+	/* Node 3 has its own store, so node 2's founding of somebody else is not taken there under a wrong id. */
+	((uint8_t *)body.bytes)[body.n - 1] ^= 1;
+	cluster_post(&cluster, 2,
+		     &(struct node_event){.kind = NODE_PEER_FRAME,
+					  .peer = 1,
+					  .type = FRAME_PEER_FOUND,
+					  .body = body.bytes,
+					  .body_bytes = body.n});
+	cluster_settle(&cluster);
+	assert_true(node_is_blank(cluster_node(&cluster, 2)->node));
+	assert_non_null(strstr(cluster_node(&cluster, 2)->traces, "event=founding-refused"));
+	cluster_deinit(&cluster);
+}
+
+static void test_found__is_refused_by_a_node_that_has_a_cluster(void **unused) {
+	struct cluster cluster;
+	struct node_uuid incarnation, again;
+	uint32_t epoch;
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	node_get_identity(cluster_node(&cluster, 1)->node, &incarnation, &epoch);
+	cluster_post_found(&cluster, 1);
+	cluster_settle(&cluster);
+	node_get_identity(cluster_node(&cluster, 1)->node, &again, &epoch);
+	assert_memory_equal(&incarnation, &again, sizeof again);
+	assert_non_null(strstr(cluster_node(&cluster, 1)->traces, "event=founding-refused"));
+	cluster_deinit(&cluster);
+}
+
+static void test_found__is_blank_until_it_is_durable(void **unused) {
+	struct cluster cluster;
+	struct node_uuid store = {{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
+	struct node_bytes body;
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	cluster_post_found(&cluster, 1);
+	cluster_settle(&cluster);
+	assert_true(node_is_blank(cluster_node(&cluster, 1)->node));
+	assert_int_equal(node_found_body(cluster_node(&cluster, 1)->node, 1, &store, &body), 1);
+	assert_int_equal(cluster_leader(&cluster), 0);
+	/* A crash before that leaves a blank node, which can be founded again. */
+	cluster_restart(&cluster, 1);
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_found(&cluster);
+	assert_int_equal(cluster_leader(&cluster), 1);
+	assert_false(node_is_blank(cluster_node(&cluster, 1)->node));
+	cluster_deinit(&cluster);
+}
+
+static void test_found__a_blank_node_takes_part_in_nothing(void **unused) {
+	struct cluster cluster;
+	struct raft_status status;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	cluster_post_found(&cluster, 1);
+	cluster_advance(&cluster, 5000 * CLUSTER_MS);
+	assert_int_equal(cluster_leader(&cluster), 0);
+	raft_get_status(node_raft(cluster_node(&cluster, 2)->node, 1), &status);
+	assert_int_equal(status.term, 0);
+	assert_int_equal(status.vote, 0);
+	cluster_deinit(&cluster);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_found__refuses_a_frame_that_names_another_store),
+		cmocka_unit_test(test_found__is_refused_by_a_node_that_has_a_cluster),
+		cmocka_unit_test(test_found__is_blank_until_it_is_durable),
+		cmocka_unit_test(test_found__a_blank_node_takes_part_in_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

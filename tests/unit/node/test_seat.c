@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster.h"
+
+struct bench {
+	struct cluster cluster;
+	uint64_t holder, waiter, token;
+};
+
+/* A single node: `holder` holds "lock". */
+static void begin(struct bench *bench) {
+	cluster_init(&bench->cluster, 1);
+	cluster_found(&bench->cluster);
+	cluster_hello(&bench->cluster, 1, 5);
+	bench->holder = cluster_open(&bench->cluster, 1, 5, "holder", 60000);
+	bench->waiter = cluster_open(&bench->cluster, 1, 5, "waiter", 60000);
+	bench->token = cluster_acquire(&bench->cluster, 1, 5, bench->holder, 1, "lock");
+	assert_int_not_equal(bench->token, 0);
+}
+
+static void test_seat__ends_the_wait_after_its_time_and_not_before(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+
+	(void)unused;
+	begin(&bench);
+	cluster_send_acquire(cluster, 1, 5, 1, bench.waiter, 1, "lock", 500);
+	cluster_advance(cluster, 499 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	cluster_advance(cluster, 2 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_WAIT_EXPIRED);
+	cluster_deinit(cluster);
+}
+
+static void test_seat__answers_the_requester_when_it_is_granted(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&bench);
+	cluster_send_acquire(cluster, 1, 5, 1, bench.waiter, 1, "lock", STATE_WAIT_FOREVER);
+	cluster_advance(cluster, 1000 * CLUSTER_MS);
+	cluster_send_release(cluster, 1, 5, 2, bench.holder, 2, "lock", bench.token);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_OK);
+	reply = cluster_take_reply(cluster, 5, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_in_range(reply->token, bench.token + 1, UINT64_MAX);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
+/* The outcome goes to whoever asked last; the one before hears that the seat waits. */
+static void test_seat__takes_the_latest_requester(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+
+	(void)unused;
+	begin(&bench);
+	cluster_hello(cluster, 1, 6);
+	cluster_send_acquire(cluster, 1, 5, 1, bench.waiter, 1, "lock", 5000);
+	cluster_settle(cluster);
+	cluster_send_acquire(cluster, 1, 6, 2, bench.waiter, 1, "lock", 5000);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_QUEUED);
+	cluster_send_release(cluster, 1, 5, 3, bench.holder, 2, "lock", bench.token);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), LOCKD_OK);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	cluster_deinit(cluster);
+}
+
+static void test_seat__outlives_its_connection(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+
+	(void)unused;
+	begin(&bench);
+	cluster_hello(cluster, 1, 6);
+	cluster_send_acquire(cluster, 1, 6, 1, bench.waiter, 1, "lock", 5000);
+	cluster_settle(cluster);
+	cluster_post(cluster, 1, &(struct node_event){.kind = NODE_CLIENT_GONE, .connection = 6});
+	cluster_send_release(cluster, 1, 5, 2, bench.holder, 2, "lock", bench.token);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	/* The retry of the same request finds the grant. */
+	cluster_send_acquire(cluster, 1, 5, 3, bench.waiter, 1, "lock", 5000);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+static void test_seat__ends_with_its_session(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+	uint64_t mortal;
+
+	(void)unused;
+	begin(&bench);
+	mortal = cluster_open(cluster, 1, 5, "mortal", 3000);
+	cluster_send_acquire(cluster, 1, 5, 1, mortal, 1, "lock", STATE_WAIT_FOREVER);
+	cluster_advance(cluster, 3001 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_SESSION_EXPIRED);
+	cluster_deinit(cluster);
+}
+
+/* The seat is replicated: the next leader starts the whole wait again, and the client's retry finds its seat. */
+static void test_seat__waits_its_full_time_again_at_the_next_leader(void **unused) {
+	struct cluster cluster;
+	uint32_t old, leader;
+	uint64_t holder, waiter;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	cluster_found(&cluster);
+	old = cluster_leader(&cluster);
+	cluster_hello(&cluster, old, 5);
+	holder = cluster_open(&cluster, old, 5, "holder", 60000);
+	waiter = cluster_open(&cluster, old, 5, "waiter", 60000);
+	assert_int_not_equal(cluster_acquire(&cluster, old, 5, holder, 1, "lock"), 0);
+	cluster_send_acquire(&cluster, old, 5, 1, waiter, 1, "lock", 3000);
+	cluster_advance(&cluster, 1000 * CLUSTER_MS);
+	cluster_node(&cluster, old)->cut = true;
+	leader = cluster_await_leader(&cluster, old);
+	assert_int_equal(cluster_take_status(&cluster, 5, 1), LOCKD_LEADER_CHANGED);
+	cluster_hello(&cluster, leader, 6);
+	cluster_send_acquire(&cluster, leader, 6, 2, waiter, 1, "lock", 3000);
+	cluster_advance(&cluster, 2700 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(&cluster, 6, 2), -1);
+	cluster_advance(&cluster, 400 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(&cluster, 6, 2), LOCKD_WAIT_EXPIRED);
+	cluster_deinit(&cluster);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_seat__ends_the_wait_after_its_time_and_not_before),
+		cmocka_unit_test(test_seat__answers_the_requester_when_it_is_granted),
+		cmocka_unit_test(test_seat__takes_the_latest_requester),
+		cmocka_unit_test(test_seat__outlives_its_connection),
+		cmocka_unit_test(test_seat__ends_with_its_session),
+		cmocka_unit_test(test_seat__waits_its_full_time_again_at_the_next_leader),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
