@@ -296,29 +296,39 @@ static uint32_t known_entries(const struct raft *raft, const struct raft_event *
 	return k;
 }
 
+/* How many entries of the message the trail and the history have room for, given that the log has the first k. */
+static uint32_t storable_entries(const struct raft *raft, const struct raft_event *event, uint32_t k) {
+	raft_index from = event->message->index + 1 + k;
+	uint32_t runs = raft__trail_runs_before(&raft->trail, from);
+	uint32_t configurations = raft__history_before(&raft->history, from);
+	/* The first run never continues the base's: the base keeps its term for itself. */
+	raft_term term = from > raft->trail.base + 1 ? raft__trail_term_at(&raft->trail, from - 1) : 0;
+
+	for (; k < event->message->n; k++) {
+		runs += event->entries[k].term != term;
+		configurations += event->entries[k].type == RAFT_ENTRY_CONFIGURATION;
+		if (runs > raft->trail.max || configurations >= raft->history.max)
+			break;
+		term = event->entries[k].term;
+	}
+	return k;
+}
+
+/* An append that fits in part is taken in part: what it verifies may be just what lets this node commit, compact, and
+ * so make room for the rest. */
 bool raft__append_fits(const struct raft *raft, const struct raft_event *event) {
 	const struct raft_message *message = event->message;
-	uint32_t runs, configurations, k;
-	raft_index from;
-	raft_term term;
+	uint32_t k, storable;
 
 	if (message->term < raft->term || raft->install_seq != 0 || !matches(raft, message))
 		return true;
 	k = known_entries(raft, event);
 	if (k == message->n)
 		return true;
-
-	from = message->index + 1 + k;
-	runs = raft__trail_runs_before(&raft->trail, from);
-	configurations = raft__history_before(&raft->history, from);
-	/* The first run never continues the base's: the base keeps its term for itself. */
-	term = from > raft->trail.base + 1 ? raft__trail_term_at(&raft->trail, from - 1) : 0;
-	for (; k < message->n; k++) {
-		runs += event->entries[k].term != term;
-		configurations += event->entries[k].type == RAFT_ENTRY_CONFIGURATION;
-		term = event->entries[k].term;
-	}
-	return !raft__saves_full(&raft->saves) && runs <= raft->trail.max && configurations < raft->history.max;
+	if (raft__saves_full(&raft->saves))
+		return false;
+	storable = storable_entries(raft, event, k);
+	return storable > k || message->term > raft->term || message->index + k > raft->verified;
 }
 
 static void truncate(struct raft *raft, raft_index from, struct raft_effects *fx) {
@@ -332,16 +342,17 @@ static void truncate(struct raft *raft, raft_index from, struct raft_effects *fx
 	raft__save(raft, fx)->truncate_from = from;
 }
 
-static void append_from(struct raft *raft, const struct raft_event *event, uint32_t k, struct raft_effects *fx) {
+static void append_from(struct raft *raft, const struct raft_event *event, uint32_t k, uint32_t n,
+			struct raft_effects *fx) {
 	const struct raft_message *message = event->message;
 	struct raft_save *save = raft__save(raft, fx);
 
 	if (message->index + 1 + k <= raft->trail.last)
 		truncate(raft, message->index + 1 + k, fx);
 	save->first = raft->trail.last + 1;
-	save->n = message->n - k;
+	save->n = n - k;
 	save->entries_at = k;
-	for (; k < message->n; k++) {
+	for (; k < n; k++) {
 		raft__trail_append(&raft->trail, event->entries[k].term);
 		if (event->entries[k].type == RAFT_ENTRY_CONFIGURATION)
 			raft__history_push(&raft->history, raft->trail.last, event->entries[k].configuration);
@@ -350,12 +361,13 @@ static void append_from(struct raft *raft, const struct raft_event *event, uint3
 
 static void accept(struct raft *raft, const struct raft_event *event, struct raft_effects *fx) {
 	const struct raft_message *message = event->message;
-	raft_index match = message->index + message->n;
 	uint32_t k = known_entries(raft, event);
+	uint32_t n = storable_entries(raft, event, k);
+	raft_index match = message->index + n;
 	struct raft_out *out;
 
-	if (k < message->n)
-		append_from(raft, event, k, fx);
+	if (k < n)
+		append_from(raft, event, k, n, fx);
 	if (match > raft->verified)
 		raft->verified = match;
 	/* Not min(commit, our last index): behind `match` our log may hold entries that this leader has never seen. */

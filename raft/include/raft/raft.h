@@ -194,8 +194,8 @@ struct raft_event {
 
 enum {
 	RAFT_E_NOT_LEADER = 1, /* PROPOSE, PROVE, REPLICATE */
-	RAFT_E_FULL,           /* the save ring or the term runs are full: nothing has changed, try after the next SAVED or
-	                        * COMPACTED */
+	RAFT_E_FULL,           /* the save ring, the term runs or the configurations are full: nothing has changed, try after
+	                        * the next SAVED or COMPACTED. An append that fits in part is taken in part */
 	RAFT_E_STALE,          /* SNAPSHOT_STAGED: older term, or not beyond what is committed here */
 	RAFT_E_MISFIT,         /* FOUND on a node that is not blank or whose store the configuration does not name; PROPOSE of
 	                        * a configuration that the present one may not be followed by */

@@ -335,6 +335,9 @@ static int step(struct cluster *cluster, uint32_t n, const struct raft_event *ev
 	start_transfers(cluster, n);
 	if (cluster_status(cluster, n).role != RAFT_LEADER)
 		node->transfers = 0;
+	/* What an embedder must do when terms or configurations fill the core: make a checkpoint. */
+	if (r == RAFT_E_FULL)
+		cluster_compact(cluster, n, node->applied);
 	return r;
 }
 
@@ -536,7 +539,7 @@ struct raft_configuration cluster_configuration(const struct cluster *cluster, u
 						uint32_t learners) {
 	struct raft_configuration configuration = {.promise_ms = cluster->promise_ms, .drift_ppm = cluster->drift_ppm};
 
-	for (uint32_t node = 1; node <= CLUSTER_NODES_MAX; node++) {
+	for (uint32_t node = 1; node <= cluster->n; node++) {
 		uint8_t roles = (uint8_t)((voters >> node & 1 ? RAFT_ROLE_VOTER : 0) |
 					  (outgoing >> node & 1 ? RAFT_ROLE_VOTER_OUTGOING : 0) |
 					  (learners >> node & 1 ? RAFT_ROLE_LEARNER : 0));

@@ -46,6 +46,39 @@ static void fault(struct cluster *cluster) {
 	}
 }
 
+/* Any change that the leader of the moment allows: into a random joint configuration, or out of one. */
+static void change_members(struct cluster *cluster) {
+	static struct raft_configuration changes[1 << 14];
+	static uint32_t n_changes;
+	uint32_t leader = cluster_leader(cluster), voters = 0, n_voters = 0;
+	struct raft_configuration *to = &changes[n_changes++ % (1 << 14)];
+	const struct raft_configuration *from;
+	raft_index unused;
+	bool joint = false;
+
+	if (leader == 0)
+		return;
+	from = raft_members(cluster_node(cluster, leader)->raft, &unused);
+	for (uint16_t i = 0; i < from->n; i++) {
+		joint |= (from->members[i].roles & RAFT_ROLE_VOTER_OUTGOING) != 0;
+		voters |= from->members[i].roles & RAFT_ROLE_VOTER ? 1u << from->members[i].node : 0;
+	}
+	if (joint) {
+		*to = cluster_configuration(cluster, voters, 0, ~voters);
+	} else {
+		uint32_t next = 0;
+
+		for (uint32_t node = 1; node <= cluster->n; node++)
+			next |= cluster_random(cluster, 3) > 0 ? 1u << node : 0;
+		for (uint32_t node = 1; node <= cluster->n; node++)
+			n_voters += next >> node & 1;
+		if (n_voters < 2)
+			return;
+		*to = cluster_configuration(cluster, next, voters, ~(next | voters));
+	}
+	(void)cluster_propose(cluster, leader, to);
+}
+
 static void load(struct cluster *cluster) {
 	for (uint32_t n = 1; n <= cluster->n; n++)
 		if (cluster_node(cluster, n)->up && cluster_status(cluster, n).role == RAFT_LEADER &&
@@ -65,7 +98,9 @@ static void recover(struct cluster *cluster) {
 	cluster_assert_converged(cluster);
 }
 
-static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max) {
+enum membership { FIXED, CHANGING };
+
+static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max, enum membership membership) {
 	struct cluster *cluster = cluster_new(3 + 2 * (seed % 2), seed);
 
 	cluster->latency_max = latency_max;
@@ -78,6 +113,8 @@ static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max) {
 		if (cluster_random(cluster, 4) == 0)
 			fault(cluster);
 		load(cluster);
+		if (membership == CHANGING && cluster_random(cluster, 8) == 0)
+			change_members(cluster);
 		cluster_run(cluster, cluster_random(cluster, 100 * MS));
 	}
 	recover(cluster);
@@ -87,13 +124,19 @@ static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max) {
 static void test_cluster__survives_faults(void **state) {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 40; seed++)
-		survive(seed, 5 * MS, 5 * MS);
+		survive(seed, 5 * MS, 5 * MS, FIXED);
 }
 
 static void test_cluster__survives_faults_on_slow_disks(void **state) {
 	(void)state;
 	for (uint64_t seed = 100; seed <= 120; seed++)
-		survive(seed, 30 * MS, 80 * MS);
+		survive(seed, 30 * MS, 80 * MS, FIXED);
+}
+
+static void test_cluster__survives_faults_while_members_change(void **state) {
+	(void)state;
+	for (uint64_t seed = 200; seed <= 240; seed++)
+		survive(seed, 5 * MS, 5 * MS, CHANGING);
 }
 
 /* ---- Scenes ---------------------------------------------------------------------------------------------------------
@@ -246,6 +289,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cluster__survives_faults),
 		cmocka_unit_test(test_cluster__survives_faults_on_slow_disks),
+		cmocka_unit_test(test_cluster__survives_faults_while_members_change),
 		cmocka_unit_test(test_cluster__repairs_the_logs_of_figure_7),
 		cmocka_unit_test(test_cluster__majority_of_an_old_term_is_no_commit),
 		cmocka_unit_test(test_cluster__rejoining_node_disrupts_nothing),
