@@ -255,9 +255,6 @@ struct lockd__connection *lockd__connection_dial(struct lockd_client *client, st
 		lockd__connection_free(connection);
 		return NULL;
 	}
-	nng_aio_set_timeout(connection->dial_aio, NNG_DURATION_INFINITE);
-	nng_aio_set_timeout(connection->recv_aio, NNG_DURATION_INFINITE);
-	nng_aio_set_timeout(connection->send_aio, NNG_DURATION_INFINITE);
 	TAILQ_INSERT_TAIL(&client->connections, connection, link);
 	connection->inflight++;
 	nng_stream_dialer_dial(connection->dialer, connection->dial_aio);
