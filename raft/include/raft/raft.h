@@ -20,6 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef uint64_t raft_index; /* of a log entry; the first is 1 */
 typedef uint64_t raft_term;
 typedef uint64_t raft_usec; /* a duration or a point on one local clock, in microseconds */
@@ -288,6 +292,10 @@ bool raft_get_peer(const struct raft *raft, uint32_t peer, struct raft_peer *ret
 void raft_check(const struct raft *raft);
 
 /* The embedder defines it; it must not return. Called on broken invariants, and on evidence of two leaders in one term. */
-_Noreturn void raft_panic(const char *file, int line, const char *what);
+__attribute__((noreturn)) void raft_panic(const char *file, int line, const char *what);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
