@@ -156,7 +156,8 @@ void checkpoint_advance(struct replica *replica) {
 	checkpoint->fresh = false;
 	if (checkpoint->phase == CHECKPOINT_IDLE && checkpoint_is_due(replica) && checkpoint_may_begin(replica))
 		checkpoint_begin(replica);
-	if (checkpoint->phase == CHECKPOINT_COPYING && state_copy(replica->state, LIMIT_CHECKPOINT_ROWS_PER_TURN))
+	if (checkpoint->phase == CHECKPOINT_COPYING &&
+	    state_copy(replica->state, replica->node->checkpoint_rows_per_turn))
 		checkpoint_hand_out(replica);
 }
 

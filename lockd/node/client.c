@@ -111,13 +111,17 @@ void client_redirect(struct replica *replica, node_connection connection, uint64
 	client_reply(replica->node, connection, id, &reply);
 }
 
-void client_event(struct node *node, node_connection connection, uint64_t id, const Client__Event *event) {
+void client_event(struct node *node, node_connection connection, uint64_t id, const struct node_bytes *body) {
 	struct node_client_frame *frame;
 
 	if (!client_listens(node, connection))
 		return;
-	frame = client_frame(node, connection, FRAME_EVENT, id, client__event__get_packed_size(event));
-	(void)client__event__pack(event, (uint8_t *)frame->body);
+	frame = turn_client_frame(&node->turn);
+	frame->connection = connection;
+	frame->type = FRAME_EVENT;
+	frame->id = id;
+	frame->body = body->bytes;
+	frame->body_bytes = body->n;
 }
 
 void client_greet(struct node *node, struct client *client, uint64_t id, const Client__HelloReply *reply) {

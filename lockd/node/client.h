@@ -48,7 +48,8 @@ void client_reply(struct node *node, node_connection connection, uint64_t id, co
 void client_reply_status(struct node *node, node_connection connection, uint64_t id, int status, const char *text);
 /* NOT_LEADER with the leader that the replica knows of. */
 void client_redirect(struct replica *replica, node_connection connection, uint64_t id);
-void client_event(struct node *node, node_connection connection, uint64_t id, const Client__Event *event);
+/* The body, a packed client.Event, stands in memory of the turn; several frames may share it. */
+void client_event(struct node *node, node_connection connection, uint64_t id, const struct node_bytes *body);
 void client_greet(struct node *node, struct client *client, uint64_t id, const Client__HelloReply *reply);
 /* INVALID with a reason, then close. */
 void client_refuse(struct node *node, struct client *client, uint64_t id, const char *text);

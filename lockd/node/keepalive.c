@@ -48,7 +48,7 @@ static uint64_t keepalive_propose_renewed(struct replica *replica, uint64_t *ope
 
 /* Sessions that need a RENEWED, gathered until a command is full. */
 struct keepalive_renewals {
-	uint64_t opened[LIMIT_SESSIONS_PER_COMMAND];
+	uint64_t *opened; /* room for LIMIT_SESSIONS_PER_COMMAND; NULL: none was needed so far */
 	size_t n;
 	uint64_t ticket; /* the last one that must be applied before the answer; 0: none */
 };
@@ -77,6 +77,9 @@ static void keepalive_hear(struct replica *replica, struct lease *lease, raft_us
 	}
 	/* The ticket that the command gets when it is flushed: nothing else is queued before. */
 	lease_renew(&replica->leases, lease, arrived, pendings->issued + 1);
+	if (!renewals->opened)
+		renewals->opened =
+			turn_alloc(&replica->node->turn, LIMIT_SESSIONS_PER_COMMAND * sizeof *renewals->opened);
 	renewals->opened[renewals->n++] = lease->session;
 	if (renewals->n == LIMIT_SESSIONS_PER_COMMAND)
 		keepalive_flush(replica, renewals);
@@ -119,30 +122,28 @@ static void keepalive_reply_opened(struct replica *replica, const struct asker *
 void keepalive_serve(struct replica *replica, struct query *query) {
 	const Client__KeepAlive *request = keepalive_unpack(replica, query);
 	struct queries *queries = &replica->queries;
-	struct keepalive_renewals *renewals = turn_alloc(&replica->node->turn, sizeof *renewals);
+	struct keepalive_renewals renewals = {0};
 
-	renewals->n = 0;
-	renewals->ticket = 0;
 	for (size_t i = 0; i < request->n_sessions; i++) {
 		struct lease *lease = keepalive_find(replica, request->sessions[i]);
 
 		if (lease)
-			keepalive_hear(replica, lease, query->arrived, renewals);
+			keepalive_hear(replica, lease, query->arrived, &renewals);
 	}
-	keepalive_flush(replica, renewals);
+	keepalive_flush(replica, &renewals);
 
-	if (renewals->ticket == 0) {
+	if (renewals.ticket == 0) {
 		keepalive_reply(replica, query);
 		query_free(replica, &queries->keep_alives, query);
 		return;
 	}
 	TAILQ_REMOVE(&queries->keep_alives, query, link);
-	keepalive_wait(replica, query, renewals->ticket);
+	keepalive_wait(replica, query, renewals.ticket);
 }
 
 void keepalive_opened(struct replica *replica, const struct pending *pending, state_session_id session) {
 	struct lease *lease = lease_find(&replica->leases, session);
-	struct keepalive_renewals *renewals;
+	struct keepalive_renewals renewals = {0};
 	struct query *query;
 
 	if (!lease) {
@@ -150,12 +151,9 @@ void keepalive_opened(struct replica *replica, const struct pending *pending, st
 		keepalive_reply_opened(replica, &pending->asker, session);
 		return;
 	}
-	renewals = turn_alloc(&replica->node->turn, sizeof *renewals);
-	renewals->n = 0;
-	renewals->ticket = 0;
-	keepalive_hear(replica, lease, pending->arrived, renewals);
-	keepalive_flush(replica, renewals);
-	if (renewals->ticket == 0) {
+	keepalive_hear(replica, lease, pending->arrived, &renewals);
+	keepalive_flush(replica, &renewals);
+	if (renewals.ticket == 0) {
 		keepalive_reply_opened(replica, &pending->asker, session);
 		return;
 	}
@@ -163,7 +161,7 @@ void keepalive_opened(struct replica *replica, const struct pending *pending, st
 	query->kind = QUERY_OPENED;
 	query->asker = pending->asker;
 	query->session = session;
-	keepalive_wait(replica, query, renewals->ticket);
+	keepalive_wait(replica, query, renewals.ticket);
 }
 
 void keepalive_answer(struct replica *replica, struct query *query) {

@@ -52,6 +52,7 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->checkpoint_log_bytes = node_choose(config->checkpoint_log_bytes, LIMIT_CHECKPOINT_LOG_BYTES);
 	node->checkpoint_log_entries = node_choose(config->checkpoint_log_entries, LIMIT_CHECKPOINT_LOG_ENTRIES);
 	node->trailing_log_bytes = node_choose(config->trailing_log_bytes, LIMIT_TRAILING_LOG_BYTES);
+	node->checkpoint_rows_per_turn = node_choose(config->checkpoint_rows_per_turn, LIMIT_CHECKPOINT_ROWS_PER_TURN);
 	node->trailing_log_entries = node_choose(config->trailing_log_entries, LIMIT_TRAILING_LOG_ENTRIES);
 	node->pending_requests_max = node_choose(config->pending_requests_max, LIMIT_PENDING_REQUESTS_MAX);
 	node_copy_addresses(node, config);
@@ -143,24 +144,36 @@ static void node_saved(struct node *node, struct replica *replica, uint64_t seq)
 	found_saved(node);
 }
 
-static void node_handle(struct node *node, const struct node_event *event) {
+/* What the driver reports of a group. */
+static void node_handle_report(struct node *node, const struct node_event *event) {
 	struct replica *replica = node_find_replica(node, event->group);
 
+	assert(replica);
+	switch (event->kind) {
+	case NODE_SAVED: node_saved(node, replica, event->seq); break;
+	case NODE_CHECKPOINTED: checkpoint_written(replica, event->ok); break;
+	case NODE_SNAPSHOT_SENT: snapshot_sent(replica, event); break;
+	case NODE_SNAPSHOT_STAGED: snapshot_stage(replica, event); break;
+	default: assert(!"an event that names no group");
+	}
+}
+
+static void node_handle(struct node *node, const struct node_event *event) {
 	switch (event->kind) {
 	case NODE_PEER_FRAME: node_recv_peer(node, event); break;
 	case NODE_PEER_CONNECTED: break;
 	case NODE_PEER_DOWN: node_peer_down(node, event->peer); break;
 	case NODE_CLIENT_FRAME: request_recv(node, event); break;
 	case NODE_CLIENT_GONE: client_gone(node, event->connection); break;
-	case NODE_SAVED: node_saved(node, replica, event->seq); break;
+	case NODE_SAVED:
+	case NODE_CHECKPOINTED:
+	case NODE_SNAPSHOT_SENT:
+	case NODE_SNAPSHOT_STAGED: node_handle_report(node, event); break;
 	case NODE_SAVE_BLOCKED:
 		node->blocked = true;
 		node_step_down(node);
 		break;
 	case NODE_SAVE_UNBLOCKED: node->blocked = false; break;
-	case NODE_CHECKPOINTED: checkpoint_written(replica, event->ok); break;
-	case NODE_SNAPSHOT_SENT: snapshot_sent(replica, event); break;
-	case NODE_SNAPSHOT_STAGED: snapshot_stage(replica, event); break;
 	case NODE_FOUND: found_begin(node, event); break;
 	case NODE_STOP:
 		node->stopping = true;

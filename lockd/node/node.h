@@ -42,6 +42,7 @@ struct node_config {
 	size_t checkpoint_log_bytes, checkpoint_log_entries;
 	size_t trailing_log_bytes, trailing_log_entries;
 	size_t pending_requests_max;
+	size_t checkpoint_rows_per_turn;
 };
 
 /* ---- Life: new, restore (or nothing on a blank store), start, step…, free ----------------------------------------- */

@@ -175,19 +175,20 @@ static void pending_settle(struct replica *replica, const struct state_outcome *
 	pending_free_first(&pendings->proposed);
 }
 
-void pendings_reach(struct replica *replica, raft_index index, raft_term term) {
-	const struct pending *pending;
+/* The first proposed command, if it stands in that entry. */
+static const struct pending *pending_in(const struct replica *replica, const struct node_entry *entry) {
+	const struct pending *pending = STAILQ_FIRST(&replica->pendings.proposed);
 
-	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index &&
-	       pending->term != term)
-		pending_settle(replica, NULL, LOCKD_LOST);
+	if (!pending || pending->index != entry->index)
+		return NULL;
+	assert(pending->term == entry->term);
+	return pending;
 }
 
-void pending_answer(struct replica *replica, raft_index index, const struct state_outcome *outcome) {
+void pending_answer(struct replica *replica, const struct node_entry *entry, const struct state_outcome *outcome) {
 	const struct pending *pending;
 
-	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index &&
-	       pending->position <= outcome->position) {
+	while ((pending = pending_in(replica, entry)) && pending->position <= outcome->position) {
 		if (pending->position == outcome->position) {
 			pending_settle(replica, outcome, 0);
 			return;
@@ -198,10 +199,10 @@ void pending_answer(struct replica *replica, raft_index index, const struct stat
 	}
 }
 
-void pendings_pass(struct replica *replica, raft_index index) {
+void pendings_pass(struct replica *replica, const struct node_entry *entry) {
 	const struct pending *pending;
 
-	while ((pending = STAILQ_FIRST(&replica->pendings.proposed)) && pending->index == index) {
+	while ((pending = pending_in(replica, entry))) {
 		assert(pending->kind == PENDING_OWN);
 		pending_settle(replica, NULL, 0);
 	}

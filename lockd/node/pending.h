@@ -2,8 +2,9 @@
 /* Commands on their way into the log and out of it again: queued until the leader's disk is free, then proposed
  * together as one entry, then answered when the entry is applied. Each gets a ticket; tickets are applied in order.
  *
- * A request keeps its place by (index, term): if its index is applied under another term, it was overwritten and will
- * never happen (LOST); if leadership ends before, nobody here can know (LEADER_CHANGED). */
+ * When leadership ends first, nobody here can know what becomes of a proposed command: it is answered LEADER_CHANGED at
+ * once, and the client learns the outcome from the next leader by sending the same sequence again. LOST would need the
+ * index to be applied under another term, and a replica that sees this has ceased to lead, and has answered, before. */
 #ifndef LOCKD_NODE_PENDING_H
 #define LOCKD_NODE_PENDING_H
 
@@ -57,12 +58,10 @@ uint64_t pending_push_own(struct replica *replica, const Command__Command *comma
  * the next entry: batches grow with the load and no timer is needed. */
 void pendings_propose(struct replica *replica);
 
-/* The entry at (index, term) is being applied: drops the requests that it overwrote … */
-void pendings_reach(struct replica *replica, raft_index index, raft_term term);
-/* … answers one … */
-void pending_answer(struct replica *replica, raft_index index, const struct state_outcome *outcome);
-/* … and forgets the rest of that entry, which nobody waits for. */
-void pendings_pass(struct replica *replica, raft_index index);
+/* The entry is being applied: answers one of its commands … */
+void pending_answer(struct replica *replica, const struct node_entry *entry, const struct state_outcome *outcome);
+/* … and forgets the rest of them, which nobody waits for. */
+void pendings_pass(struct replica *replica, const struct node_entry *entry);
 
 /* Leadership has ended: whatever is proposed may or may not happen, whatever is queued never will. */
 void pendings_resign(struct replica *replica);

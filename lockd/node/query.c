@@ -162,10 +162,17 @@ void queries_serve(struct replica *replica) {
 		keepalive_serve(replica, query);
 	while ((query = TAILQ_FIRST(&queries->renewing)) && query->ticket <= replica->pendings.applied)
 		keepalive_answer(replica, query);
-	while ((query = TAILQ_FIRST(&queries->reads)) && query_is_proved(replica, query)) {
+	while ((query = TAILQ_FIRST(&queries->reads)) && query_is_proved(replica, query) &&
+	       replica->node->turn.bytes < QUERY_TURN_BYTES_MAX) {
 		read_serve(replica, query);
 		query_free(replica, &queries->reads, query);
 	}
+}
+
+bool queries_are_left(const struct replica *replica) {
+	const struct query *query = TAILQ_FIRST(&replica->queries.reads);
+
+	return query && query_is_proved(replica, query);
 }
 
 static void query_list_resign(struct replica *replica, struct query_list *list) {

@@ -37,6 +37,8 @@ enum {
 	 * answer, since the answer to a newer one says more. Beyond LIMIT_SESSIONS_MAX sessions named in a group
 	 * likewise. */
 	QUERY_KEEP_ALIVES_PER_CONNECTION_MAX = 64,
+	/* Once a turn has used this much memory, the reads that are left are answered in the next. */
+	QUERY_TURN_BYTES_MAX = 16 << 20,
 };
 
 struct queries {
@@ -61,6 +63,8 @@ void query_free(struct replica *replica, struct query_list *list, struct query *
 void queries_prove(struct replica *replica);
 /* Leader: answers all whose proof has come. */
 void queries_serve(struct replica *replica);
+/* Whether a proved read was left for the next turn. */
+bool queries_are_left(const struct replica *replica);
 /* Leadership has ended: none of them can be answered here. */
 void queries_resign(struct replica *replica);
 

@@ -209,8 +209,7 @@ int replica_raft(struct replica *replica, const struct raft_event *event, const 
 	if (effects->installed)
 		snapshot_install(replica);
 	if (effects->role_changed) {
-		/* What is committed is applied first: it tells some requests that they are done, or lost for certain.
-		 */
+		/* What is committed is applied first: some requests are done. */
 		replica_apply(replica);
 		replica_change_role(replica);
 	}
@@ -242,9 +241,10 @@ void replica_reply_outcome(struct replica *replica, const struct asker *asker, c
 
 /* Timers and requesters exist on a leader only; elsewhere all of this finds nothing to do. MARKED tells the leader
  * nothing: its lease took note when the mark was proposed. */
-static void replica_route(struct replica *replica, raft_index index, const struct state_outcome *outcome) {
+static void replica_route(struct replica *replica, const struct node_entry *entry,
+			  const struct state_outcome *outcome) {
 	switch (outcome->kind) {
-	case STATE_ANSWERED: pending_answer(replica, index, outcome); break;
+	case STATE_ANSWERED: pending_answer(replica, entry, outcome); break;
 	case STATE_RESOLVED: seat_resolve(replica, outcome); break;
 	case STATE_OPENED:
 		if (replica->ready)
@@ -267,7 +267,7 @@ static int replica_apply_commands(struct replica *replica, const struct node_ent
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		replica_route(replica, entry->index, &outcomes[i]);
+		replica_route(replica, entry, &outcomes[i]);
 	return 0;
 }
 
@@ -281,14 +281,13 @@ static void replica_take_over(struct replica *replica) {
 static int replica_apply_entry(struct replica *replica, const struct node_entry *entry) {
 	int r = 0;
 
-	pendings_reach(replica, entry->index, entry->term);
 	if (entry->type == RAFT_ENTRY_COMMANDS)
 		r = replica_apply_commands(replica, entry);
 	else
 		state_skip(replica->state, entry->index, entry->term);
 	if (r < 0)
 		return r;
-	pendings_pass(replica, entry->index);
+	pendings_pass(replica, entry);
 	checkpoint_count(&replica->checkpoint, entry->n);
 	if (replica->leading && !replica->ready && entry->term == replica->leading_term)
 		replica_take_over(replica);
@@ -305,7 +304,7 @@ static void replica_fail_entry(struct replica *replica, raft_index index) {
 }
 
 void replica_apply(struct replica *replica) {
-	raft_index index = state_applied(replica->state) + 1;
+	raft_index first = state_applied(replica->state) + 1, index = first;
 
 	for (; index <= replica->apply_to && !replica->node->fatal; index++) {
 		const struct node_entry *entry = cache_get(&replica->cache, index);
@@ -314,7 +313,8 @@ void replica_apply(struct replica *replica) {
 		if (replica_apply_entry(replica, entry) < 0)
 			replica_fail_entry(replica, index);
 	}
-	sightings_add(&replica->sightings, state_applied(replica->state), replica->node->clocks.mono);
+	if (index > first)
+		sightings_add(&replica->sightings, index - 1, replica->node->clocks.mono);
 }
 
 /* ---- The rest of a turn -------------------------------------------------------------------------------------------
@@ -396,5 +396,7 @@ void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
 		*deadline = due;
 	if (replica->ready && seats_due(replica, &due) && due < *deadline)
 		*deadline = due;
+	if (queries_are_left(replica))
+		*deadline = replica->node->clocks.mono;
 	checkpoint_get_deadline(replica, deadline);
 }

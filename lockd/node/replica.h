@@ -76,6 +76,7 @@ struct node {
 	size_t checkpoint_log_bytes, checkpoint_log_entries;
 	size_t trailing_log_bytes, trailing_log_entries;
 	size_t pending_requests_max;
+	size_t checkpoint_rows_per_turn;
 
 	bool identified; /* incarnation and epoch are set, if not yet durable */
 	struct node_uuid incarnation;

@@ -48,7 +48,8 @@ static void snapshot_send(struct replica *replica, uint32_t peer) {
 	struct snapshot_transfer *transfer = snapshot_find(snapshot, peer);
 	struct node_snapshot *out;
 
-	if (transfer && !transfer->ended)
+	if (transfer && !transfer->ended &&
+	    (transfer->retry_at == 0 || transfer->retry_at > replica->node->clocks.mono))
 		return;
 	if (replica->checkpoint.durable == 0) {
 		replica->checkpoint.wanted = true;
@@ -90,7 +91,7 @@ void snapshot_sent(struct replica *replica, const struct node_event *event) {
 		transfer->ended = true;
 		transfer->index = event->index;
 	} else if (transfer) {
-		*transfer = (struct snapshot_transfer){0};
+		transfer->retry_at = replica->node->clocks.mono + SNAPSHOT_RETRY_US;
 	}
 	(void)replica_raft(replica, &step, NULL);
 }
@@ -110,7 +111,7 @@ raft_index snapshot_hold(struct replica *replica) {
 		struct snapshot_transfer *transfer = &replica->snapshot.transfers[i];
 		struct raft_peer peer;
 
-		if (transfer->peer == 0)
+		if (transfer->peer == 0 || transfer->retry_at > 0)
 			continue;
 		if (transfer->ended &&
 		    (crowded || !raft_get_peer(replica->raft, transfer->peer, &peer) || peer.match > transfer->index))

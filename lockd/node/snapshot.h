@@ -7,6 +7,12 @@
 
 #include "lockd/node/node.h"
 
+enum {
+	/* A transfer that failed is begun again after this long: each one copies a checkpoint, and a peer that is down
+	 * refuses within a millisecond. */
+	SNAPSHOT_RETRY_US = 500 * 1000,
+};
+
 struct replica;
 struct state;
 struct staged;
@@ -18,6 +24,7 @@ struct snapshot {
 		uint32_t peer; /* 0: free */
 		bool ended;
 		raft_index index;
+		raft_usec retry_at; /* mono, when it has failed; 0: it has not */
 	} transfers[RAFT_MEMBERS_MAX];
 };
 

@@ -48,6 +48,7 @@ static void turn_bury(struct turn *turn) {
 
 void turn_begin(struct turn *turn) {
 	turn_bury(turn);
+	turn->bytes = 0;
 	turn->n_saves = turn->n_peer_frames = turn->n_client_frames = turn->n_snapshots = turn->n_traces = 0;
 
 	if (turn->chunks && !turn->chunks->next) {
@@ -86,6 +87,7 @@ void *turn_alloc(struct turn *turn, size_t bytes) {
 		chunk = turn->chunks = turn_chunk_new(fresh, turn->chunks);
 	}
 	chunk->used += rounded;
+	turn->bytes += rounded;
 	return chunk->memory + chunk->used - rounded;
 }
 

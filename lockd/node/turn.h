@@ -18,6 +18,7 @@ struct turn {
 	struct node_snapshot *snapshots;
 	struct node_trace *traces;
 	void **retired;
+	size_t bytes; /* allocated in this turn */
 	size_t n_saves, saves_max;
 	size_t n_peer_frames, peer_frames_max;
 	size_t n_client_frames, client_frames_max;

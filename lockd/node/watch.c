@@ -93,7 +93,15 @@ void watches_resign(struct replica *replica) {
 /* ---- What they see ------------------------------------------------------------------------------------------------
  */
 
-static void watch_event(struct replica *replica, const struct asker *asker, const struct state_change *change) {
+static struct node_bytes watch_pack(struct replica *replica, const Client__Event *event) {
+	size_t n = client__event__get_packed_size(event);
+	uint8_t *bytes = turn_alloc(&replica->node->turn, n);
+
+	(void)client__event__pack(event, bytes);
+	return (struct node_bytes){.bytes = bytes, .n = n};
+}
+
+static struct node_bytes watch_pack_change(struct replica *replica, const struct state_change *change) {
 	Client__Event event = CLIENT__EVENT__INIT;
 	struct read_session holder;
 
@@ -104,7 +112,13 @@ static void watch_event(struct replica *replica, const struct asker *asker, cons
 		event.value = read_text(change->value);
 		event.holder = read_fill_session(replica, change->holder, &holder);
 	}
-	client_event(replica->node, asker->connection, asker->id, &event);
+	return watch_pack(replica, &event);
+}
+
+static void watch_tell(struct replica *replica, const struct asker *asker, const struct state_change *change) {
+	struct node_bytes body = watch_pack_change(replica, change);
+
+	client_event(replica->node, asker->connection, asker->id, &body);
 }
 
 /* Who holds the lock, as one event. */
@@ -121,13 +135,15 @@ static struct state_change watch_affairs(struct replica *replica, const Client__
 static void watch_gap(struct replica *replica, const struct asker *asker, const Client__Observe *observe) {
 	struct state_change affairs = watch_affairs(replica, observe);
 	Client__Event gap = CLIENT__EVENT__INIT;
+	struct node_bytes body;
 
 	if (affairs.token > 0 && affairs.revision <= observe->after)
 		return;
 	gap.kind = CLIENT__EVENT__KIND__GAP;
 	gap.revision = affairs.revision;
-	client_event(replica->node, asker->connection, asker->id, &gap);
-	watch_event(replica, asker, &affairs);
+	body = watch_pack(replica, &gap);
+	client_event(replica->node, asker->connection, asker->id, &body);
+	watch_tell(replica, asker, &affairs);
 }
 
 static void watch_replay(struct replica *replica, const struct asker *asker, const Client__Observe *observe) {
@@ -140,7 +156,7 @@ static void watch_replay(struct replica *replica, const struct asker *asker, con
 		return;
 	}
 	while (r == 0) {
-		watch_event(replica, asker, &change);
+		watch_tell(replica, asker, &change);
 		r = state_next_change(replica->state, observe->name.data, observe->name.len, change.revision, &change,
 				      NULL);
 	}
@@ -173,11 +189,15 @@ void watch_observe(struct replica *replica, const struct asker *asker, const Cli
 	if (observe->after == 0) {
 		struct state_change affairs = watch_affairs(replica, observe);
 
-		watch_event(replica, asker, &affairs);
+		watch_tell(replica, asker, &affairs);
 	} else {
 		watch_replay(replica, asker, observe);
 	}
 	watch_new(replica, asker, observe);
+}
+
+static bool watch_is_of(const struct watch *watch, struct state_text name) {
+	return watch->n == name.n && memcmp(watch->name, name.bytes, name.n) == 0;
 }
 
 void watches_push(struct replica *replica, const struct state_outcome *outcome) {
@@ -187,11 +207,13 @@ void watches_push(struct replica *replica, const struct state_outcome *outcome) 
 				      .holder = outcome->session};
 	struct watch key = {.n = outcome->name.n, .name = (uint8_t *)outcome->name.bytes};
 	struct watch *watch = RB_NFIND(watches_by_name, &replica->watches.by_name, &key);
+	struct node_bytes body;
 
-	for (; watch && watch->n == key.n && memcmp(watch->name, key.name, key.n) == 0;
-	     watch = RB_NEXT(watches_by_name, &replica->watches.by_name, watch)) {
-		struct asker asker = {.connection = watch->connection, .id = watch->id};
-
-		watch_event(replica, &asker, &change);
-	}
+	if (!watch || !watch_is_of(watch, outcome->name))
+		return;
+	/* A crowd that watches one lock shares one body. */
+	body = watch_pack_change(replica, &change);
+	for (; watch && watch_is_of(watch, outcome->name);
+	     watch = RB_NEXT(watches_by_name, &replica->watches.by_name, watch))
+		client_event(replica->node, watch->connection, watch->id, &body);
 }

@@ -74,7 +74,7 @@ static void test_pending__grants_refuses_and_releases(void **unused) {
 }
 
 /* What the old leader cannot know it does not claim; the retry at the next leader finds out. */
-static void test_pending__is_unknown_after_a_leader_change_and_lost_or_done_at_the_next(void **unused) {
+static void test_pending__is_unknown_after_a_leader_change_and_known_at_the_next(void **unused) {
 	struct cluster cluster;
 	uint32_t old, leader;
 	uint64_t opened, token;
@@ -106,36 +106,6 @@ static void test_pending__is_unknown_after_a_leader_change_and_lost_or_done_at_t
 	cluster_deinit(&cluster);
 }
 
-/* The old leader hears of its successor and of the entry in the place of its own in one message: the request is lost
- * for certain and says so. */
-static void test_pending__is_lost_when_its_index_is_applied_under_another_term(void **unused) {
-	struct cluster cluster;
-	uint32_t old, leader;
-	uint64_t opened;
-	int status;
-
-	(void)unused;
-	cluster_init(&cluster, 3);
-	cluster_found(&cluster);
-	old = cluster_leader(&cluster);
-	cluster_hello(&cluster, old, 5);
-	opened = cluster_open(&cluster, old, 5, "nonce", 10000);
-	cluster_node(&cluster, old)->cut = true;
-	cluster_send_acquire(&cluster, old, 5, 1, opened, 1, "lock", 0);
-	cluster_settle(&cluster);
-	cluster_node(&cluster, old)->paused = true;
-	leader = cluster_await_leader(&cluster, old);
-	assert_int_not_equal(leader, old);
-	cluster_node(&cluster, old)->cut = false;
-	cluster_node(&cluster, old)->paused = false;
-	cluster_advance(&cluster, 2000 * CLUSTER_MS);
-	status = cluster_take_status(&cluster, 5, 1);
-	if (status != LOCKD_LOST)
-		assert_int_equal(status, LOCKD_LEADER_CHANGED);
-	assert_int_equal(state_get_counts(node_state(cluster_node(&cluster, old)->node, 1)).locks, 0);
-	cluster_deinit(&cluster);
-}
-
 static void test_pending__forgets_a_client_that_has_gone(void **unused) {
 	struct cluster cluster;
 
@@ -159,8 +129,7 @@ int main(void) {
 		cmocka_unit_test(test_pending__withholds_the_reply_until_the_save_is_durable),
 		cmocka_unit_test(test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_entry),
 		cmocka_unit_test(test_pending__grants_refuses_and_releases),
-		cmocka_unit_test(test_pending__is_unknown_after_a_leader_change_and_lost_or_done_at_the_next),
-		cmocka_unit_test(test_pending__is_lost_when_its_index_is_applied_under_another_term),
+		cmocka_unit_test(test_pending__is_unknown_after_a_leader_change_and_known_at_the_next),
 		cmocka_unit_test(test_pending__forgets_a_client_that_has_gone),
 	};
 
