@@ -407,6 +407,7 @@ static size_t append(char *text, size_t n, size_t at, const char *format, const 
 }
 
 void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
+	bool greeted = false;
 	size_t at = 0;
 
 	if (!text || n == 0)
@@ -414,9 +415,13 @@ void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
 	text[0] = '\0';
 	if (!client || lockd__client_enter(client) != LOCKD_OK)
 		return;
-	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		greeted = greeted || (e->used && e->greeted);
 		if (e->used && e->error[0])
 			at = append(text, n, at, at ? "; %s: %s" : "%s: %s", e->address, e->error);
+	}
+	if (greeted && client->leader.node == 0)
+		at = append(text, n, at, at ? "; %s%s" : "%s%s", "no node leads", "");
 	if (client->error[0])
 		(void)append(text, n, at, at ? "; %s%s" : "%s%s", client->error, "");
 	lockd__client_leave(client);

@@ -282,6 +282,7 @@ void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *
 	}
 	if (is_covered(client, endpoint)) {
 		lockd__connection_fail(endpoint->connection, "the same node is connected at another address");
+		endpoint->error[0] = '\0'; /* nothing is wrong with it */
 		return;
 	}
 	if (reply->incarnation.len && !client->incarnated) {

@@ -12,8 +12,8 @@ enum {
 	ASK_OBSERVING_US = 2 * 1000 * 1000,
 	ANSWER_US = 500 * 1000,
 	/* An answer that needs no waiting is overdue after that long; looked for that often. */
-	OVERDUE_US = 1000 * 1000,
-	CHECK_US = 250 * 1000,
+	OVERDUE_US = 500 * 1000,
+	CHECK_US = 100 * 1000,
 	/* Hints followed at once before a node answers as leader. */
 	HOPS_MAX = 3,
 };
@@ -131,7 +131,7 @@ static void ask(struct lockd_client *client, int64_t now_us) {
 	leader->ask_us = now_us + ask_backoff_us(client);
 	for (unsigned i = 0; i < LOCKD__ENDPOINTS_MAX; i++) {
 		struct lockd__endpoint *endpoint = &client->endpoints[leader->turn++ % LOCKD__ENDPOINTS_MAX];
-		if (!endpoint->used || !endpoint->greeted)
+		if (!endpoint->used || !endpoint->greeted || (leader->doubted && endpoint->node == leader->node))
 			continue;
 		leader->asked = endpoint->connection;
 		leader->ask_id = client->next_frame_id++;

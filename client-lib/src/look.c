@@ -380,8 +380,8 @@ static void take_answer(struct lockd__pool *pool, struct page *page, struct lock
 struct question {
 	struct page page;
 	struct lockd__request *request;
+	const struct lockd__endpoint *endpoint;
 	const char *address;
-	uint32_t node;
 };
 
 /* Asks all; returns how many. */
@@ -393,7 +393,7 @@ static size_t ask_nodes(struct lockd_client *client, struct lockd__pool *pool, s
 			continue;
 		questions[n].address = lockd__pool_text(
 			pool, &(ProtobufCBinaryData){.len = strlen(e->address), .data = (uint8_t *)e->address});
-		questions[n].node = e->node;
+		questions[n].endpoint = e;
 		questions[n].request = ask_node(client, e, &questions[n].page.waiter);
 		if (!questions[n].request)
 			pool->failed = 1;
@@ -403,13 +403,16 @@ static size_t ask_nodes(struct lockd_client *client, struct lockd__pool *pool, s
 	return n;
 }
 
-/* Two addresses of one node, of which only the answers show that they are: the first one stands. */
-static bool is_listed(const struct lockd_node_info *nodes, size_t n, const struct lockd_node_info *info) {
-	for (size_t i = 0; i < n; i++)
-		if (info->node != 0 && nodes[i].node == info->node &&
-		    (nodes[i].status == LOCKD_OK || info->status != LOCKD_OK))
-			return true;
-	return false;
+/* Adds a row. Of two addresses that turn out to lead to one node the one that answered stands. */
+static void add_node(struct lockd_node_info *nodes, size_t *n, const struct lockd_node_info *info) {
+	for (size_t i = 0; i < *n; i++) {
+		if (info->node == 0 || nodes[i].node != info->node)
+			continue;
+		if (nodes[i].status != LOCKD_OK)
+			nodes[i] = *info;
+		return;
+	}
+	nodes[(*n)++] = *info;
 }
 
 static enum lockd_status collect(struct lockd_client *client, struct question *questions, size_t n, int64_t deadline_us,
@@ -420,19 +423,19 @@ static enum lockd_status collect(struct lockd_client *client, struct question *q
 	list->list.nodes = nodes;
 	for (size_t i = 0; i < n; i++) {
 		struct lockd_node_info info = {.endpoint = questions[i].address,
-					       .node = questions[i].node,
 					       .role = "",
 					       .version = "",
 					       .incarnation = "",
 					       .state_hash = ""};
 		(void)lockd__waiter_wait(client, &questions[i].page.waiter, questions[i].request, deadline_us);
+		info.node = questions[i].endpoint->node;
 		take_answer(&list->pool, &questions[i].page, &info);
 		if (info.status == LOCKD_DEADLINE)
 			info.status = LOCKD_UNREACHABLE;
 		if (info.status == LOCKD_OK)
 			status = LOCKD_OK;
-		if (nodes && !is_listed(nodes, list->list.n, &info))
-			nodes[list->list.n++] = info;
+		if (nodes)
+			add_node(nodes, &list->list.n, &info);
 	}
 	return list->pool.failed ? LOCKD_NO_MEMORY : status;
 }

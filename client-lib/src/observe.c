@@ -59,7 +59,7 @@ int64_t lockd__observe_flush(struct lockd_client *client, int64_t now_us) {
 	int64_t next_us = LOCKD__NEVER;
 
 	TAILQ_FOREACH (observation, &client->observations, link) {
-		if (observation->connection || observation->n_events == LOCKD__EVENTS_MAX)
+		if (observation->connection || observation->n_events > LOCKD__EVENTS_MAX / 2)
 			continue;
 		if (observation->retry_us > now_us) {
 			if (observation->retry_us < next_us)

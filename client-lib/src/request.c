@@ -280,7 +280,17 @@ static int64_t retry_delay_us(struct lockd_client *client, struct lockd__request
 	return RETRY_US_MIN + lockd__client_jitter_us(client, range_us);
 }
 
+/* Remembers a refusal that says something about the cluster or the program, rather than about a lock. */
 static void note_error(struct lockd_client *client, const Client__Reply *reply) {
+	switch (reply->status) {
+	case LOCKD_OK:
+	case LOCKD_HELD:
+	case LOCKD_WAIT_EXPIRED:
+	case LOCKD_CANCELLED:
+	case LOCKD_NOT_HOLDER:
+	case LOCKD_NOT_FOUND: return;
+	default: break;
+	}
 	(void)snprintf(client->error, sizeof client->error, "%s%s%.*s", lockd_status_text((int)reply->status),
 		       reply->text.len ? ": " : "", (int)reply->text.len, (const char *)reply->text.data);
 }
@@ -342,8 +352,7 @@ static void answer(struct lockd_client *client, struct lockd__request *request, 
 		   const uint8_t *body, size_t body_bytes) {
 	uint32_t drift_ppm = request->connection->endpoint->drift_ppm;
 
-	if (reply->status != LOCKD_OK)
-		note_error(client, reply);
+	note_error(client, reply);
 	switch (request->kind) {
 	case LOCKD__OPEN:
 		if (reply->status == LOCKD_OK && reply->session) {

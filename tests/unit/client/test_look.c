@@ -230,6 +230,27 @@ static void test_look__nodes_lists_the_unreachable(void **test) {
 	fake_free(fake);
 }
 
+static void test_look__nodes_lists_a_node_once(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	const char *port = strchr(fake_address(fake), ':');
+	struct lockd_node_list *nodes;
+	struct lockd_client *client;
+	char endpoints[80];
+
+	(void)test;
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(endpoints, sizeof endpoints, i ? "localhost%s,127.0.0.1%s" : "127.0.0.1%s,localhost%s", port,
+			 port);
+		client = fake_client(endpoints);
+		assert_int_equal(lockd_nodes(client, FAKE_PATIENCE_MS, &nodes), LOCKD_OK);
+		assert_int_equal(nodes->n, 1);
+		assert_int_equal(nodes->nodes[0].status, LOCKD_OK);
+		lockd_node_list_free(nodes);
+		lockd_close(client);
+	}
+	fake_free(fake);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_look__refuses_bad_arguments),
@@ -237,6 +258,7 @@ int main(void) {
 		cmocka_unit_test(test_look__show_says_that_a_lock_is_not_held),
 		cmocka_unit_test(test_look__sessions_reads_all_pages),
 		cmocka_unit_test(test_look__nodes_lists_the_unreachable),
+		cmocka_unit_test(test_look__nodes_lists_a_node_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
