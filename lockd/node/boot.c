@@ -198,6 +198,9 @@ static void boot_init_raft(struct replica *replica) {
 		start.base_term = boot->header.cut.term;
 		start.base_configuration = &boot->header.configuration;
 		start.base_configuration_index = boot->header.configuration_index;
+		/* An installed snapshot may have brought a larger P than any entry that was stored here. */
+		if (start.promise_ms < boot->header.configuration.promise_ms)
+			start.promise_ms = boot->header.configuration.promise_ms;
 	}
 	replica->raft = raft_init(memory_new(raft_size(&start.limits)), &start);
 }

@@ -156,7 +156,9 @@ void checkpoint_advance(struct replica *replica) {
 	checkpoint->fresh = false;
 	if (checkpoint->phase == CHECKPOINT_IDLE && checkpoint_is_due(replica) && checkpoint_may_begin(replica))
 		checkpoint_begin(replica);
-	if (checkpoint->phase == CHECKPOINT_COPYING &&
+	/* While a snapshot waits for its install, what is being copied is about to be replaced: written behind the install,
+	 * it would put old rows among the new ones. */
+	if (checkpoint->phase == CHECKPOINT_COPYING && !replica->snapshot.staged &&
 	    state_copy(replica->state, replica->node->checkpoint_rows_per_turn))
 		checkpoint_hand_out(replica);
 }
@@ -164,7 +166,7 @@ void checkpoint_advance(struct replica *replica) {
 void checkpoint_get_deadline(const struct replica *replica, raft_usec *deadline) {
 	const struct checkpoint *checkpoint = &replica->checkpoint;
 
-	if (checkpoint->phase == CHECKPOINT_COPYING)
+	if (checkpoint->phase == CHECKPOINT_COPYING && !replica->snapshot.staged)
 		*deadline = replica->node->clocks.mono;
 	else if (checkpoint->phase == CHECKPOINT_IDLE && checkpoint_is_due(replica) &&
 		 checkpoint->retry_at > replica->node->clocks.mono && checkpoint->retry_at < *deadline)

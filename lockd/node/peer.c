@@ -137,6 +137,25 @@ static void peer_drop(struct node *node, uint32_t peer, uint32_t group, const ch
 	TURN_TRACE(&node->turn, group, "event=message-dropped peer=%u reason=\"%s\"", peer, fault);
 }
 
+static struct raft_message peer_message(const Peer__Message *in) {
+	return (struct raft_message){
+		.type = (uint8_t)in->type,
+		.flags = (uint8_t)in->flags,
+		.group = in->group,
+		.from = in->from,
+		.to = in->to,
+		.term = in->term,
+		.index = in->index,
+		.index_term = in->index_term,
+		.commit = in->commit,
+		.n = (uint32_t)in->n_entries,
+		.round = in->round,
+		.hint_index = in->hint_index,
+		.hint_term = in->hint_term,
+		.wait_us = in->wait_us,
+	};
+}
+
 void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) {
 	struct replica *replica;
 	struct peer_entries entries;
@@ -163,22 +182,7 @@ void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) 
 		return;
 	}
 
-	message = (struct raft_message){
-		.type = (uint8_t)in->type,
-		.flags = (uint8_t)in->flags,
-		.group = in->group,
-		.from = in->from,
-		.to = in->to,
-		.term = in->term,
-		.index = in->index,
-		.index_term = in->index_term,
-		.commit = in->commit,
-		.n = (uint32_t)in->n_entries,
-		.round = in->round,
-		.hint_index = in->hint_index,
-		.hint_term = in->hint_term,
-		.wait_us = in->wait_us,
-	};
+	message = peer_message(in);
 	event.entries = entries.terms;
 	/* A core whose save ring is full refuses: the message counts as lost. */
 	(void)replica_raft(replica, &event, entries.bytes);

@@ -23,12 +23,12 @@ static void assert_names(struct cluster *cluster, const char *prefix, const char
 			 const char *names, bool more) {
 	Client__Reply *reply = list(cluster, prefix, after, limit);
 	char found[256] = {0};
+	size_t used = 0;
 
 	assert_non_null(reply);
-	for (size_t i = 0; i < reply->n_locks; i++) {
-		strncat(found, (char *)reply->locks[i]->name.data, reply->locks[i]->name.len);
-		strcat(found, " ");
-	}
+	for (size_t i = 0; i < reply->n_locks; i++)
+		used += (size_t)snprintf(found + used, sizeof found - used, "%.*s ", (int)reply->locks[i]->name.len,
+					 (char *)reply->locks[i]->name.data);
 	assert_string_equal(found, names);
 	assert_int_equal(reply->more, more);
 	client__reply__free_unpacked(reply, NULL);
