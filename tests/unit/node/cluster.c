@@ -273,6 +273,7 @@ void cluster_stop(struct cluster *cluster, uint32_t node) {
 	struct cluster_node *at = cluster_node(cluster, node);
 
 	at->node = node_free(at->node);
+	at->checkpoint = NULL;
 	inbox_drop(at);
 	saves_drop(at);
 	for (size_t i = 0; i < cluster->n; i++) {
@@ -286,6 +287,7 @@ void cluster_restart(struct cluster *cluster, uint32_t node) {
 	struct cluster_node *at = cluster_node(cluster, node);
 
 	at->node = node_free(at->node);
+	at->checkpoint = NULL;
 	inbox_drop(at);
 	saves_drop(at);
 	node_make(cluster, at);
@@ -332,13 +334,21 @@ static void keep_client_frame(struct cluster *cluster, uint32_t node, const stru
 static void write_checkpoint(struct cluster *cluster, struct cluster_node *at, const struct node_checkpoint *out) {
 	struct node_event event = {.kind = NODE_CHECKPOINTED, .group = out->group, .ok = !at->full};
 
-	at->checkpoints++;
+	for (size_t i = 0; i < out->n_rows; i++)
+		free(copy(out->rows[i].bytes, out->rows[i].bytes ? out->rows[i].n : 0));
 	if (!at->full) {
 		for (size_t i = 0; i < out->n_rows; i++)
 			disk_put_row(&at->disk, out->row_ids[i], out->rows[i].bytes, out->rows[i].n);
 		disk_put_header(&at->disk, out->header, out->header_bytes);
 	}
 	cluster_post(cluster, at->id, &event);
+}
+
+void cluster_end_checkpoint(struct cluster *cluster, uint32_t node) {
+	struct cluster_node *at = cluster_node(cluster, node);
+
+	write_checkpoint(cluster, at, at->checkpoint);
+	at->checkpoint = NULL;
 }
 
 static raft_index header_index(const struct cluster_disk *disk) {
@@ -396,8 +406,13 @@ static void carry_out(struct cluster *cluster, struct cluster_node *at, const st
 		carry_peer_frame(cluster, at, &effects->peer_frames[i]);
 	for (size_t i = 0; i < effects->n_client_frames; i++)
 		keep_client_frame(cluster, at->id, &effects->client_frames[i]);
-	if (effects->checkpoint)
-		write_checkpoint(cluster, at, effects->checkpoint);
+	if (effects->checkpoint) {
+		assert_null(at->checkpoint);
+		at->checkpoints++;
+		at->checkpoint = effects->checkpoint;
+		if (!at->hold_checkpoints)
+			cluster_end_checkpoint(cluster, at->id);
+	}
 	for (size_t i = 0; i < effects->n_snapshots; i++)
 		carry_snapshot(cluster, at, &effects->snapshots[i]);
 	if (effects->staged_done)

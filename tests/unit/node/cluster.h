@@ -65,11 +65,13 @@ struct cluster_node {
 	struct cluster_event *inbox;
 	size_t n_inbox;
 	raft_usec deadline;
-	bool hold_saves; /* the disk is slow */
-	bool cut;        /* no frame to or from other nodes */
-	bool paused;     /* the process does not run */
-	bool full;       /* checkpoints fail */
-	bool stopped;    /* effects.stopped was seen */
+	bool hold_saves;                          /* the disk is slow */
+	bool cut;                                 /* no frame to or from other nodes */
+	bool paused;                              /* the process does not run */
+	bool full;                                /* checkpoints fail */
+	bool stopped;                             /* effects.stopped was seen */
+	bool hold_checkpoints;                    /* they are begun and not ended */
+	const struct node_checkpoint *checkpoint; /* held */
 	unsigned checkpoints, snapshots;
 	char traces[16384];
 };
@@ -118,6 +120,9 @@ struct cluster_node *cluster_node(struct cluster *cluster, uint32_t id);
 void cluster_stop(struct cluster *cluster, uint32_t node);
 void cluster_restart(struct cluster *cluster, uint32_t node);
 void cluster_post(struct cluster *cluster, uint32_t node, const struct node_event *event);
+
+/* Writes the checkpoint that is held. */
+void cluster_end_checkpoint(struct cluster *cluster, uint32_t node);
 
 /* ---- Clients ---- */
 
