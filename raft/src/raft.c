@@ -117,11 +117,12 @@ int raft_restore(struct raft *raft, const struct raft_entry *entry) {
 	return 0;
 }
 
-/* The committed configuration says that nobody else votes; nobody else can have been promised anything. */
+/* The committed configuration says that nobody else votes; nobody else can have been promised anything. The founding
+ * entry is the same in every log, so it is as good as committed from the start. */
 static bool alone(const struct raft *raft) {
 	const struct raft__history_item *latest = raft__history_latest(&raft->history);
 
-	return latest && latest->index <= raft->commit &&
+	return latest && (latest->index <= raft->commit || latest->index == 1) &&
 	       raft__configuration_sole(&latest->configuration, raft->node, &raft->store);
 }
 
