@@ -30,8 +30,7 @@ static struct {
 	long times;
 } options = {.id = "counter"};
 
-/* ---- The resource: a value and its fence, in one file -------------------------------------------------------------
- */
+/* ---- The resource: a value and its fence, in one file ----------------------------------------------------------- */
 
 struct resource {
 	unsigned long long value;
@@ -99,8 +98,7 @@ static int increment(uint64_t token) {
 	return EXIT_SUCCESS;
 }
 
-/* ---- The holder ---------------------------------------------------------------------------------------------------
- */
+/* ---- The holder ------------------------------------------------------------------------------------------------- */
 
 static int complain(struct lockd_client *client, const char *what, enum lockd_status status) {
 	char reason[512];

@@ -22,8 +22,7 @@ enum {
 	SLEEP_US_MAX = 1000 * 1000,
 };
 
-/* ---- Turns of the handle's thread ---------------------------------------------------------------------------------
- */
+/* ---- Turns of the handle's thread ------------------------------------------------------------------------------- */
 
 void lockd__client_kick(struct lockd_client *client) {
 	client->kicked = true;
@@ -150,8 +149,7 @@ static void *run(void *arg) {
 	return NULL;
 }
 
-/* ---- Frames -------------------------------------------------------------------------------------------------------
- */
+/* ---- Frames ----------------------------------------------------------------------------------------------------- */
 
 static void take_reply(struct lockd_client *client, struct lockd__connection *connection, uint64_t id,
 		       const Client__Reply *reply, const uint8_t *body, size_t body_bytes) {
@@ -189,8 +187,7 @@ void lockd__client_frame(struct lockd_client *client, struct lockd__connection *
 		lockd__connection_fail(connection, "the node does not speak the protocol");
 }
 
-/* ---- Entering and leaving -----------------------------------------------------------------------------------------
- */
+/* ---- Entering and leaving --------------------------------------------------------------------------------------- */
 
 enum lockd_status lockd__client_enter(struct lockd_client *client) {
 	if (client->pid != getpid())
@@ -223,8 +220,7 @@ void lockd__client_leave_blocking(struct lockd_client *client) {
 	pthread_mutex_unlock(&client->mutex);
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---------------------------------------------------------------------------------------------------- */
 
 static char *user_name(void) {
 	struct passwd pwd, *found = NULL;
@@ -347,8 +343,7 @@ enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_c
 	return LOCKD_OK;
 }
 
-/* ---- Closing ------------------------------------------------------------------------------------------------------
- */
+/* ---- Closing ---------------------------------------------------------------------------------------------------- */
 
 static void finish_requests(struct lockd_client *client) {
 	struct lockd__request *request;
@@ -397,8 +392,7 @@ void lockd_close(struct lockd_client *client) {
 	free_memory(client);
 }
 
-/* ---- Errors -------------------------------------------------------------------------------------------------------
- */
+/* ---- Errors ----------------------------------------------------------------------------------------------------- */
 
 static size_t append(char *text, size_t n, size_t at, const char *format, const char *a, const char *b) {
 	int r = snprintf(at < n ? text + at : NULL, at < n ? n - at : 0, format, a, b);

@@ -29,8 +29,7 @@ static void reap_if_idle(struct lockd__connection *connection) {
 	lockd__client_kick(client);
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------------------
- */
+/* ---- Sending ---------------------------------------------------------------------------------------------------- */
 
 static void post_send(struct lockd__connection *connection) {
 	struct lockd__output empty;
@@ -114,8 +113,7 @@ bool lockd__connection_has_room(const struct lockd__connection *connection) {
 	return connection->filling.n < LIMIT_OUTPUT_BYTES_HIGH;
 }
 
-/* ---- Receiving ----------------------------------------------------------------------------------------------------
- */
+/* ---- Receiving -------------------------------------------------------------------------------------------------- */
 
 static void post_recv(struct lockd__connection *connection) {
 	nng_iov iov;
@@ -181,8 +179,7 @@ static void on_received(void *arg) {
 	pthread_mutex_unlock(&client->mutex);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------------------------- */
 
 static void say_hello(struct lockd__connection *connection) {
 	struct lockd_client *client = connection->client;

@@ -20,8 +20,7 @@ enum {
 	DRIFT_PPM_UNSAID = 100 * 1000,
 };
 
-/* ---- Addresses ----------------------------------------------------------------------------------------------------
- */
+/* ---- Addresses -------------------------------------------------------------------------------------------------- */
 
 static int parse_port(const char *text, size_t n, uint32_t *ret_port) {
 	uint32_t port = 0;
@@ -94,8 +93,7 @@ int lockd__endpoint_parse_list(const char *list, struct lockd__endpoint *endpoin
 	}
 }
 
-/* ---- Dialling -----------------------------------------------------------------------------------------------------
- */
+/* ---- Dialling --------------------------------------------------------------------------------------------------- */
 
 struct lockd__endpoint *lockd__endpoint_of_node(struct lockd_client *client, uint32_t node) {
 	struct lockd__endpoint *found = NULL;
@@ -185,8 +183,7 @@ void lockd__endpoint_hurry(struct lockd_client *client, struct lockd__endpoint *
 	lockd__client_kick(client);
 }
 
-/* ---- HELLO_REPLY --------------------------------------------------------------------------------------------------
- */
+/* ---- HELLO_REPLY ------------------------------------------------------------------------------------------------ */
 
 /* A sentence why we cannot speak with this node; false: we can. */
 static bool refuses(struct lockd_client *client, const Client__HelloReply *reply, char reason[LOCKD__ERROR_BYTES_MAX]) {

@@ -53,8 +53,7 @@ static enum lockd_status run(struct lockd_session *session, struct lockd__reques
 	return status;
 }
 
-/* ---- Acquire ------------------------------------------------------------------------------------------------------
- */
+/* ---- Acquire ---------------------------------------------------------------------------------------------------- */
 
 static bool may_acquire(struct lockd_session *session, const char *name, const char *value, int wait_ms) {
 	return session && is_name(name) && (!value || is_text(value, LIMIT_VALUE_BYTES_MAX)) &&
@@ -120,8 +119,7 @@ enum lockd_status lockd_acquire_async(struct lockd_session *session, const char 
 	return status;
 }
 
-/* ---- Release ------------------------------------------------------------------------------------------------------
- */
+/* ---- Release ---------------------------------------------------------------------------------------------------- */
 
 static struct lockd__request *release_new(struct lockd_session *session, const char *name, uint64_t token) {
 	struct lockd__request *request = request_new(session, LOCKD__RELEASE, name, NULL);
@@ -167,8 +165,7 @@ enum lockd_status lockd_release_async(struct lockd_session *session, const char 
 	return status;
 }
 
-/* ---- Outcomes -----------------------------------------------------------------------------------------------------
- */
+/* ---- Outcomes --------------------------------------------------------------------------------------------------- */
 
 static struct lockd__request *find(struct lockd_session *session, uint64_t number) {
 	struct lockd__request *request;

@@ -68,8 +68,7 @@ static enum lockd_status fetch(struct lockd_client *client, struct lockd__reques
 	return page_decode(page);
 }
 
-/* ---- Rows ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Rows ------------------------------------------------------------------------------------------------------- */
 
 static void fill_session(struct lockd__pool *pool, const Client__Session *session, struct lockd_session_info *ret) {
 	char id[48];
@@ -140,8 +139,7 @@ static enum lockd_status add_sessions(struct session_list *list, const Client__R
 	return list->pool.failed ? LOCKD_NO_MEMORY : LOCKD_OK;
 }
 
-/* ---- Locks --------------------------------------------------------------------------------------------------------
- */
+/* ---- Locks ------------------------------------------------------------------------------------------------------ */
 
 static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
 				     int64_t deadline_us, struct lock_list *list) {
@@ -218,8 +216,7 @@ void lockd_lock_list_free(struct lockd_lock_list *list) {
 	free(whole);
 }
 
-/* ---- Sessions -----------------------------------------------------------------------------------------------------
- */
+/* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 static enum lockd_status fetch_sessions(struct lockd_client *client, int64_t deadline_us, struct session_list *list) {
 	struct lockd__request *request;
@@ -274,8 +271,7 @@ void lockd_session_list_free(struct lockd_session_list *list) {
 	free(whole);
 }
 
-/* ---- Nodes --------------------------------------------------------------------------------------------------------
- */
+/* ---- Nodes ------------------------------------------------------------------------------------------------------ */
 
 /* Whether the nodes' list is as good as it gets: somebody told us of the others, or nobody can be reached. */
 static bool knows_nodes(const struct lockd_client *client) {

@@ -20,8 +20,7 @@ static struct lockd_observation *find(struct lockd_client *client, uint64_t fram
 	return NULL;
 }
 
-/* ---- Subscriptions ------------------------------------------------------------------------------------------------
- */
+/* ---- Subscriptions ---------------------------------------------------------------------------------------------- */
 
 static void subscribe(struct lockd_client *client, struct lockd_observation *observation,
 		      struct lockd__connection *leader) {
@@ -96,8 +95,7 @@ bool lockd__observe_answered(struct lockd_client *client, struct lockd__connecti
 	return true;
 }
 
-/* ---- Events -------------------------------------------------------------------------------------------------------
- */
+/* ---- Events ----------------------------------------------------------------------------------------------------- */
 
 static char *put_text(char **at, const ProtobufCBinaryData *text) {
 	char *copy = *at;
@@ -177,8 +175,7 @@ struct lockd__event *lockd__observe_take(struct lockd_client *client, struct loc
 	return event;
 }
 
-/* ---- Calls --------------------------------------------------------------------------------------------------------
- */
+/* ---- Calls ------------------------------------------------------------------------------------------------------ */
 
 static struct lockd_observation *observation_new(struct lockd_client *client, const char *name) {
 	struct lockd_observation *observation = calloc(1, sizeof *observation);

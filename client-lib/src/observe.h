@@ -13,8 +13,9 @@
 struct lockd__connection;
 
 enum {
-	/* Events that wait for the user's callback. Beyond it the subscription ends; when the callback has caught up with
-	 * half of them it is taken up again behind the last event kept, and the cluster's history fills in, or says GAP. */
+	/* Events that wait for the user's callback. Beyond it the subscription ends; when the callback has caught up
+	 * with half of them it is taken up again behind the last event kept, and the cluster's history fills in, or
+	 * says GAP. */
 	LOCKD__EVENTS_MAX = 1024,
 };
 

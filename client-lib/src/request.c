@@ -24,8 +24,7 @@ int lockd__request_compare(const struct lockd__request *a, const struct lockd__r
 
 RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
 
-/* ---- Making -------------------------------------------------------------------------------------------------------
- */
+/* ---- Making ----------------------------------------------------------------------------------------------------- */
 
 struct lockd__request *lockd__request_new(struct lockd_client *client, struct lockd_session *session,
 					  enum lockd__request_kind kind, const char *name, const char *value) {
@@ -81,8 +80,7 @@ void lockd__request_submit(struct lockd_client *client, struct lockd__request *r
 	(void)lockd__request_flush(client, lockd__clock_us());
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------------------
- */
+/* ---- Sending ---------------------------------------------------------------------------------------------------- */
 
 static ProtobufCBinaryData text_of(const char *text) {
 	return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
@@ -247,8 +245,7 @@ int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
 	return next_us;
 }
 
-/* ---- Answers ------------------------------------------------------------------------------------------------------
- */
+/* ---- Answers ---------------------------------------------------------------------------------------------------- */
 
 static void send_again(struct lockd_client *client, struct lockd__request *request, int64_t delay_us) {
 	RB_REMOVE(lockd__sent, &client->sent, request);
@@ -412,8 +409,7 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 	return true;
 }
 
-/* ---- Ending -------------------------------------------------------------------------------------------------------
- */
+/* ---- Ending ----------------------------------------------------------------------------------------------------- */
 
 static void take_out(struct lockd_client *client, struct lockd__request *request) {
 	if (request->state == LOCKD__WAITING)
@@ -491,8 +487,7 @@ enum lockd_status lockd__request_abandon(struct lockd_client *client, struct loc
 	return LOCKD_DEADLINE;
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------------------------
- */
+/* ---- Waiting ---------------------------------------------------------------------------------------------------- */
 
 int lockd__waiter_init(struct lockd__waiter *waiter) {
 	*waiter = (struct lockd__waiter){0};

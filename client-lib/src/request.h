@@ -14,6 +14,7 @@
 #define CLIENT_REQUEST_H
 
 #include "api/client.pb-c.h"
+#include "api/limits.h"
 
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>

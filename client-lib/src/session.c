@@ -16,8 +16,7 @@ int lockd__session_compare(const struct lockd_session *a, const struct lockd_ses
 
 RB_GENERATE(lockd__sessions, lockd_session, node, lockd__session_compare)
 
-/* ---- The window ---------------------------------------------------------------------------------------------------
- */
+/* ---- The window ------------------------------------------------------------------------------------------------- */
 
 uint64_t lockd__session_floor(const struct lockd_session *session) {
 	const struct lockd__request *first = TAILQ_FIRST(&session->open);
@@ -33,8 +32,7 @@ bool lockd__session_admits(const struct lockd_session *session, const struct loc
 	return session->next_sequence < floor + LIMIT_SEQUENCE_WINDOW - (frees ? 0 : 1);
 }
 
-/* ---- The lease ----------------------------------------------------------------------------------------------------
- */
+/* ---- The lease -------------------------------------------------------------------------------------------------- */
 
 static void change_state(struct lockd_session *session, enum lockd_session_state state) {
 	struct lockd_client *client = session->client;
@@ -143,8 +141,7 @@ void lockd__session_expire(struct lockd_session *session) {
 		lockd__request_finish(session->client, request, LOCKD_SESSION_EXPIRED, 0, 0);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------------------------- */
 
 static struct lockd_session *session_new(struct lockd_client *client, const struct lockd_session_options *options) {
 	struct lockd_session *session = calloc(1, sizeof *session);
@@ -279,8 +276,7 @@ enum lockd_status lockd_session_close(struct lockd_session *session, int timeout
 	return status;
 }
 
-/* ---- Queries ------------------------------------------------------------------------------------------------------
- */
+/* ---- Queries ---------------------------------------------------------------------------------------------------- */
 
 enum lockd_session_state lockd_session_get_state(struct lockd_session *session) {
 	enum lockd_session_state state;

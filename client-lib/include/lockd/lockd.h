@@ -36,8 +36,7 @@ struct lockd_observation;
 
 enum { LOCKD_FOREVER = -1, LOCKD_TRY = 0 };
 
-/* ---- Client -------------------------------------------------------------------------------------------------------
- */
+/* ---- Client ----------------------------------------------------------------------------------------------------- */
 
 struct lockd_options {
 	const char *endpoints; /* "host:port,host:port"; a bare host means port 7600. NULL: LOCKD_ENDPOINTS or
@@ -59,14 +58,13 @@ LOCKD_PUBLIC void lockd_close(struct lockd_client *client);
  * …"), for people. Copied into `text`, cut to `n` bytes, always terminated; empty when there was none. */
 LOCKD_PUBLIC void lockd_last_error(struct lockd_client *client, char *text, size_t n);
 
-/* ---- Sessions -----------------------------------------------------------------------------------------------------
- */
+/* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 enum lockd_session_state {
 	LOCKD_SAFE,     /* the lease is running; nobody else is granted what the session holds */
 	LOCKD_JEOPARDY, /* keep-alives go unanswered for a third of the TTL; the lease still runs, prepare to stop */
-	LOCKD_EXPIRED,  /* the lease has run out here, or the cluster has ended the session: stop using what it held.
-			   Final */
+	LOCKD_EXPIRED,  /* the lease has run out here, or the cluster has ended the session. Final: stop using what it
+			   held */
 };
 
 typedef void lockd_session_fn(void *user, struct lockd_session *session, enum lockd_session_state state);
@@ -97,23 +95,30 @@ LOCKD_PUBLIC int64_t lockd_session_remaining_ms(struct lockd_session *session);
 /* "epoch.group.opened" as lockctl shows it; lives as long as the session. */
 LOCKD_PUBLIC const char *lockd_session_id(struct lockd_session *session);
 
-/* ---- Locks --------------------------------------------------------------------------------------------------------
- */
+/* ---- Locks ------------------------------------------------------------------------------------------------------ */
 
 struct lockd_grant {
 	uint64_t token;    /* for the protected resource */
 	uint64_t revision; /* of the grant */
-	uint64_t sequence; /* of the request; filled in on every outcome but MISUSE, for lockd_resolve() */
+	uint64_t sequence; /* of the request in its session; 0 if it was refused at once. For lockd_resolve() */
 };
 
 typedef void lockd_grant_fn(void *user, enum lockd_status status, const struct lockd_grant *grant);
 
 /* Acquires the lock `name` for the session.
- *   wait_ms  LOCKD_TRY: only if it is free and nobody waits (else HELD); LOCKD_FOREVER: as long as it takes; otherwise
- * how long the seat stays in the queue (then WAIT_EXPIRED). The cluster counts it; a leader change restarts it. value
- * carried by the holder and shown to observers; NULL: empty. timeout_ms  how long this call waits for the answer;
- * DEADLINE cancels the seat in the background. Give it more than wait_ms, or LOCKD_FOREVER. OK: ret_grant says with
- * which token. Waiters are served in the order in which they queued. */
+ *
+ * wait_ms: LOCKD_TRY: only if it is free and nobody waits (else HELD); LOCKD_FOREVER: as long as it takes; otherwise
+ * how long the seat stays in the queue (then WAIT_EXPIRED). The cluster counts it; a leader change restarts it.
+ *
+ * value: carried by the holder and shown to observers; NULL: empty.
+ *
+ * timeout_ms: how long this call waits for the answer; DEADLINE cancels the seat in the background. Give it more than
+ * wait_ms, or LOCKD_FOREVER.
+ *
+ * OK: ret_grant says with which token. Waiters are served in the order in which they queued.
+ *
+ * While a request of a session is unanswered, about 60 younger ones of the same session can be answered; further ones
+ * wait in the library. A program that uses other locks while it waits long for one does so in another session. */
 LOCKD_PUBLIC enum lockd_status lockd_acquire(struct lockd_session *session, const char *name, const char *value,
 					     int wait_ms, int timeout_ms, struct lockd_grant *ret_grant);
 LOCKD_PUBLIC enum lockd_status lockd_acquire_async(struct lockd_session *session, const char *name, const char *value,
@@ -130,14 +135,13 @@ LOCKD_PUBLIC enum lockd_status lockd_release_async(struct lockd_session *session
  * result that came first) it neither waits nor holds, unless that result was OK. */
 LOCKD_PUBLIC enum lockd_status lockd_cancel(struct lockd_session *session, uint64_t sequence);
 
-/* Waits until the request with this sequence has a definite outcome and returns it: after an acquire that ended in
- * DEADLINE, CANCELLED (or OK: it had been granted and the cancellation gave it back is reported as CANCELLED too);
- * after a release, what the release came to. DEADLINE: not known yet. STALE: finished long ago and forgotten. */
+/* Waits until the request with this sequence has a definite outcome and returns it. After an acquire that ended in
+ * DEADLINE: CANCELLED, also if it had been granted and the cancellation gave it back, or the refusal that came first.
+ * After a release: what it came to. DEADLINE: not known yet. STALE: finished long ago and forgotten. */
 LOCKD_PUBLIC enum lockd_status lockd_resolve(struct lockd_session *session, uint64_t sequence, int timeout_ms,
 					     struct lockd_grant *ret_grant);
 
-/* ---- Elections ----------------------------------------------------------------------------------------------------
- */
+/* ---- Elections -------------------------------------------------------------------------------------------------- */
 /* An election is a lock that carries its holder's value. */
 
 /* Waits to be leader: lockd_acquire() with the candidate's value (an address, say). */
@@ -175,8 +179,7 @@ LOCKD_PUBLIC enum lockd_status lockd_observe(struct lockd_client *client, const 
 /* Ends it; when it returns, no callback runs or will run. Not from its own callback. NULL is ignored. */
 LOCKD_PUBLIC void lockd_observe_stop(struct lockd_observation *observation);
 
-/* ---- Looking ------------------------------------------------------------------------------------------------------
- */
+/* ---- Looking ---------------------------------------------------------------------------------------------------- */
 /* Linearizable unless said otherwise. Results are freed by their own free function; all strings belong to them. */
 
 struct lockd_session_info {

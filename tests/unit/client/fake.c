@@ -50,8 +50,7 @@ struct fake {
 
 const struct fake_manner fake_leader = {.node = 1, .leader = 1, .term = 1, .cluster = 7, .drift_ppm = 100000};
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------
- */
+/* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
 static void write_all(int fd, const uint8_t *bytes, size_t n) {
 	while (n > 0) {
@@ -114,8 +113,7 @@ void fake_write(struct fake *fake, const void *bytes, size_t n) {
 	pthread_mutex_unlock(&fake->mutex);
 }
 
-/* ---- Answering by itself ------------------------------------------------------------------------------------------
- */
+/* ---- Answering by itself ---------------------------------------------------------------------------------------- */
 
 static void answer_hello(struct fake *fake, struct connection *connection) {
 	const struct fake_manner *manner = &fake->manner;
@@ -224,8 +222,7 @@ static void take_frame(struct fake *fake, struct connection *connection, const s
 	}
 }
 
-/* ---- The node's thread --------------------------------------------------------------------------------------------
- */
+/* ---- The node's thread ------------------------------------------------------------------------------------------ */
 
 static void drop(struct fake *fake, struct connection *connection) {
 	close(connection->fd);
@@ -392,8 +389,7 @@ void fake_start(struct fake *fake) {
 	pthread_mutex_unlock(&fake->mutex);
 }
 
-/* ---- Requests -----------------------------------------------------------------------------------------------------
- */
+/* ---- Requests --------------------------------------------------------------------------------------------------- */
 
 bool fake_has(struct fake *fake, int wait_ms) {
 	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), wait_ms);
@@ -447,8 +443,7 @@ unsigned fake_opens(struct fake *fake) {
 	return get(fake, &fake->opens);
 }
 
-/* ---- Beginnings ---------------------------------------------------------------------------------------------------
- */
+/* ---- Beginnings ------------------------------------------------------------------------------------------------- */
 
 struct lockd_client *fake_client(const char *endpoints) {
 	struct lockd_client *client = NULL;

@@ -67,8 +67,7 @@ void fake_write(struct fake *fake, const void *bytes, size_t n);
 unsigned fake_hellos(struct fake *fake);
 unsigned fake_opens(struct fake *fake);
 
-/* ---- What most tests begin with -----------------------------------------------------------------------------------
- */
+/* ---- What most tests begin with --------------------------------------------------------------------------------- */
 
 /* Node 1, leader of cluster 7 with ρ = 10 %. */
 extern const struct fake_manner fake_leader;
