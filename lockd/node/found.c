@@ -82,6 +82,9 @@ void found_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n)
 	fault = found ? found_find_fault(found) : "the frame does not decode";
 	if (!fault) {
 		memcpy(incarnation.bytes, found->incarnation.data, sizeof incarnation.bytes);
+		/* The founder repeats itself until it has heard from everybody. */
+		if (node->identified && memcmp(&incarnation, &node->incarnation, sizeof incarnation) == 0)
+			return;
 		incoming.data = found->entry->data.data;
 		incoming.n = found->entry->data.len;
 		fault = found_take(node, &incarnation, found->epoch, &incoming);

@@ -48,28 +48,40 @@ void query_free(struct replica *replica, struct query_list *list, struct query *
 /* ---- In -----------------------------------------------------------------------------------------------------------
  */
 
-static struct query *query_find_oldest(struct query_list *list, node_connection connection) {
+/* The oldest keep-alive of the list; client NULL: of any. */
+static struct query *query_find_oldest(struct query_list *list, const struct client *client) {
 	struct query *query;
 
 	TAILQ_FOREACH (query, list, link) {
-		if (query->asker.connection == connection)
+		if (query->kind == QUERY_KEEP_ALIVE && (!client || query->asker.connection == client->connection))
 			return query;
 	}
 	return NULL;
+}
+
+/* Those that wait for a RENEWED came before those that wait for a proof. */
+static bool query_evict(struct replica *replica, const struct client *client) {
+	struct query_list *lists[] = {&replica->queries.renewing, &replica->queries.keep_alives};
+
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		struct query *oldest = query_find_oldest(lists[i], client);
+
+		if (oldest) {
+			query_free(replica, lists[i], oldest);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Room for one more keep-alive, at the cost of the oldest: of this connection, then of all. */
 static void query_make_room(struct replica *replica, struct client *client, uint32_t sessions) {
 	struct queries *queries = &replica->queries;
 
-	if (client->keep_alives >= QUERY_KEEP_ALIVES_PER_CONNECTION_MAX) {
-		struct query *oldest = query_find_oldest(&queries->keep_alives, client->connection);
-
-		if (oldest)
-			query_free(replica, &queries->keep_alives, oldest);
-	}
-	while (queries->sessions + sessions > LIMIT_SESSIONS_MAX && !TAILQ_EMPTY(&queries->keep_alives))
-		query_free(replica, &queries->keep_alives, TAILQ_FIRST(&queries->keep_alives));
+	if (client->keep_alives >= QUERY_KEEP_ALIVES_PER_CONNECTION_MAX)
+		(void)query_evict(replica, client);
+	while (queries->sessions + sessions > LIMIT_SESSIONS_MAX && query_evict(replica, NULL))
+		;
 }
 
 void query_push(struct replica *replica, enum query_kind kind, const struct asker *asker, uint32_t sessions,

@@ -110,6 +110,31 @@ static void test_keepalive__takes_back_a_late_mark_before_it_answers(void **unus
 	cluster_deinit(&cluster);
 }
 
+/* A stalled disk must not let them pile up: the oldest give way here as well. */
+static void test_keepalive__keeps_a_bounded_number_waiting_for_a_renewed(void **unused) {
+	struct cluster cluster;
+	uint64_t opened;
+	unsigned answered = 0;
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	opened = cluster_open(&cluster, 1, 5, "nonce", 4000);
+	cluster_advance(&cluster, 2500 * CLUSTER_MS);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	for (uint64_t id = 1; id <= 100; id++) {
+		cluster_send_keep_alive(&cluster, 1, 5, id, opened);
+		cluster_settle(&cluster);
+	}
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_settle(&cluster);
+	for (uint64_t id = 1; id <= 100; id++)
+		answered += take_keep_alive(&cluster, 5, id) == LOCKD_OK;
+	assert_int_equal(answered, 64);
+	cluster_deinit(&cluster);
+}
+
 /* Found again by its nonce, a session that was silent is renewed before the client counts on a new lease. */
 static void test_keepalive__renews_a_session_that_is_opened_again(void **unused) {
 	struct cluster cluster;
@@ -156,6 +181,7 @@ int main(void) {
 		cmocka_unit_test(test_keepalive__is_not_acknowledged_without_a_quorum),
 		cmocka_unit_test(test_keepalive__restarts_the_timer_from_its_arrival),
 		cmocka_unit_test(test_keepalive__takes_back_a_late_mark_before_it_answers),
+		cmocka_unit_test(test_keepalive__keeps_a_bounded_number_waiting_for_a_renewed),
 		cmocka_unit_test(test_keepalive__renews_a_session_that_is_opened_again),
 		cmocka_unit_test(test_keepalive__learns_that_an_expiry_in_the_log_came_first),
 	};
