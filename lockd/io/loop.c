@@ -409,6 +409,32 @@ static int check_identity(struct loop *loop, struct loop_error *error) {
 		    loop->config.data);
 }
 
+/* What the founder wrote holds for the life of the cluster; the timing of this node must fit it (struct raft_timing).
+ */
+static int check_timing(const struct loop *loop, struct loop_error *error) {
+	const struct raft_timing *timing = &loop->config.timing;
+	const struct raft_configuration *members;
+	const uint64_t million = 1000000;
+	raft_index index;
+	uint64_t promise;
+
+	if (node_is_blank(loop->node))
+		return 0;
+	members = raft_members(node_raft(loop->node, PEERS_GROUP), &index);
+	promise = (uint64_t)members->promise_ms * 1000;
+	if (2 * timing->heartbeat <= promise &&
+	    promise * (million + members->drift_ppm) <= timing->check_quorum * (million - members->drift_ppm))
+		return 0;
+	return fail(
+		error,
+		"the cluster was founded with promise-ms = %u and drift-ppm = %u: heartbeat-ms must be at most %u and "
+		"check-quorum-ms at least %llu",
+		members->promise_ms, members->drift_ppm, members->promise_ms / 2,
+		(unsigned long long)(members->promise_ms * (million + members->drift_ppm) /
+					     (million - members->drift_ppm) +
+				     1));
+}
+
 /* Descriptors for clients, as many as the limits of the process leave. */
 static uint32_t clients_max(void) {
 	struct rlimit limit;
@@ -446,7 +472,7 @@ int loop_open(const struct loop_config *config, struct loop **ret, struct loop_e
 	if (bind_port(&loop->client_listener, config->listen_client, "listen-client", &loop->inbox, error) < 0)
 		goto fail;
 	complete_addresses(loop);
-	if (restore_node(loop, error) < 0 || check_identity(loop, error) < 0)
+	if (restore_node(loop, error) < 0 || check_identity(loop, error) < 0 || check_timing(loop, error) < 0)
 		goto fail;
 
 	store_get_sizes(loop->store, &sizes);

@@ -179,6 +179,7 @@ static void send_end(struct snapshot_send *send, bool ok, struct events *events)
 /* The next attempt of the leader comes no sooner than a pause from here. */
 static void send_fail(struct peers *peers, struct snapshot_send *send) {
 	send->ended = true;
+	send->waiting = false;
 	send->connection = NULL;
 	send->report_at = after_ms(peers, PEERS_SNAPSHOT_RETRY_MS);
 }
@@ -567,7 +568,7 @@ static void expire_links(struct peers *peers) {
 }
 
 /* A single frame proves nothing: answers are not answered. A run of them does. */
-static bool is_silent(const struct peers *peers, const struct peer *peer) {
+static bool is_silent(const struct peer *peer) {
 	return peer->outbound && peer->unanswered_at > 0 &&
 	       peer->sent_at >= peer->unanswered_at + PEERS_SILENCE_MS_MAX * 1000;
 }
@@ -575,7 +576,7 @@ static bool is_silent(const struct peers *peers, const struct peer *peer) {
 static void tick_peer(struct peers *peers, struct peer *peer) {
 	if (peer->attempt || peers->finishing)
 		return;
-	if (is_silent(peers, peer)) {
+	if (is_silent(peer)) {
 		if (peer->reachable)
 			log_warning("peer is silent, dialling anew: peer=%u silence_ms=%d", peer->node,
 				    PEERS_SILENCE_MS_MAX);
@@ -587,11 +588,30 @@ static void tick_peer(struct peers *peers, struct peer *peer) {
 	}
 }
 
+static bool still_leads(const struct peers *peers, const struct snapshot_send *send) {
+	struct raft_status status;
+
+	raft_get_status(node_raft(peers->node, send->group), &status);
+	return status.role == RAFT_LEADER && status.term == send->term;
+}
+
+/* A peer that is away costs nothing: its snapshot is cut when it comes back, from the checkpoint of that day. */
+static void tick_waiting(struct peers *peers, struct snapshot_send *send) {
+	const struct peer *peer = find(peers, send->peer);
+
+	if (peers->finishing || !peer || !still_leads(peers, send))
+		send_fail(peers, send);
+	else if (peer->outbound)
+		snapshot_send_cut(send);
+}
+
 static void tick_sends(struct peers *peers, struct events *events) {
 	struct snapshot_send *send, *next;
 
 	for (send = LIST_FIRST(&peers->sends); send; send = next) {
 		next = LIST_NEXT(send, next);
+		if (send->waiting)
+			tick_waiting(peers, send);
 		if (send->ended && !send->busy && (send->report_at <= peers->now || peers->finishing))
 			send_end(send, false, events);
 	}
@@ -697,6 +717,7 @@ void peers_send_snapshot(struct peers *peers, const struct node_snapshot *snapsh
 	struct snapshot_send *send = snapshot_send_new(peers->checkpointer, snapshot);
 
 	LIST_INSERT_HEAD(&peers->sends, send, next);
+	tick_waiting(peers, send);
 }
 
 static void on_cut(struct peers *peers, struct snapshot_send *send, const struct checkpointer_job *job) {

@@ -19,17 +19,23 @@ static void add_job(struct snapshot_send *send, struct checkpointer_job *job) {
 
 struct snapshot_send *snapshot_send_new(struct checkpointer *checkpointer, const struct node_snapshot *snapshot) {
 	struct snapshot_send *send = fatal_alloc(sizeof *send);
-	struct checkpointer_job *job = fatal_alloc(sizeof *job);
 
 	send->checkpointer = checkpointer;
 	send->group = snapshot->group;
 	send->peer = snapshot->peer;
 	send->term = snapshot->term;
 	send->snapshot.fd = -1;
-	job->item.kind = INBOX_SNAPSHOT_CUT;
-	job->group = snapshot->group;
-	add_job(send, job);
+	send->waiting = true;
 	return send;
+}
+
+void snapshot_send_cut(struct snapshot_send *send) {
+	struct checkpointer_job *job = fatal_alloc(sizeof *job);
+
+	send->waiting = false;
+	job->item.kind = INBOX_SNAPSHOT_CUT;
+	job->group = send->group;
+	add_job(send, job);
 }
 
 struct snapshot_send *snapshot_send_free(struct snapshot_send *send) {

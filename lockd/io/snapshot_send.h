@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checkpoint on its way to a peer that lags: cut into a file by the checkpoint thread, then sent chunk by chunk on a
- * connection of its own, so that a chunk never stands before a heartbeat. The next chunk is read once most of the one
- * before has left. The receiver closes the connection when it is done with the snapshot. */
+/* A checkpoint on its way to a peer that lags: it waits until the peer can be reached, is cut into a file by the
+ * checkpoint thread, then sent chunk by chunk on a connection of its own, so that a chunk never stands before a
+ * heartbeat. The next chunk is read once most of the one before has left. The receiver closes the connection when it is
+ * done with the snapshot. */
 #ifndef LOCKD_IO_SNAPSHOT_SEND_H
 #define LOCKD_IO_SNAPSHOT_SEND_H
 
@@ -15,6 +16,7 @@ struct snapshot_send {
 	raft_term term;
 	struct store_snapshot snapshot; /* fd < 0: not cut yet */
 	struct connection *connection;  /* greeted; NULL before */
+	bool waiting;                   /* for the peer to be reached */
 	bool busy;                      /* a job is with the checkpoint thread */
 	bool ended;                     /* nothing more is sent; waits for the job at hand */
 	bool end_sent;
@@ -23,8 +25,10 @@ struct snapshot_send {
 	LIST_ENTRY(snapshot_send) next;
 };
 
-/* Asks the checkpoint thread for the cut. */
+/* Begins to wait. */
 struct snapshot_send *snapshot_send_new(struct checkpointer *checkpointer, const struct node_snapshot *snapshot);
+/* The peer is reached: asks the checkpoint thread for the cut. */
+void snapshot_send_cut(struct snapshot_send *send);
 /* Not while busy. */
 struct snapshot_send *snapshot_send_free(struct snapshot_send *send);
 
