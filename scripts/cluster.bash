@@ -9,7 +9,7 @@
 #   cluster_wait_leader SECONDS
 #   cluster_end               stop everything, remove the folder (also on exit)
 
-declare -A node_pid
+declare -A node_pid node_shell
 nodes=0
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -47,9 +47,17 @@ cluster_begin() {
 node_start() {
 	local i=$1 waited=0
 	shift
-	"$bin/lockd/lockd" --node "$i" --data "$folder/node$i" --listen-peer "127.0.0.1:${peer_port[i]}" \
-		--listen-client "127.0.0.1:${client_port[i]}" "${peer_flags[@]}" "$@" >>"$folder/node$i.log" 2>&1 &
-	node_pid[$i]=$!
+	# A shell of its own waits for the node, so that a kill -9 is not reported among the words of this one.
+	rm -f "$folder/node$i.pid"
+	(
+		"$bin/lockd/lockd" --node "$i" --data "$folder/node$i" --listen-peer "127.0.0.1:${peer_port[i]}" \
+			--listen-client "127.0.0.1:${client_port[i]}" "${peer_flags[@]}" "$@" &
+		echo $! >"$folder/node$i.pid"
+		wait $!
+	) >>"$folder/node$i.log" 2>&1 &
+	node_shell[$i]=$!
+	while [ ! -s "$folder/node$i.pid" ]; do sleep 0.01; done
+	node_pid[$i]=$(<"$folder/node$i.pid")
 	while port_is_free "${client_port[i]}"; do
 		if ! kill -0 "${node_pid[$i]}" 2>/dev/null || [ $((waited += 1)) -gt 500 ]; then
 			echo "node $i did not start:" >&2
@@ -63,7 +71,7 @@ node_start() {
 node_kill() {
 	local i=$1 signal=${2:-KILL}
 	kill "-$signal" "${node_pid[$i]}" 2>/dev/null
-	wait "${node_pid[$i]}" 2>/dev/null
+	wait "${node_shell[$i]}"
 	local status=$?
 	unset "node_pid[$i]"
 	return $status
@@ -84,13 +92,14 @@ cluster_wait_leader() {
 	return 1
 }
 
+cluster_kill_all() {
+	kill -KILL "${node_pid[@]}" $(jobs -p) 2>/dev/null
+	wait 2>/dev/null
+}
+
 cluster_end() {
 	trap - EXIT
-	local pid
-	for pid in $(jobs -p); do
-		kill -KILL "$pid" 2>/dev/null
-	done
-	wait 2>/dev/null
+	cluster_kill_all
 	if [ -n "${KEEP_FOLDER:-}" ]; then
 		echo "kept: $folder"
 	else

@@ -12,8 +12,7 @@ mount -t tmpfs -o size=6m tmpfs "$folder/node1" 2>/dev/null || {
 }
 trap 'cluster_end_with_mount' EXIT
 cluster_end_with_mount() {
-	for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null; done
-	wait 2>/dev/null
+	cluster_kill_all
 	umount "$folder/node1"
 	cluster_end
 }
