@@ -48,8 +48,8 @@ static void snapshot_send(struct replica *replica, uint32_t peer) {
 	struct snapshot_transfer *transfer = snapshot_find(snapshot, peer);
 	struct node_snapshot *out;
 
-	if (transfer && !transfer->ended &&
-	    (transfer->retry_at == 0 || transfer->retry_at > replica->node->clocks.mono))
+	/* Under way, or over for too short a time. */
+	if (transfer && (transfer->retry_at == 0 || transfer->retry_at > replica->node->clocks.mono))
 		return;
 	if (replica->checkpoint.durable == 0) {
 		replica->checkpoint.wanted = true;
@@ -87,10 +87,9 @@ void snapshot_sent(struct replica *replica, const struct node_event *event) {
 
 	TURN_TRACE(&replica->node->turn, replica->group, "event=snapshot-sent peer=%u index=%llu ok=%d", event->peer,
 		   (unsigned long long)event->index, event->ok);
-	if (transfer && event->ok) {
-		transfer->ended = true;
+	if (transfer) {
+		transfer->ended = event->ok;
 		transfer->index = event->index;
-	} else if (transfer) {
 		transfer->retry_at = replica->node->clocks.mono + SNAPSHOT_RETRY_US;
 	}
 	(void)replica_raft(replica, &step, NULL);
@@ -111,7 +110,7 @@ raft_index snapshot_hold(struct replica *replica) {
 		struct snapshot_transfer *transfer = &replica->snapshot.transfers[i];
 		struct raft_peer peer;
 
-		if (transfer->peer == 0 || transfer->retry_at > 0)
+		if (transfer->peer == 0 || (transfer->retry_at > 0 && !transfer->ended))
 			continue;
 		if (transfer->ended &&
 		    (crowded || !raft_get_peer(replica->raft, transfer->peer, &peer) || peer.match > transfer->index))

@@ -8,8 +8,8 @@
 #include "lockd/node/node.h"
 
 enum {
-	/* A transfer that failed is begun again after this long: each one copies a checkpoint, and a peer that is down
-	 * refuses within a millisecond. */
+	/* The next transfer to a peer begins no sooner than this after the last one has ended: each one copies a
+	 * checkpoint, and a peer that is down or refuses what it got says so within a millisecond. */
 	SNAPSHOT_RETRY_US = 500 * 1000,
 };
 
@@ -22,9 +22,9 @@ struct snapshot {
 	/* Sent, until the follower has passed it. */
 	struct snapshot_transfer {
 		uint32_t peer; /* 0: free */
-		bool ended;
+		bool ended;    /* well: the peer has it and is about to pass it */
 		raft_index index;
-		raft_usec retry_at; /* mono, when it has failed; 0: it has not */
+		raft_usec retry_at; /* mono; 0: it is under way */
 	} transfers[RAFT_MEMBERS_MAX];
 };
 
