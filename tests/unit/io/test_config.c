@@ -162,7 +162,7 @@ static void test_config__rejects_what_is_no_pair(void **state) {
 	assert_flag_error("--config", "no/such/file", "no/such/file: cannot be read: No such file or directory");
 
 	memset(line + strlen(line), 'x', 300);
-	strcat(line, "\n");
+	line[strlen(line)] = '\n';
 	write_text(line);
 	assert_int_equal(PARSE("--config", FILE_NAME), -1);
 	assert_memory_equal(error.text, FILE_NAME ":1: the line is longer than ",

@@ -87,7 +87,7 @@ static int plain_socket(void) {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	address.sin_port = htons((uint16_t)atoi(strrchr(listener.address, ':') + 1));
+	address.sin_port = htons((uint16_t)strtoul(strrchr(listener.address, ':') + 1, NULL, 10));
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
 	return fd;

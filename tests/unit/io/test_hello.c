@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -93,7 +94,7 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	own.epoch = 5;
 	own.purpose = PEER_PURPOSE_SNAPSHOT;
 	own.status = LOCKD_WRONG_CLUSTER;
-	strcpy(own.text, "no\nway");
+	snprintf(own.text, sizeof own.text, "no\nway");
 	n = hello_pack(&own, "a:1", NULL, body);
 	arena_init(&arena);
 	assert_int_equal(hello_unpack(body, n, &arena, &back), 0);

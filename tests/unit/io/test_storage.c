@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The storage thread against a store that this test plays: what is queued is copied, written in order, reported once.
+ */
+#include "lockd/io/storage.h"
+
+#include "lockd/io/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct inbox inbox;
+static pthread_mutex_t state_db = PTHREAD_MUTEX_INITIALIZER;
+static struct inbox_list pending;
+
+/* Written by the storage thread, read by the test behind a report or the end of the thread. */
+static struct {
+	int full_left; /* so many writes find the disk full */
+	int transactions, largest, reports;
+	bool installed_alone;
+	char bytes[64];
+	size_t n;
+} disk;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error) {
+	(void)store;
+	(void)error;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	if (disk.full_left > 0) {
+		disk.full_left--;
+		return STORE_FULL;
+	}
+	disk.transactions++;
+	disk.reports++;
+	if ((int)n > disk.largest)
+		disk.largest = (int)n;
+	for (size_t i = 0; i < n; i++) {
+		if (saves[i].install)
+			disk.installed_alone = n == 1 && pthread_mutex_trylock(&state_db) != 0;
+		for (size_t e = 0; e < saves[i].n_entries; e++) {
+			memcpy(disk.bytes + disk.n, saves[i].entries[e].data, saves[i].entries[e].n);
+			disk.n += saves[i].entries[e].n;
+		}
+	}
+	return 0;
+}
+
+static struct storage_report *next_report(void) {
+	struct inbox_item *item;
+	bool overfull;
+
+	if (STAILQ_EMPTY(&pending))
+		inbox_take(&inbox, clock_mono() + 10000000, &pending, &overfull);
+	item = STAILQ_FIRST(&pending);
+	assert_non_null(item);
+	STAILQ_REMOVE_HEAD(&pending, next);
+	return storage_report_of(item);
+}
+
+static void expect_saved(uint32_t group, uint64_t seq) {
+	uint64_t seen = 0;
+
+	while (seen < seq) {
+		struct storage_report *report = next_report();
+
+		assert_int_equal(report->outcome, STORAGE_SAVED);
+		for (uint32_t i = 0; i < report->n; i++) {
+			if (report->durable[i].group == group) {
+				assert_true(report->durable[i].seq > seen);
+				seen = report->durable[i].seq;
+			}
+		}
+		free(report);
+	}
+	assert_int_equal(seen, seq);
+}
+
+static void expect_outcome(enum storage_outcome outcome) {
+	struct storage_report *report = next_report();
+
+	assert_int_equal(report->outcome, outcome);
+	free(report);
+}
+
+static void put(struct storage *storage, uint32_t group, uint64_t seq, const char *text) {
+	char copy[16];
+	struct node_entry entry = {.index = seq, .term = 1, .data = (uint8_t *)copy, .n = strlen(text)};
+	struct node_save save = {.group = group, .seq = seq, .entries = &entry, .n_entries = 1};
+
+	strncpy(copy, text, sizeof copy);
+	storage_save(storage, &save, NULL, 0, clock_mono());
+	memset(copy, '?', sizeof copy); /* the caller's bytes may go at once */
+}
+
+static int set_up(void **state) {
+	(void)state;
+	inbox_init(&inbox, 1 << 20);
+	STAILQ_INIT(&pending);
+	memset(&disk, 0, sizeof disk);
+	return 0;
+}
+
+static int tear_down(void **state) {
+	(void)state;
+	inbox_deinit(&inbox);
+	return 0;
+}
+
+static void test_storage__retries_the_same_save_while_the_disk_is_full(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.full_left = 2;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "first");
+	expect_outcome(STORAGE_BLOCKED);
+	assert_true(storage_oldest(storage) <= clock_mono());
+	put(storage, 1, 2, "second");
+	expect_saved(1, 1);
+	expect_outcome(STORAGE_UNBLOCKED);
+	expect_saved(1, 2);
+	assert_true(storage_stop(storage));
+	assert_memory_equal(disk.bytes, "firstsecond", 11);
+}
+
+static void test_storage__tells_at_the_stop_that_saves_are_lost(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.full_left = 1000000;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "x");
+	expect_outcome(STORAGE_BLOCKED);
+	assert_false(storage_stop(storage));
+	assert_int_equal(disk.transactions, 0);
+}
+
+static void test_storage__writes_what_gathered_in_one_transaction(void **state) {
+	struct storage *storage = storage_start(NULL, &inbox, &state_db);
+
+	(void)state;
+	pthread_mutex_lock(&gate);
+	put(storage, 1, 1, "a");
+	put(storage, 2, 1, "b");
+	put(storage, 1, 2, "c");
+	put(storage, 2, 2, "d");
+	pthread_mutex_unlock(&gate);
+	assert_true(storage_stop(storage));
+	assert_memory_equal(disk.bytes, "abcd", 4);
+	assert_in_range(disk.transactions, 1, 2); /* the first may have been taken alone */
+	assert_true(disk.largest >= 3);
+	while (disk.reports-- > 0)
+		free(next_report());
+}
+
+static void test_storage__installs_a_snapshot_alone(void **state) {
+	struct storage *storage = storage_start(NULL, &inbox, &state_db);
+	uint64_t id = 1;
+	struct node_bytes row = {.bytes = (const uint8_t *)"row", .n = 3};
+	struct node_save install = {.group = 1, .seq = 2, .install = true, .row_ids = &id, .rows = &row, .n_rows = 1};
+
+	(void)state;
+	pthread_mutex_lock(&gate);
+	put(storage, 1, 1, "a");
+	storage_save(storage, &install, row.bytes, row.n, clock_mono());
+	put(storage, 1, 3, "b");
+	pthread_mutex_unlock(&gate);
+	expect_saved(1, 3);
+	assert_true(storage_stop(storage));
+	assert_true(disk.installed_alone);
+	assert_int_equal(disk.transactions, 3);
+	assert_memory_equal(disk.bytes, "ab", 2);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_storage__retries_the_same_save_while_the_disk_is_full, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__tells_at_the_stop_that_saves_are_lost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__writes_what_gathered_in_one_transaction, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__installs_a_snapshot_alone, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
