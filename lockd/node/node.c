@@ -52,6 +52,7 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->checkpoint_log_bytes = node_choose(config->checkpoint_log_bytes, LIMIT_CHECKPOINT_LOG_BYTES);
 	node->checkpoint_log_entries = node_choose(config->checkpoint_log_entries, LIMIT_CHECKPOINT_LOG_ENTRIES);
 	node->trailing_log_bytes = node_choose(config->trailing_log_bytes, LIMIT_TRAILING_LOG_BYTES);
+	node->append_entries_max = node_choose(config->append_entries_max, LIMIT_APPEND_ENTRIES_MAX);
 	node->checkpoint_rows_per_turn = node_choose(config->checkpoint_rows_per_turn, LIMIT_CHECKPOINT_ROWS_PER_TURN);
 	node->trailing_log_entries = node_choose(config->trailing_log_entries, LIMIT_TRAILING_LOG_ENTRIES);
 	node->pending_requests_max = node_choose(config->pending_requests_max, LIMIT_PENDING_REQUESTS_MAX);

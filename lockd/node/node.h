@@ -43,6 +43,7 @@ struct node_config {
 	size_t trailing_log_bytes, trailing_log_entries;
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
+	size_t append_entries_max; /* that one append carries */
 };
 
 /* ---- Life: new, restore (or nothing on a blank store), start, step…, free ----------------------------------------- */

@@ -326,7 +326,7 @@ static uint32_t replica_measure_append(const struct replica *replica, raft_index
 	size_t bytes = 0;
 	uint32_t n = 0;
 
-	while (n < LIMIT_APPEND_ENTRIES_MAX && (entry = cache_get(&replica->cache, first + n))) {
+	while (n < replica->node->append_entries_max && (entry = cache_get(&replica->cache, first + n))) {
 		if (n > 0 && bytes + entry->n > LIMIT_APPEND_BYTES_MAX)
 			break;
 		bytes += entry->n;

@@ -77,6 +77,7 @@ struct node {
 	size_t trailing_log_bytes, trailing_log_entries;
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
+	size_t append_entries_max;
 
 	bool identified; /* incarnation and epoch are set, if not yet durable */
 	struct node_uuid incarnation;
