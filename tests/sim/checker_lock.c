@@ -95,9 +95,9 @@ static void compare_results(const struct sim *sim, uint32_t node, const struct s
 }
 
 static void compare(const struct sim *sim, uint32_t node, const struct state *state) {
-	compare_results(sim, node, state);
 	for (uint32_t l = 0; l < SIM_LOCKS_MAX; l++)
 		compare_lock(node, state, l, &sim->model.locks[l]);
+	compare_results(sim, node, state);
 	compare_sessions(sim, node, state);
 }
 

@@ -124,7 +124,7 @@ void checker_raft_boot(struct sim *sim, uint32_t node) {
 	const struct raft *raft = node_raft(sim_host(sim, node)->node, SIM_GROUP);
 	struct raft_status status;
 
-	of->commit = of->applied = 0;
+	of->commit = of->applied = of->led = 0;
 	*shadow_at(of, disk->base) = disk->base_term;
 	for (size_t i = 0; i < disk->n; i++)
 		*shadow_at(of, disk->entries[i].index) = disk->entries[i].term;
@@ -238,6 +238,19 @@ static void check_leaders_hold(struct sim *sim, raft_index from, raft_index to) 
 	}
 }
 
+/* Paper §5.4.2: a leader counts replicas for entries of its own term only; where its commit index comes to rest, there
+ * is one. Waiting for the loss of such an entry (figure 8) would take the right crash of three nodes in a row. */
+static void check_own_term(uint32_t node, const struct checker_node *of, const struct raft *raft,
+			   const struct raft_status *status) {
+	if (of->led != status->term || status->role != RAFT_LEADER || status->commit == of->commit)
+		return;
+	if (raft_term_at(raft, status->commit) != status->term)
+		verdict_fail(VERDICT_SAFETY, "I9 old-term-committed",
+			     "n%u, leader of term %" PRIu64 ", commits entry %" PRIu64 " of term %" PRIu64
+			     " by counting",
+			     node, status->term, status->commit, raft_term_at(raft, status->commit));
+}
+
 static void check_commit(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
 	const struct checker_node *of = checked(sim, node);
 	raft_index from = of->commit + 1 < status->first ? status->first : of->commit + 1;
@@ -274,8 +287,10 @@ void checker_raft_step(struct sim *sim, uint32_t node) {
 	raft_get_status(raft, &status);
 	check_monotone(node, of, &status, state_applied(state));
 	check_commit(sim, node, raft, &status);
+	check_own_term(node, of, raft, &status);
 	if (status.role == RAFT_LEADER)
 		check_leader(sim, node, raft, &status);
+	of->led = status.role == RAFT_LEADER ? status.term : 0;
 	of->term = status.term;
 	of->commit_before = of->commit;
 	of->commit = status.commit;

@@ -34,6 +34,7 @@ struct checker_node {
 	raft_index commit_before; /* of the latest step; what is truncated in it lies behind */
 	raft_term *terms;         /* by index: of its log, saves under way included */
 	size_t terms_size;
+	raft_term led;          /* the term it led at the end of the step before; 0: none */
 	raft_term durable_term; /* never regresses, also across crashes */
 };
 

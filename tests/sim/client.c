@@ -273,6 +273,21 @@ static void close_session(struct sim *sim, struct client *client) {
 	client->leaving = true;
 }
 
+/* Gives back a grant that it never had: refused, and what it holds stays held. */
+static void release_wrongly(struct sim *sim, struct client *client) {
+	for (size_t i = 0; i < CLIENT_HOLDS_MAX; i++) {
+		const struct client_hold *hold = &client->holds[i];
+		if (!hold->held || !hold->believed)
+			continue;
+		struct client_request *request = sequenced_new(sim, client, CLIENT_RELEASE);
+		if (request) {
+			request->lock = hold->lock;
+			request->argument = hold->token - 1;
+		}
+		return;
+	}
+}
+
 static void work(struct sim *sim, struct client *client) {
 	release_due(sim, client);
 	if (sim->healed || chance(client, 2000)) {
@@ -286,6 +301,8 @@ static void work(struct sim *sim, struct client *client) {
 		begin_read(sim, client);
 	else if (chance(client, 600000))
 		acquire(sim, client);
+	if (chance(client, 10000))
+		release_wrongly(sim, client);
 	if (chance(client, window(client) >= WINDOW_ACQUIRE ? 1000000 : 15000))
 		cancel(sim, client);
 }

@@ -315,7 +315,10 @@ static void start_write(struct sim *sim, uint32_t node) {
 	}
 	disk->writing = true;
 	disk->in_flight = n;
-	queue_push(&sim->queue, sim->now + write_delay(sim, disk), written, completion_new(node, disk));
+	sim_usec delay = write_delay(sim, disk);
+	if (disk->first->save.hard)
+		nemesis_tempt(sim, node, delay);
+	queue_push(&sim->queue, sim->now + delay, written, completion_new(node, disk));
 }
 
 void disk_submit(struct sim *sim, uint32_t node, const struct node_save *save) {

@@ -259,6 +259,8 @@ void host_boot(struct sim *sim, uint32_t id) {
 		.checkpoint_log_entries = sim->plan.checkpoint_entries,
 		.trailing_log_entries = sim->plan.trailing_entries,
 		.pending_requests_max = sim->plan.pending_requests,
+		.checkpoint_rows_per_turn = sim->plan.checkpoint_rows,
+		.append_entries_max = sim->plan.append_entries,
 	};
 	struct raft_clocks clocks = clocks_of(sim, host);
 

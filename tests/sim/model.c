@@ -301,10 +301,8 @@ static void check_promise(struct sim *sim, const struct model_session *session) 
 }
 
 static void apply_expire(struct sim *sim, uint64_t term, const Command__Expire *expire) {
-	if (expire->term != term) {
-		sim->totals.void_expiries++;
+	if (expire->term != term)
 		return;
-	}
 	for (size_t i = 0; i < expire->n_opened; i++) {
 		struct model_session *session = model_find(&sim->model, expire->opened[i]);
 		if (session && session->live)

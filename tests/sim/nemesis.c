@@ -46,6 +46,27 @@ static void crash(struct sim *sim) {
 		crash_one(sim, node);
 }
 
+struct temptation {
+	uint32_t node;
+	uint64_t boot;
+};
+
+static void give_in(struct sim *sim, void *item) {
+	const struct temptation *temptation = item;
+	if (sim->healed || sim_host(sim, temptation->node)->boot != temptation->boot)
+		return;
+	sim->totals.crashes_in_saves++;
+	crash_one(sim, temptation->node);
+}
+
+void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay) {
+	if (sim->healed || !sim->nemesis.begun || !prng_chance(prng_of(sim), sim->plan.crash_on_save_ppm))
+		return;
+	struct temptation *temptation = memory_new(sizeof(*temptation));
+	*temptation = (struct temptation){node, sim_host(sim, node)->boot};
+	queue_push(&sim->queue, sim->now + delay / 2, give_in, temptation);
+}
+
 static void stopped_by_force(struct sim *sim, void *item) {
 	uint32_t node = *(uint32_t *)item;
 	if (sim_host(sim, node)->up && sim_host(sim, node)->stopping)
@@ -161,6 +182,7 @@ static void begin(struct sim *sim, void *item) {
 		queue_push(&sim->queue, sim->now + 100000, begin, NULL);
 		return;
 	}
+	sim->nemesis.begun = true;
 	again(sim, &(struct fault){crash, plan->crash_every});
 	again(sim, &(struct fault){stop, plan->stop_every});
 	again(sim, &(struct fault){cut, plan->cut_every});

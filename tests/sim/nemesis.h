@@ -5,14 +5,20 @@
 #define TESTS_SIM_NEMESIS_H
 
 #include "tests/sim/prng.h"
+#include "tests/sim/queue.h"
+
+#include <stdbool.h>
 
 struct sim;
 
 struct nemesis {
 	struct prng prng;
+	bool begun; /* the cluster is founded, or the plan does not wait for that */
 };
 
 void nemesis_start(struct sim *sim, struct prng prng);
+/* The node writes its vote and will need `delay` for it: a good moment to die. */
+void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

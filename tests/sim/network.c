@@ -170,6 +170,8 @@ void network_heal(struct sim *sim) {
 			link_of(sim, from, to)->cut_until = 0;
 }
 
+enum { TRANSFERS_PER_SECOND_MAX = 20 };
+
 /* ---- Snapshots -----------------------------------------------------------------------------------------------------
  */
 
@@ -241,10 +243,23 @@ static struct transfer *transfer_new(const struct disk_checkpoint *checkpoint) {
 	return transfer;
 }
 
+/* Each transfer copies a checkpoint: one that fails must not be begun again at once. */
+static void count_transfer(struct sim *sim, uint32_t from, uint32_t to) {
+	struct link *link = link_of(sim, from, to);
+	if (sim->now > link->transfers_since + 1000000) {
+		link->transfers_since = sim->now;
+		link->transfers = 0;
+	}
+	if (++link->transfers > TRANSFERS_PER_SECOND_MAX)
+		verdict_fail(VERDICT_LIVENESS, "L1 snapshot-storm",
+			     "node %u begins %u snapshots to node %u within a second", from, link->transfers, to);
+}
+
 void network_send_snapshot(struct sim *sim, uint32_t from, const struct node_snapshot *snapshot) {
 	const struct disk_checkpoint *checkpoint = &sim_disk(sim, from)->checkpoint;
 	if (!checkpoint->header.bytes)
 		verdict_fail(VERDICT_SAFETY, "S9 snapshot-of-nothing", "node %u has no checkpoint to send", from);
+	count_transfer(sim, from, snapshot->peer);
 	struct transfer *transfer = transfer_new(checkpoint);
 	transfer->from = from;
 	transfer->to = snapshot->peer;

@@ -50,6 +50,7 @@ static sim_usec draw_interval(struct prng *prng, sim_usec min, sim_usec max) {
 
 static void draw_faults(struct plan *plan, struct prng *prng) {
 	plan->crash_every = draw_interval(prng, 700 * MS, 10 * SECOND);
+	plan->crash_on_save_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 10000, 150000);
 	plan->crash_for = prng_range(prng, 20 * MS, 3 * SECOND);
 	plan->cut_every = draw_interval(prng, 700 * MS, 8 * SECOND);
 	plan->cut_for = prng_range(prng, 50 * MS, 3 * SECOND);
@@ -75,7 +76,8 @@ static void draw_clients(struct plan *plan, struct prng *prng) {
 void plan_draw(struct plan *plan, struct prng *prng) {
 	*plan = (struct plan){.nodes = draw_nodes(prng)};
 	plan->chaos = prng_range(prng, 15, 25) * SECOND;
-	plan->liveness = 40 * SECOND;
+	/* An election or two, a TTL by the slowest clock and a quarter, what the queues still hold. */
+	plan->liveness = 20 * SECOND;
 	draw_timing(plan, prng);
 	draw_network(plan, prng);
 	draw_disk(plan, prng);
@@ -84,6 +86,8 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	plan->founding_chaos = prng_chance(prng, 200000);
 	plan->checkpoint_entries = plan->founding_chaos ? 1000000 : (uint32_t)prng_range(prng, 4, 120);
 	plan->trailing_entries = coin(prng) ? 1 : (uint32_t)prng_range(prng, 1, 60);
+	plan->checkpoint_rows = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 10);
+	plan->append_entries = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 4);
 	plan->pending_requests = prng_chance(prng, 200000) ? (uint32_t)prng_range(prng, 2, 8) : 0;
 	draw_faults(plan, prng);
 	draw_clients(plan, prng);

@@ -45,10 +45,11 @@ struct plan {
 	/* Node. */
 	bool founding_chaos; /* faults strike while the cluster is founded; then the log keeps its first entry, without
 			      * which a blank node cannot join */
-	uint32_t checkpoint_entries, trailing_entries, pending_requests;
+	uint32_t checkpoint_entries, trailing_entries, checkpoint_rows, append_entries, pending_requests;
 
 	/* Faults: mean time between two of them, 0 = never; mean time until it is mended. */
 	sim_usec crash_every, crash_for;
+	uint32_t crash_on_save_ppm; /* of writes of term and vote: the node dies in the middle */
 	sim_usec cut_every, cut_for;
 	sim_usec pause_every, pause_for;
 	sim_usec full_every, full_for;

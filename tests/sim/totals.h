@@ -42,7 +42,7 @@
 	X(keep_alives, "keep-alives acknowledged")                                                                     \
 	X(client_crashes, "client crashes")                                                                            \
 	X(expiries, "sessions expired")                                                                                \
-	X(void_expiries, "expiries of another term")                                                                   \
+	X(crashes_in_saves, "crashes in the middle of a vote")                                                         \
 	X(wait_timeouts, "waits expired")                                                                              \
 	X(lates, "lates on record")                                                                                    \
 	X(events, "observer events")                                                                                   \
