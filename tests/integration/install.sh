@@ -10,7 +10,7 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 
 DESTDIR=$root cmake --install "$build" --prefix /usr >"$root/log" 2>&1 || fail "$(tail -n 5 "$root/log")"
 pc=$(find "$root" -name lockd.pc) || fail "no lockd.pc"
-export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$root
+export PKG_CONFIG_PATH=${pc%/*}
 lib=$(dirname "$(find "$root" -name 'liblockd.so')")
 
 san=$(grep -oP '^LOCKD_SANITIZE:STRING=\K.+' "$build/CMakeCache.txt" || true)
