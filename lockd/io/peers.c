@@ -523,14 +523,28 @@ void peers_closed(struct peers *peers, struct connection *connection, struct eve
 	connection_free(connection);
 }
 
+/* The oldest stranger gives way to the newest: an honest node greets within milliseconds. */
+static void drop_oldest_stranger(struct peers *peers) {
+	struct link *link, *oldest = NULL;
+
+	LIST_FOREACH (link, &peers->links, next) {
+		if (link->kind == LINK_STRANGER && (!oldest || link->deadline < oldest->deadline))
+			oldest = link;
+	}
+	oldest->deadline = UINT64_MAX;
+	oldest->deaf = true;
+	connection_close(oldest->connection, "too many connections without HELLO");
+}
+
 void peers_accept(struct peers *peers, nng_stream *stream) {
 	struct link *link;
 
-	/* Strangers have LIMIT_HELLO_MS each; a node that finds no room tries again within a second. */
-	if (peers->n_strangers >= LIMIT_UNGREETED_CONNECTIONS_MAX || peers->finishing) {
+	if (peers->finishing) {
 		nng_stream_free(stream);
 		return;
 	}
+	if (peers->n_strangers >= LIMIT_UNGREETED_CONNECTIONS_MAX)
+		drop_oldest_stranger(peers);
 	link = link_new(peers, LINK_STRANGER, NULL, after_ms(peers, LIMIT_HELLO_MS));
 	if (link_connect(peers, link, stream) < 0) {
 		link_free(link);
