@@ -72,10 +72,13 @@ static void lease_free(struct leases *leases, struct lease *lease) {
 	free(lease);
 }
 
+/* The session clock goes on: keep-alives that arrived before the take-over carry its readings. */
 void leases_clear(struct leases *leases) {
+	raft_usec paused = leases->paused;
+
 	while (!RB_EMPTY(&leases->by_session))
 		lease_free(leases, RB_ROOT(&leases->by_session));
-	*leases = (struct leases){0};
+	*leases = (struct leases){.paused = paused};
 }
 
 struct lease *lease_find(struct leases *leases, state_session_id session) {

@@ -38,7 +38,7 @@ RB_HEAD(leases_by_due, lease);
 struct leases {
 	struct leases_by_session by_session;
 	struct leases_by_due by_due;
-	raft_usec paused; /* all pauses since this leader took over */
+	raft_usec paused; /* all pauses of this process so far */
 	bool unproved;    /* after a pause: nobody expires before leadership is proved again … */
 	uint64_t round;   /* … by this round; 0: not started yet */
 };
