@@ -357,6 +357,15 @@ struct flag {
 	const char *value;
 };
 
+static int check_flag(struct parse *parse, const char *name) {
+	const char *hint = nearest(name);
+
+	if (strcmp(name, "config") == 0 || find_key(name))
+		return 0;
+	return fail(parse, "there is no flag --%s%s%s%s", name, hint ? "; did you mean --" : "", hint ? hint : "",
+		    hint ? "?" : "");
+}
+
 static int next_flag(struct parse *parse, int argc, char *const argv[], int *i, struct flag *ret) {
 	const char *arg = argv[*i];
 	size_t n = strcspn(arg + (strncmp(arg, "--", 2) == 0 ? 2 : 0), "=");
@@ -365,20 +374,12 @@ static int next_flag(struct parse *parse, int argc, char *const argv[], int *i, 
 		return fail(parse, "%s: expected --KEY VALUE; --help lists the keys", arg);
 	memcpy(ret->name, arg + 2, n);
 	ret->name[n] = '\0';
+	if (check_flag(parse, ret->name) < 0)
+		return -1;
 	ret->value = flag_value(argc, argv, i, n);
 	if (!ret->value)
 		return fail(parse, "--%s: needs a value", ret->name);
 	return 0;
-}
-
-static int set_flag(struct parse *parse, const struct flag *flag) {
-	const struct key *key = find_key(flag->name);
-	const char *hint = nearest(flag->name);
-
-	if (!key)
-		return fail(parse, "there is no flag --%s%s%s%s", flag->name, hint ? "; did you mean --" : "",
-			    hint ? hint : "", hint ? "?" : "");
-	return set(parse, key, flag->value);
 }
 
 /* The file first, so that flags override it wherever --config stands. */
@@ -406,7 +407,7 @@ static int parse_arguments(struct parse *parse, int argc, char *const argv[], in
 				return -1;
 			if (strcmp(flag.name, "config") == 0)
 				file = flag.value;
-			else if (pass == 1 && set_flag(parse, &flag) < 0)
+			else if (pass == 1 && set(parse, find_key(flag.name), flag.value) < 0)
 				return -1;
 		}
 		if (pass == 0 && file && parse_file(parse, file) < 0)

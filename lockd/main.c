@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 /* Blocked before any thread exists, so that sigwait() gets them and no other thread does. */
 static void block_signals(sigset_t *ret_stop) {
@@ -77,7 +78,7 @@ int main(int argc, char *argv[]) {
 
 	if (r < 0) {
 		fprintf(stderr, "lockd: %s\n", error.text);
-		return EXIT_FAILURE;
+		return EX_USAGE;
 	}
 	switch (r) {
 	case CONFIG_HELP: config_print_help(); return EXIT_SUCCESS;

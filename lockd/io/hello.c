@@ -99,7 +99,10 @@ int hello_judge(const struct hello *own, const struct hello *theirs, const struc
 		snprintf(text, 160, "node %u does not know a node %u", own->node, theirs->node);
 	else if (!own->blank && !theirs->blank &&
 		 memcmp(own->incarnation.bytes, theirs->incarnation.bytes, LIMIT_UUID_BYTES) != 0)
-		snprintf(text, 160, "node %u and node %u belong to different clusters", own->node, theirs->node);
+		snprintf(text, 160,
+			 "node %u and node %u belong to different clusters: one of them has another cluster's data "
+			 "folder",
+			 own->node, theirs->node);
 	else if (members && !member)
 		snprintf(text, 160, "node %u is not a member of the cluster", theirs->node);
 	else if (member && memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0)

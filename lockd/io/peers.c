@@ -262,8 +262,12 @@ static void answer_hello(struct peers *peers, struct link *link, int status, con
 	send_hello(peers, link, FRAME_HELLO_REPLY, &answer);
 }
 
-static void refuse(struct peers *peers, struct link *link, int status, const char *text) {
-	log_info("refused a node: from=%s reason=\"%s\"", connection_remote(link->connection), text);
+/* `peer` is whom it claims to be, NULL: nobody we know. A node that keeps calling is reported once. */
+static void refuse(struct peers *peers, struct link *link, struct peer *peer, int status, const char *text) {
+	if (!peer || strcmp(peer->refusal, text) != 0)
+		log_warning("refused a node: from=%s reason=\"%s\"", connection_remote(link->connection), text);
+	if (peer)
+		snprintf(peer->refusal, sizeof peer->refusal, "%s", text);
 	answer_hello(peers, link, status, text);
 	link->deaf = true;
 	connection_finish(link->connection);
@@ -272,6 +276,7 @@ static void refuse(struct peers *peers, struct link *link, int status, const cha
 static void welcome(struct peers *peers, struct link *link, struct peer *peer, const struct hello *hello,
 		    struct events *events) {
 	answer_hello(peers, link, LOCKD_OK, "");
+	peer->refusal[0] = '\0';
 	connection_set_frame_bytes_max(link->connection, LIMIT_FRAME_BYTES_MAX);
 	peers->n_strangers--;
 	link->peer = peer;
@@ -317,7 +322,7 @@ static void on_hello(struct peers *peers, struct link *link, const struct frame 
 	if (status == LOCKD_OK)
 		welcome(peers, link, peer, &hello, events);
 	else
-		refuse(peers, link, status, text);
+		refuse(peers, link, peer, status, text);
 }
 
 static void go_outbound(struct peers *peers, struct link *link, const struct hello *hello) {

@@ -59,6 +59,7 @@ struct peer {
 	struct urgent urgent;
 	bool reachable;      /* a change is reported once */
 	char complaint[200]; /* the last failure that was reported */
+	char refusal[160];   /* why it was refused when it last called, if it has not been welcomed since */
 };
 
 struct peers {

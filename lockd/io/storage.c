@@ -233,6 +233,22 @@ static void free_queue(struct queue *queue) {
 	}
 }
 
+static bool nothing_waits(struct storage *storage) {
+	bool empty;
+
+	pthread_mutex_lock(&storage->lock);
+	empty = STAILQ_EMPTY(&storage->queue);
+	pthread_mutex_unlock(&storage->lock);
+	return empty;
+}
+
+static void use_pause(struct storage *storage) {
+	struct store_error error;
+
+	if (store_idle(storage->store, &error) < 0)
+		fatal_stop("reason=\"the log could not be written\" error=\"%s\"", error.text);
+}
+
 static void *run(void *arg) {
 	struct storage *storage = arg;
 	struct queue taken;
@@ -249,6 +265,8 @@ static void *run(void *arg) {
 
 		bool written = execute_batch(storage, n);
 		free_queue(&taken);
+		if (written && nothing_waits(storage))
+			use_pause(storage);
 
 		pthread_mutex_lock(&storage->lock);
 		storage->lost = !written;

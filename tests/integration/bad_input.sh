@@ -63,7 +63,7 @@ wait $other
 mv "$folder/node3" "$folder/node3.kept"
 mv "$folder/other/node" "$folder/node3"
 node_start 3
-refused() { grep -qE 'another cluster|WRONG_CLUSTER' "$folder/node3.log" "$folder"/node[12].log; }
+refused() { grep -qE 'belong to different clusters' "$folder/node3.log" "$folder"/node[12].log; }
 eventually 10 refused || fail "nobody says that node 3 belongs to another cluster: $(tail -n 5 "$folder"/node*.log)"
 [ "$($lockctl --endpoints "127.0.0.1:${client_port[1]},127.0.0.1:${client_port[2]}" show kept --json | jq -r .token)" = "$token" ] || fail "the lock changed hands"
 node_kill 3

@@ -60,7 +60,7 @@ static void test_hello__refuses_an_unknown_node(void **state) {
 static void test_hello__refuses_another_incarnation(void **state) {
 	(void)state;
 	theirs.incarnation.bytes[15] = 1;
-	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 1 and node 2 belong to different clusters");
+	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 1 and node 2 belong to different clusters: one of them has another cluster's data folder");
 }
 
 static void test_hello__refuses_a_member_with_another_data_folder(void **state) {
