@@ -25,7 +25,7 @@ static bool chance(struct client *client, uint32_t ppm) {
 }
 
 sim_usec client_deadline(const struct sim *sim, const struct client *client) {
-	return client->acked_at + (sim_usec)sim->plan.ttl_ms * 1000 * 1000000 / (1000000 + sim->plan.drift_ppm_real);
+	return client->acked_at + (sim_usec)client->ttl_ms * 1000 * 1000000 / (1000000 + sim->plan.drift_ppm_real);
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ static void send_waiting(struct sim *sim, struct client *client) {
  */
 
 static void disconnect(struct sim *sim, struct client *client) {
-	network_hang_up(sim, client->connection, false);
+	network_hang_up(sim, client->connection, chance(client, 200000));
 	client->connection = 0;
 	client->greeted = false;
 	client->observation.active = false;
@@ -104,7 +104,7 @@ static void connect_somewhere(struct sim *sim, struct client *client) {
 	client->node = node;
 	client->greeted = false;
 	client->connected_at = sim->now;
-	client->keep_sent = 0;
+	client->keep_sent = client->unanswered_since = 0;
 	client->observation.active = false;
 	if (client->connection)
 		client_wire_hello(sim, client);
@@ -141,14 +141,18 @@ static void open_session(struct sim *sim, struct client *client) {
 	for (size_t i = 0; i < sizeof(client->nonce); i++)
 		client->nonce[i] = (uint8_t)prng_next(&client->prng);
 	client->opening = true;
+	client->ttl_ms = sim->plan.ttl_ms + (uint32_t)prng_range(&client->prng, 0, 500);
+	/* From careful to hardly in time, so that marks of silence and their renewals are common. */
+	client->keep_every = (sim_usec)client->ttl_ms * prng_range(&client->prng, 160, 700);
 	client->opening_since = sim->now;
 	client->next_sequence = 1;
 }
 
 static void keep_alive(struct sim *sim, struct client *client) {
-	sim_usec every = (sim_usec)sim->plan.ttl_ms * 1000 / 6;
-	if (client->keep_sent && sim->now - client->keep_sent < every)
+	if (client->keep_sent && sim->now - client->keep_sent < client->keep_every)
 		return;
+	if (!client->unanswered_since)
+		client->unanswered_since = sim->now;
 	struct client_request request = {.kind = CLIENT_KEEP_ALIVE, .session = client->session, .begun = sim->now};
 	client->keep_sent = sim->now;
 	client_wire_send(sim, client, &request);
@@ -159,7 +163,7 @@ static bool is_unanswered(const struct sim *sim, const struct client *client) {
 		return sim->now - client->connected_at > ANSWER_US;
 	if (client->opening)
 		return sim->now - client->opening_since > ANSWER_US && sim->now - client->connected_at > ANSWER_US;
-	return client->session && sim->now - client->acked_at > ANSWER_US &&
+	return client->session && client->unanswered_since && sim->now - client->unanswered_since > ANSWER_US &&
 	       sim->now - client->connected_at > ANSWER_US;
 }
 
@@ -491,6 +495,7 @@ static void answered_keep_alive(struct client *client, const struct client_frame
 		forget_session(client);
 	else if (client->acked_at < frame->sent)
 		client->acked_at = frame->sent;
+	client->unanswered_since = 0;
 }
 
 static struct client_request *request_of(struct client *client, const struct client_frame *frame) {

@@ -82,7 +82,10 @@ struct client {
 	uint8_t nonce[LIMIT_NONCE_BYTES];
 	sim_usec opening_since;
 	sim_usec acked_at; /* sending of the last acknowledged keep-alive or OPEN */
+	sim_usec keep_every;
 	sim_usec keep_sent;
+	sim_usec unanswered_since; /* 0: every keep-alive has its answer */
+	uint32_t ttl_ms;
 	uint64_t next_sequence;
 	struct client_request requests[CLIENT_REQUESTS_MAX];
 	struct client_hold holds[CLIENT_HOLDS_MAX];

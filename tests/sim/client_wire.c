@@ -54,10 +54,10 @@ static uint64_t floor_of(const struct client *client) {
 	return floor;
 }
 
-static void wire_open(const struct sim *sim, struct client *client, struct wire *wire) {
+static void wire_open(struct client *client, struct wire *wire) {
 	client__open__init(&wire->open);
 	wire->open.nonce = (ProtobufCBinaryData){LIMIT_NONCE_BYTES, client->nonce};
-	wire->open.ttl_ms = sim->plan.ttl_ms;
+	wire->open.ttl_ms = client->ttl_ms;
 	wire->open.owner = wire->value_bytes;
 	wire->request.body_case = CLIENT__REQUEST__BODY_OPEN;
 	wire->request.open = &wire->open;
@@ -146,7 +146,7 @@ void client_wire_send(struct sim *sim, struct client *client, struct client_requ
 
 	wire_init(sim, client, request, &wire);
 	if (request->kind == CLIENT_OPEN)
-		wire_open(sim, client, &wire);
+		wire_open(client, &wire);
 	else if (request->sequence)
 		wire_session_request(client, request, &wire);
 	else

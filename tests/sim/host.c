@@ -12,19 +12,23 @@
 #include <string.h>
 
 static const sim_usec NEVER = ~(sim_usec)0;
+/* Longer than any run: as good as never, and safe to calculate with. */
+static const raft_usec DEADLINE_FAR_US = 3600000000;
 
 /* ---- Clocks --------------------------------------------------------------------------------------------------------
  */
 
 static raft_usec clock_of(const struct host *host, sim_usec at) {
-	return host->clock_base + at + (sim_usec)((int64_t)at * host->drift_ppm / 1000000);
+	sim_usec up = at - host->clock_since;
+	return host->clock_base + up + (sim_usec)((int64_t)up * host->drift_ppm / 1000000);
 }
 
 /* The first true time at which the host's clock shows `reading` or more. */
 static sim_usec time_of(const struct host *host, raft_usec reading) {
 	if (reading <= host->clock_base)
-		return 0;
-	uint64_t at = (reading - host->clock_base) * 1000000 / (uint64_t)(1000000 + host->drift_ppm);
+		return host->clock_since;
+	uint64_t at =
+		host->clock_since + (reading - host->clock_base) * 1000000 / (uint64_t)(1000000 + host->drift_ppm);
 	while (clock_of(host, at) < reading)
 		at++;
 	return at;
@@ -145,7 +149,7 @@ static void execute(struct sim *sim, struct host *host, const struct node_effect
 static void plan_next(struct sim *sim, struct host *host, raft_usec deadline) {
 	if (host->n_inbox > 0)
 		plan_step(sim, host, sim->now + 1);
-	if (deadline == (raft_usec)~0ull)
+	if (deadline > clock_of(host, sim->now) + DEADLINE_FAR_US)
 		return;
 	sim_usec at = time_of(host, deadline) + prng_range(&host->prng, 0, 300);
 	plan_step(sim, host, at > sim->now ? at : sim->now + 20);
@@ -262,9 +266,14 @@ void host_boot(struct sim *sim, uint32_t id) {
 		.checkpoint_rows_per_turn = sim->plan.checkpoint_rows,
 		.append_entries_max = sim->plan.append_entries,
 	};
+	assert(!host->up);
+	/* Sometimes the whole machine has come up again, and its clock with it. */
+	if (prng_chance(&host->prng, 300000)) {
+		host->clock_since = sim->now;
+		host->clock_base = prng_range(&host->prng, 1, 3000000);
+	}
 	struct raft_clocks clocks = clocks_of(sim, host);
 
-	assert(!host->up);
 	if (node_new(&config, &host->node) < 0)
 		verdict_fail(VERDICT_CRASH, "S8 node-refused", "node %u cannot be made", id);
 	disk_restore(sim_disk(sim, id), host->node);

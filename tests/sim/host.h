@@ -33,8 +33,9 @@ struct host {
 	bool up, stopping;
 	uint64_t boot;
 	sim_usec paused_until;
-	int32_t drift_ppm;   /* of this machine's clocks, real */
-	sim_usec clock_base; /* what the monotonic clock shows at time 0 */
+	int32_t drift_ppm;    /* of this machine's clocks, real */
+	sim_usec clock_base;  /* what the monotonic clock shows at … */
+	sim_usec clock_since; /* … this true time: when the machine came up */
 	struct host_mail *inbox;
 	size_t n_inbox, inbox_size;
 	sim_usec step_at; /* planned; ~0: not */

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	JOBS_MAX = 64,
+	MEMORY_BYTES_MAX = 1 << 30,
 	SEEDS_FOR_TOTALS = 200, /* fewer may miss a kind of fault by chance */
 };
 
@@ -181,6 +183,13 @@ static double seconds_of(const struct timespec *begin) {
 	return (double)(end.tv_sec - begin->tv_sec) + (double)(end.tv_nsec - begin->tv_nsec) / 1e9;
 }
 
+/* A run needs some ten megabytes; one that eats the machine is a bug and shall die like one. */
+static void limit_memory(void) {
+#ifndef __SANITIZE_ADDRESS__
+	(void)setrlimit(RLIMIT_AS, &(struct rlimit){MEMORY_BYTES_MAX, MEMORY_BYTES_MAX});
+#endif
+}
+
 static int run_many(const struct options *options) {
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t workers[JOBS_MAX];
@@ -198,6 +207,7 @@ static int run_many(const struct options *options) {
 			return VERDICT_CRASH;
 		}
 		if (workers[job] == 0) {
+			limit_memory();
 			work(shared, job, options);
 			_exit(VERDICT_OK);
 		}

@@ -12,8 +12,8 @@ static bool coin(struct prng *prng) {
 	return prng_chance(prng, 500000);
 }
 
-/* H, E and P in the relations that raft.h demands at a drift of 10 %. The check-quorum window is as long as E allows: until
- * it is over an old leader believes in itself, while a quick election needs the promise only. */
+/* H, E and P in the relations that raft.h demands at a drift of 10 %. The check-quorum window is as long as E allows:
+ * until it is over an old leader believes in itself, while a quick election needs the promise only. */
 static void draw_timing(struct plan *plan, struct prng *prng) {
 	raft_usec election = prng_range(prng, 400, 1000) * MS;
 

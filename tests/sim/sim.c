@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+enum { AT_ONCE_MAX = 100000 };
+
 static void trace_plan(const struct sim *sim) {
 	const struct plan *plan = &sim->plan;
 	TRACE("seed %" PRIu64 ": %u nodes, %u clients, %u locks, ttl %u ms, drift %u ppm", sim->seed, plan->nodes,
@@ -80,12 +82,16 @@ static void populate(struct sim *sim) {
 
 void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals *totals) {
 	struct sim *sim = sim_new(seed, seconds);
+	uint32_t at_once = 0;
 
 	verdict_begin(sim, replay);
 	trace_plan(sim);
 	populate(sim);
 	while (!liveness_is_reached(sim)) {
 		struct queue_event event = queue_pop(&sim->queue);
+		at_once = event.at == sim->now ? at_once + 1 : 0;
+		if (at_once > AT_ONCE_MAX)
+			verdict_fail(VERDICT_LIVENESS, "L2 busy-loop", "virtual time stands still");
 		sim->now = event.at;
 		event.run(sim, event.item);
 		free(event.item);
