@@ -30,4 +30,16 @@ eventually 5 $lockctl lock keep --try -- true || fail "the lock was not released
 expect_exit 1 timeout 5 "$bin/lockd/lockd" --data "$folder/node1" --listen-client 127.0.0.1:0 --listen-peer 127.0.0.1:0
 expect_text "$folder/err" 'in use'
 node_kill 1 TERM || fail "exit $? on SIGTERM"
+
+# Without any argument: the well-known ports of loopback, data in ./lockd-data. The only case that uses fixed ports.
+if port_is_free 7600 && port_is_free 7601; then
+	mkdir "$folder/plain"
+	(cd "$folder/plain" && exec "$bin/lockd/lockd") >"$folder/plain.log" 2>&1 &
+	plain=$!
+	unset LOCKD_ENDPOINTS
+	eventually 10 $lockctl lock first -- true || fail "lockd without arguments does not serve: $(cat "$folder/plain.log")"
+	[ -e "$folder/plain/lockd-data/superblock" ] || fail "no ./lockd-data"
+	kill -TERM $plain
+	wait $plain || fail "exit $? on SIGTERM"
+fi
 echo ok
