@@ -47,6 +47,8 @@ static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_
 	job->result = store_snapshot(checkpointer->store, job->group, &job->snapshot, &error);
 	pthread_mutex_unlock(checkpointer->state_db);
 
+	if (job->result == -EBADMSG)
+		fatal_stop("reason=\"the checkpoint on disk is damaged\" error=\"%s\"", error.text);
 	if (job->result == STORE_FULL)
 		log_error("the disk is full: no snapshot was made group=%u", job->group);
 	else if (job->result < 0)

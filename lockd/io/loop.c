@@ -253,15 +253,15 @@ static void tell_ready(struct loop *loop) {
 	log_info("ready: node=%u", loop->config.node);
 }
 
-/* A stuck disk must look dead to the watchdog although this thread runs. */
+/* A stuck disk must look dead to the watchdog although this thread runs; a full one answers and is waited for. */
 static void tell_alive(struct loop *loop) {
-	raft_usec now = loop->clocks.mono, oldest;
+	raft_usec now = loop->clocks.mono, since;
 
 	if (loop->watchdog == 0)
 		return;
 	if (loop->alive_at <= now) {
-		oldest = storage_oldest(loop->storage);
-		if (oldest == UINT64_MAX || oldest + loop->watchdog > now)
+		since = storage_waits_since(loop->storage);
+		if (since == UINT64_MAX || since + loop->watchdog > now)
 			notify_alive();
 		loop->alive_at = now + loop->watchdog;
 	}
@@ -541,6 +541,7 @@ void loop_close(struct loop *loop) {
 		listener_deinit(&loop->peer_listener);
 	if (loop->client_listener.listener)
 		listener_deinit(&loop->client_listener);
+	nng_fini(); /* joins its threads: one may still be on its way out of inbox_post() */
 	founding_deinit(&loop->founding);
 	client_connections_deinit(&loop->clients);
 	events_deinit(&loop->events);
@@ -549,6 +550,5 @@ void loop_close(struct loop *loop) {
 	if (loop->store)
 		store_close(loop->store, clean);
 	pthread_mutex_destroy(&loop->state_db);
-	nng_fini();
 	free(loop);
 }

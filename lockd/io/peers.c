@@ -224,7 +224,9 @@ void peers_dialled(struct peers *peers, struct dialler *dialler) {
 		if (peers->finishing)
 			connection_close(link->connection, "the node stops");
 	} else {
-		complain(link->peer, nng_strerror(dialler->error ? dialler->error : NNG_ENOMEM));
+		complain(link->peer, link->deadline == UINT64_MAX
+					     ? "no connection in time"
+					     : nng_strerror(dialler->error ? dialler->error : NNG_ENOMEM));
 		attempt_failed(peers, link);
 		link_free(link);
 	}
@@ -427,6 +429,18 @@ static void hand_over_snapshot(struct peers *peers, struct link *link, struct ev
 	event->n_rows = receive->n_rows;
 }
 
+/* 0, SNAPSHOT_COMPLETE, or negative. */
+static int take_snapshot_frame(struct peers *peers, struct link *link, const struct frame *frame) {
+	int r;
+
+	if (link->receive)
+		return snapshot_receive_frame(link->receive, frame, &peers->arena);
+	r = snapshot_receive_new(frame, &peers->own.incarnation, &peers->arena, &link->receive);
+	return r == 0 && !node_raft(peers->node, link->receive->group) ? -1 : r;
+}
+
+/* The node takes one snapshot at a time. Whoever finds it busy, be it in the middle of a transfer from a new leader
+ * that began beside the old one's, comes again later. */
 static void on_snapshot_frame(struct peers *peers, struct link *link, const struct frame *frame,
 			      struct events *events) {
 	int r;
@@ -436,11 +450,11 @@ static void on_snapshot_frame(struct peers *peers, struct link *link, const stru
 		violate(link, "more than one snapshot on a connection");
 		return;
 	}
-	if (!link->receive)
-		r = peers->staged ? -1
-				  : snapshot_receive_new(frame, &peers->own.incarnation, &peers->arena, &link->receive);
-	else
-		r = snapshot_receive_frame(link->receive, frame, &peers->arena);
+	if (peers->staged) {
+		violate(link, "another snapshot is being installed");
+		return;
+	}
+	r = take_snapshot_frame(peers, link, frame);
 	if (r < 0)
 		violate(link, "a snapshot that is damaged, foreign or not expected");
 	else if (r == SNAPSHOT_COMPLETE)

@@ -41,7 +41,8 @@ void statedb_close(struct statedb *state, bool tidy);
 /* NULL: no checkpoint. */
 const struct statedb_group *statedb_find(const struct statedb *state, uint32_t group);
 
-/* One transaction each. STORE_FULL: nothing has changed, in memory either. */
+/* One transaction each. STORE_FULL: nothing has changed, in memory either. A checkpoint that is older than the one stored
+ * (a snapshot overtook it) changes nothing and succeeds. */
 int statedb_checkpoint(struct statedb *state, const struct node_checkpoint *checkpoint, struct store_error *error);
 int statedb_install(struct statedb *state, const struct node_save *save, struct store_error *error);
 int statedb_settle(struct statedb *state, uint32_t group, struct store_error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage.h"
 
+#include "clock.h"
 #include "fatal.h"
 #include "log.h"
 
@@ -13,7 +14,6 @@ struct queued {
 	STAILQ_ENTRY(queued) next;
 	struct node_save save; /* points into `memory` */
 	size_t bytes;
-	raft_usec since;
 	uint8_t memory[] __attribute__((aligned(16)));
 };
 
@@ -31,7 +31,7 @@ struct storage {
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t wake;
 	struct queue queue; /* not taken yet */
-	raft_usec oldest;   /* of what is taken or queued; UINT64_MAX: nothing */
+	raft_usec waits_since;
 	bool stopping, lost;
 };
 
@@ -107,13 +107,12 @@ void storage_save(struct storage *storage, const struct node_save *save, const u
 
 	copy_save(save, &queued->save, queued->memory, borrowed, borrowed_bytes);
 	queued->bytes = bytes;
-	queued->since = now;
 
 	pthread_mutex_lock(&storage->lock);
 	was_empty = STAILQ_EMPTY(&storage->queue);
 	STAILQ_INSERT_TAIL(&storage->queue, queued, next);
-	if (storage->oldest == UINT64_MAX)
-		storage->oldest = now;
+	if (storage->waits_since == UINT64_MAX)
+		storage->waits_since = now;
 	pthread_mutex_unlock(&storage->lock);
 	if (was_empty)
 		pthread_cond_signal(&storage->wake);
@@ -202,11 +201,18 @@ static bool wait_for_space(struct storage *storage) {
 	return !stopping;
 }
 
+static void note_answer(struct storage *storage) {
+	pthread_mutex_lock(&storage->lock);
+	storage->waits_since = clock_mono();
+	pthread_mutex_unlock(&storage->lock);
+}
+
 /* false: stopped with the disk still full. */
 static bool execute_batch(struct storage *storage, size_t n) {
 	bool blocked = false;
 
 	while (write_batch(storage, n) == STORE_FULL) {
+		note_answer(storage);
 		if (!blocked) {
 			log_error("the disk is full: no request is admitted until there is space retry_ms=%d",
 				  STORAGE_RETRY_MS);
@@ -270,7 +276,7 @@ static void *run(void *arg) {
 
 		pthread_mutex_lock(&storage->lock);
 		storage->lost = !written;
-		storage->oldest = STAILQ_EMPTY(&storage->queue) ? UINT64_MAX : STAILQ_FIRST(&storage->queue)->since;
+		storage->waits_since = STAILQ_EMPTY(&storage->queue) ? UINT64_MAX : clock_mono();
 	}
 	pthread_mutex_unlock(&storage->lock);
 	return NULL;
@@ -283,7 +289,7 @@ struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_
 	storage->store = store;
 	storage->inbox = inbox;
 	storage->state_db = state_db;
-	storage->oldest = UINT64_MAX;
+	storage->waits_since = UINT64_MAX;
 	STAILQ_INIT(&storage->queue);
 	pthread_mutex_init(&storage->lock, NULL);
 	pthread_cond_init(&storage->wake, NULL);
@@ -293,13 +299,13 @@ struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_
 	return storage;
 }
 
-raft_usec storage_oldest(struct storage *storage) {
-	raft_usec oldest;
+raft_usec storage_waits_since(struct storage *storage) {
+	raft_usec since;
 
 	pthread_mutex_lock(&storage->lock);
-	oldest = storage->oldest;
+	since = storage->waits_since;
 	pthread_mutex_unlock(&storage->lock);
-	return oldest;
+	return since;
 }
 
 bool storage_stop(struct storage *storage) {

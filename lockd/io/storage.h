@@ -40,8 +40,9 @@ struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_
 void storage_save(struct storage *storage, const struct node_save *save, const uint8_t *borrowed, size_t borrowed_bytes,
 		  raft_usec now);
 
-/* When the oldest save that is not durable was queued; UINT64_MAX: there is none. */
-raft_usec storage_oldest(struct storage *storage);
+/* Since when the disk has owed an answer: a save was queued and none was before it, or the disk answered, if only that it
+ * is full, and there are more. UINT64_MAX: nothing is owed. */
+raft_usec storage_waits_since(struct storage *storage);
 
 /* Writes what is queued, then ends the thread. false: the disk was full, saves are lost that nobody was told of. */
 bool storage_stop(struct storage *storage);

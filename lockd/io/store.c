@@ -399,13 +399,23 @@ int store_load(struct store *store, struct node *node, struct store_error *error
 /* ---- Writing ------------------------------------------------------------------------------------------------------
  */
 
+/* Of several hard states of a group only the last one counts. To write the earlier ones would go backwards when the
+ * same saves come again after the disk was full. */
+static bool is_last_hard(const struct node_save *save, const struct node_save *end) {
+	for (const struct node_save *later = save + 1; later < end; later++)
+		if (later->hard && later->group == save->group)
+			return false;
+	return save->hard;
+}
+
 /* What must be true of the superblock before the log changes. */
-static int store_prepare_superblock(struct store *store, const struct node_save *save, struct store_error *error) {
+static int store_prepare_superblock(struct store *store, const struct node_save *save, const struct node_save *end,
+				    struct store_error *error) {
 	int r = 0;
 
 	if (save->identity)
 		superblock_set_identity(&store->superblock, &save->incarnation, save->epoch);
-	if (save->hard)
+	if (is_last_hard(save, end))
 		superblock_set_hard(&store->superblock, &(struct superblock_group){.group = save->group,
 										   .term = save->term,
 										   .vote = save->vote,
@@ -471,7 +481,7 @@ int store_write(struct store *store, const struct node_save *saves, size_t n, st
 	assert(store->loaded);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		assert(!saves[i].install || n == 1);
-		r = store_prepare_superblock(store, &saves[i], error);
+		r = store_prepare_superblock(store, &saves[i], saves + n, error);
 	}
 	if (r == 0)
 		r = superblock_write(&store->superblock, error);

@@ -43,7 +43,8 @@ int store_write(struct store *store, const struct node_save *saves, size_t n, st
  * store_write(); a full disk is no failure here. */
 int store_idle(struct store *store, struct store_error *error);
 
-/* Writes one checkpoint in one transaction of state.db. Results as store_write(). */
+/* Writes one checkpoint in one transaction of state.db; one that an installed snapshot has overtaken is dropped. Results as
+ * store_write(). */
 int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error);
 
 /* Copies a group's last durable checkpoint, as SNAPSHOT frames need it, into a new file: a run of (u32 length, record

@@ -247,15 +247,22 @@ int superblock_mark(struct superblock *superblock, const struct superblock_mark 
 }
 
 int superblock_lower(struct superblock *superblock, uint32_t group, raft_index index, struct store_error *error) {
-	struct superblock_mark *mark = mark_of(superblock, group);
+	struct superblock_mark *mark = mark_of(superblock, group), before;
+	int r;
 
 	if (!mark || mark->index < index || (mark->index == index && mark->term == 0))
 		return 0;
+	before = *mark;
 	mark->index = index;
 	mark->term = 0;
 	mark->chain = 0;
+	r = mark_write(superblock, mark, error);
+	if (r != 0) {
+		*mark = before; /* or the next attempt would find nothing to do */
+		return r;
+	}
 	superblock->sync_due = true;
-	return mark_write(superblock, mark, error);
+	return 0;
 }
 
 /* ---- The whole ----------------------------------------------------------------------------------------------------

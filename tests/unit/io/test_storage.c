@@ -127,13 +127,32 @@ static void test_storage__retries_the_same_save_while_the_disk_is_full(void **st
 	storage = storage_start(NULL, &inbox, &state_db);
 	put(storage, 1, 1, "first");
 	expect_outcome(STORAGE_BLOCKED);
-	assert_true(storage_oldest(storage) <= clock_mono());
 	put(storage, 1, 2, "second");
 	expect_saved(1, 1);
 	expect_outcome(STORAGE_UNBLOCKED);
 	expect_saved(1, 2);
 	assert_true(storage_stop(storage));
 	assert_memory_equal(disk.bytes, "firstsecond", 11);
+}
+
+/* The watchdog ends a node whose disk does not answer; a full one does. */
+static void test_storage__is_not_stuck_while_the_disk_is_full(void **state) {
+	raft_usec began = clock_mono();
+	struct storage *storage;
+
+	(void)state;
+	disk.full_left = 2;
+	pthread_mutex_lock(&gate);
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "x");
+	assert_in_range(storage_waits_since(storage), began, clock_mono());
+	began = clock_mono();
+	pthread_mutex_unlock(&gate);
+	expect_outcome(STORAGE_BLOCKED);
+	assert_true(storage_waits_since(storage) >= began);
+	expect_saved(1, 1);
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
 }
 
 static void test_storage__tells_at_the_stop_that_saves_are_lost(void **state) {
@@ -190,6 +209,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_storage__retries_the_same_save_while_the_disk_is_full, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__is_not_stuck_while_the_disk_is_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__tells_at_the_stop_that_saves_are_lost, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__writes_what_gathered_in_one_transaction, set_up,
 						tear_down),

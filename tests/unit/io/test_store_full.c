@@ -117,6 +117,21 @@ static void test_store_full__writes_the_same_save_when_there_is_room_again(void 
 	assert_in_range(n, 2, WRITES_MAX - 1);
 }
 
+static void test_store_full__writes_several_votes_again_when_there_is_room(void **state) {
+	struct scene *scene = *state;
+	struct node_save saves[3] = {{.group = G, .hard = true, .term = 2},
+				     {.group = G, .hard = true, .term = 2, .vote = 3},
+				     {.group = G, .hard = true, .term = 4}};
+
+	begin(scene);
+	scene_fail_writes(0, ENOSPC);
+	assert_int_equal(store_write(scene->store, saves, 3, &scene->error), STORE_FULL);
+	assert_true(scene_heal());
+	assert_int_equal(store_write(scene->store, saves, 3, &scene->error), 0);
+	scene_reopen(scene);
+	expect_prefix(scene, "hard 1: term 4 vote 0 promise 0\n");
+}
+
 static void test_store_full__keeps_the_old_log_when_the_process_ends_instead(void **state) {
 	struct scene *scene = *state;
 
@@ -238,6 +253,7 @@ static void test_store_full__waits_for_room_on_a_real_file_system(void **state) 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		test(writes_the_same_save_when_there_is_room_again),
+		test(writes_several_votes_again_when_there_is_room),
 		test(keeps_the_old_log_when_the_process_ends_instead),
 		test(fails_for_good_on_a_broken_disk),
 		test(writes_the_same_checkpoint_when_there_is_room_again),

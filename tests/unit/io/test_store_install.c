@@ -85,6 +85,18 @@ static void test_store_install__replaces_a_log_that_ends_at_the_same_index(void 
 	assert_string_equal(scene->node.trace, "header 1: HN\nrow 1: 2 new-two\nbase 1: 6/3\n");
 }
 
+/* The checkpoint thread may come last although it was asked first. */
+static void test_store_install__outlives_an_older_checkpoint_that_comes_late(void **state) {
+	struct scene *scene = *state;
+	struct node_save save = scene_install(G, 40, 3, false, "HN", new_rows, 2);
+
+	begin(scene);
+	scene_must_write(scene, &save);
+	assert_int_equal(scene_checkpoint(scene, G, 5, "H5", old_rows, 1), 0);
+	scene_reopen(scene);
+	assert_string_equal(scene->node.trace, restarted_beyond);
+}
+
 static void test_store_install__survives_a_power_cut_behind_it(void **state) {
 	struct scene *scene = *state;
 	struct node_save save = scene_install(G, 4, 3, false, "HN", new_rows, 2);
@@ -212,6 +224,7 @@ int main(void) {
 		test(restarts_the_log_behind_the_snapshot),
 		test(replaces_a_log_that_reaches_further),
 		test(replaces_a_log_that_ends_at_the_same_index),
+		test(outlives_an_older_checkpoint_that_comes_late),
 		test(survives_a_power_cut_behind_it),
 		test(keeps_the_suffix),
 		test(gives_a_blank_node_identity_and_vote),

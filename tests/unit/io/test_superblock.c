@@ -177,6 +177,23 @@ static void test_superblock__lowers_a_watermark_and_forgets_its_term(void **stat
 	assert_null(superblock_find_mark(&f->superblock, 2));
 }
 
+/* A file system that copies on write can be full for a file that has all its bytes. */
+static void test_superblock__lowers_a_watermark_again_when_there_was_no_room(void **state) {
+	struct fixture *f = *state;
+	int full = open("/dev/full", O_RDWR), fd = f->superblock.fd;
+
+	assert_true(full >= 0);
+	mark(f, 1, 8, 3);
+	f->superblock.fd = full;
+	assert_int_equal(superblock_lower(&f->superblock, 1, 5, &f->error), STORE_FULL);
+	f->superblock.fd = fd;
+	close(full);
+	assert_int_equal(superblock_lower(&f->superblock, 1, 5, &f->error), 0);
+	assert_int_equal(superblock_write(&f->superblock, &f->error), 0);
+	assert_int_equal(reopen(f), 0);
+	assert_int_equal(superblock_find_mark(&f->superblock, 1)->index, 5);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(test_superblock__##name, setup, teardown)
 
 int main(void) {
@@ -189,6 +206,7 @@ int main(void) {
 		test(holds_every_group),
 		test(keeps_the_newest_watermark),
 		test(lowers_a_watermark_and_forgets_its_term),
+		test(lowers_a_watermark_again_when_there_was_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
