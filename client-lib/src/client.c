@@ -72,14 +72,18 @@ static bool reap_one(struct lockd_client *client) {
 
 static bool call_done(struct lockd_client *client) {
 	struct lockd__request *request = TAILQ_FIRST(&client->finished);
+	struct lockd_session *session;
 
 	if (!request)
 		return false;
+	session = request->session;
 	TAILQ_REMOVE(&client->finished, request, link);
 	pthread_mutex_unlock(&client->mutex);
 	request->done(request->user, request->status, &request->grant);
 	lockd__request_free(request);
 	pthread_mutex_lock(&client->mutex);
+	session->callbacks--;
+	pthread_cond_broadcast(&client->left);
 	return true;
 }
 

@@ -49,6 +49,8 @@ struct lockd_client {
 
 	struct lockd__requests waiting;
 	struct lockd__sent sent;
+	unsigned requests;               /* in both */
+	unsigned pinned;                 /* of them, to an endpoint */
 	struct lockd__requests finished; /* their callbacks are due */
 
 	struct lockd__sessions sessions;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client.h"
+#include "clock.h"
 
 #include "api/bytes.h"
 #include "api/frame.h"
@@ -170,6 +171,7 @@ static void on_received(void *arg) {
 	if (!connection->dead && result != 0)
 		fail_nng(connection, "the connection was lost", result);
 	if (!connection->dead) {
+		connection->heard_us = lockd__clock_us();
 		connection->in_bytes += nng_aio_count(connection->recv_aio);
 		take_frames(connection);
 	}

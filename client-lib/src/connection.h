@@ -37,6 +37,7 @@ struct lockd__connection {
 	bool broken; /* a frame could not be queued: the client's thread lets it fail */
 	bool sending;
 	int64_t greet_by_us; /* the HELLO_REPLY must have come by then */
+	int64_t heard_us;    /* when something last came from the node; 0: never */
 	uint8_t *in;
 	size_t in_bytes, in_bytes_max;
 	struct lockd__output writing, filling; /* frames on their way, and those behind them */

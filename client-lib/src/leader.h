@@ -3,7 +3,9 @@
  *
  * A refusal or a HELLO_REPLY may name the leader. While it is not known the connected nodes are asked in turn, with a
  * short back-off. While it is known, but answers are overdue or only observations are running (whose silence says
- * nothing), the nodes are asked as well, less often: a leader that hangs keeps its connections open. */
+ * nothing), the nodes are asked as well, less often: a leader that hangs keeps its connections open. When answers are
+ * overdue the leader is asked for a sign of life, too: a connection that died without a word (a firewall forgot it, a
+ * cable was pulled) would be given up by TCP after many minutes only, when the leases are long over. */
 #ifndef CLIENT_LEADER_H
 #define CLIENT_LEADER_H
 
@@ -28,6 +30,7 @@ struct lockd__leader {
 	unsigned turn;    /* whom to ask next */
 	int64_t check_us; /* when to look for overdue answers */
 	bool doubted;
+	int64_t probed_us; /* while doubted: when a sign of life was last asked for; 0: not yet */
 };
 
 /* All with the client's mutex held. */

@@ -22,7 +22,9 @@ static enum lockd_status session_status(struct lockd_session *session) {
 	(void)lockd__session_update(session, lockd__clock_us());
 	if (session->closing)
 		return LOCKD_CLOSED;
-	return session->state == LOCKD_EXPIRED ? LOCKD_SESSION_EXPIRED : LOCKD_OK;
+	if (session->state == LOCKD_EXPIRED)
+		return LOCKD_SESSION_EXPIRED;
+	return session->client->requests < LOCKD__REQUESTS_MAX ? LOCKD_OK : LOCKD_LIMIT;
 }
 
 static struct lockd__request *request_new(struct lockd_session *session, enum lockd__request_kind kind,

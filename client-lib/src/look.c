@@ -447,7 +447,7 @@ static enum lockd_status fetch_nodes(struct lockd_client *client, int64_t deadli
 		return LOCKD_NO_MEMORY;
 	status = collect(client, questions, ask_nodes(client, &list->pool, questions), deadline_us, list);
 	free(questions);
-	return status;
+	return client->closing ? LOCKD_CLOSED : status;
 }
 
 enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struct lockd_node_list **ret) {

@@ -75,6 +75,14 @@ void lockd__request_submit(struct lockd_client *client, struct lockd__request *r
 	if (request->session)
 		TAILQ_INSERT_TAIL(&request->session->requests, request, member);
 	wait_again(client, request, 0);
+	client->requests++;
+	if (request->endpoint)
+		client->pinned++;
+	/* A call of several requests may come to its next one while the handle is being closed. */
+	if (client->closing) {
+		lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
+		return;
+	}
 	if (client->leader.node == 0 || request->kind == LOCKD__STATUS)
 		lockd__client_kick(client);
 	(void)lockd__request_flush(client, lockd__clock_us());
@@ -230,6 +238,8 @@ int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
 	struct lockd__request *request, *next;
 	int64_t next_us = LOCKD__NEVER;
 
+	if (!leader && client->pinned == 0)
+		return LOCKD__NEVER;
 	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
 		if (request->retry_us > now_us) {
 			if (request->retry_us < next_us)
@@ -417,6 +427,9 @@ static void take_out(struct lockd_client *client, struct lockd__request *request
 	else
 		RB_REMOVE(lockd__sent, &client->sent, request);
 	request->state = LOCKD__FINISHED;
+	client->requests--;
+	if (request->endpoint)
+		client->pinned--;
 	if (!request->session)
 		return;
 	TAILQ_REMOVE(&request->session->requests, request, member);
@@ -451,6 +464,7 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 		pthread_cond_signal(&waiter->cond);
 	}
 	if (request->done) {
+		request->session->callbacks++;
 		TAILQ_INSERT_TAIL(&client->finished, request, link);
 		lockd__client_kick(client);
 		return;

@@ -38,6 +38,11 @@ enum lockd__request_kind {
 	LOCKD__STATUS, /* pinned to an endpoint */
 };
 
+enum {
+	/* Requests of a handle that may be under way at once; locks are not asked for beyond it (LIMIT). */
+	LOCKD__REQUESTS_MAX = 1 << 16,
+};
+
 enum lockd__request_state { LOCKD__WAITING, LOCKD__SENT, LOCKD__FINISHED };
 
 /* A thread that waits for a request, on that thread's stack. */
@@ -85,7 +90,7 @@ struct lockd__request {
 
 	/* Who wants to know: a waiting thread, or a callback, or nobody (any more). */
 	struct lockd__waiter *waiter;
-	lockd_grant_fn *done;
+	lockd_grant_fn *done; /* in a session only */
 	void *user;
 	enum lockd_status status; /* FINISHED: for the callback */
 	struct lockd_grant grant;

@@ -24,12 +24,26 @@ uint64_t lockd__session_floor(const struct lockd_session *session) {
 	return first ? first->sequence : session->next_sequence;
 }
 
-bool lockd__session_admits(const struct lockd_session *session, const struct lockd__request *request) {
-	uint64_t floor = lockd__session_floor(session);
-	bool frees = request->kind == LOCKD__CANCEL && request->target->sequence == floor;
+/* Places of the window that are kept for cancellations. Without one, an acquire that was given up would stay in the
+ * queue, and hold the lock in its turn, for as long as the oldest request goes unanswered. */
+static uint64_t kept_places(const struct lockd_session *session) {
+	const struct lockd__request *request;
+	uint64_t n = 0;
 
-	/* The last place of the window is for what moves the window on. */
-	return session->next_sequence < floor + LIMIT_SEQUENCE_WINDOW - (frees ? 0 : 1);
+	TAILQ_FOREACH (request, &session->open, open)
+		if (request->kind == LOCKD__ACQUIRE && !(request->cancel && request->cancel->sequence))
+			n++;
+	return n;
+}
+
+bool lockd__session_admits(const struct lockd_session *session, const struct lockd__request *request) {
+	uint64_t needed = session->next_sequence + kept_places(session);
+
+	if (request->kind == LOCKD__ACQUIRE)
+		needed += 2;
+	else if (request->kind != LOCKD__CANCEL) /* whose place was kept */
+		needed += 1;
+	return needed <= lockd__session_floor(session) + LIMIT_SEQUENCE_WINDOW;
 }
 
 /* ---- The lease -------------------------------------------------------------------------------------------------- */
@@ -170,7 +184,7 @@ void lockd__session_free(struct lockd_session *session) {
 	struct lockd_client *client = session->client;
 
 	assert(TAILQ_EMPTY(&session->requests));
-	assert(session->resolving == 0);
+	assert(session->resolving == 0 && session->callbacks == 0);
 	if (session->opened)
 		RB_REMOVE(lockd__sessions, &client->sessions, session);
 	if (session->n_changes > 0)
@@ -267,7 +281,7 @@ enum lockd_status lockd_session_close(struct lockd_session *session, int timeout
 	session->closing = true;
 	drop_requests(session);
 	status = session_close(session, lockd__clock_deadline_us(lockd__clock_us(), timeout_ms));
-	while (client->running == session || session->resolving > 0) {
+	while (client->running == session || session->resolving > 0 || session->callbacks > 0) {
 		pthread_cond_broadcast(&session->resolved);
 		pthread_cond_wait(&client->left, &client->mutex);
 	}

@@ -44,6 +44,7 @@ struct lockd_session {
 	struct lockd__outcome *outcomes; /* LOCKD__OUTCOMES of them, by number */
 	pthread_cond_t resolved;         /* signalled whenever a request ends */
 	unsigned resolving;              /* threads that wait there */
+	unsigned callbacks;              /* of its requests, that are due or run */
 
 	enum lockd_session_state changes[LOCKD__CHANGES];
 	unsigned n_changes;

@@ -82,8 +82,9 @@ LOCKD_PUBLIC enum lockd_status lockd_session_open(struct lockd_client *client,
 						  const struct lockd_session_options *options, int timeout_ms,
 						  struct lockd_session **ret);
 
-/* Ends the session: releases all it holds, gives up all it waits for. Whatever the result, the handle is freed and its
- * keep-alives stop; on any status but OK and SESSION_EXPIRED the cluster ends it after its TTL. NULL is ignored. */
+/* Ends the session: releases all it holds, gives up all it waits for; outstanding calls get CLOSED. Whatever the
+ * result, the handle is freed, its keep-alives stop and none of its callbacks will run; on any status but OK and
+ * SESSION_EXPIRED the cluster ends it after its TTL. NULL is ignored. Not from a callback. */
 LOCKD_PUBLIC enum lockd_status lockd_session_close(struct lockd_session *session, int timeout_ms);
 
 LOCKD_PUBLIC enum lockd_session_state lockd_session_get_state(struct lockd_session *session);
@@ -117,15 +118,18 @@ typedef void lockd_grant_fn(void *user, enum lockd_status status, const struct l
  *
  * OK: ret_grant says with which token. Waiters are served in the order in which they queued.
  *
- * While a request of a session is unanswered, about 60 younger ones of the same session can be answered; further ones
- * wait in the library. A program that uses other locks while it waits long for one does so in another session. */
+ * A session has at most 32 acquires on their way, and while one of its requests is unanswered, 30 younger acquires with
+ * their releases can be answered; further ones wait in the library. A program that uses other locks while it waits long
+ * for one does so in another session. A handle that has 65536 requests under way takes no more: LIMIT. */
 LOCKD_PUBLIC enum lockd_status lockd_acquire(struct lockd_session *session, const char *name, const char *value,
 					     int wait_ms, int timeout_ms, struct lockd_grant *ret_grant);
 LOCKD_PUBLIC enum lockd_status lockd_acquire_async(struct lockd_session *session, const char *name, const char *value,
 						   int wait_ms, lockd_grant_fn *done, void *user,
 						   uint64_t *ret_sequence);
 
-/* Gives the lock back. NOT_HOLDER: it was not held under this token any more. */
+/* Gives the lock back. NOT_HOLDER: it was not held under this token any more. After DEADLINE the library goes on
+ * asking; the same release again finds out: OK or NOT_HOLDER, either way it is not held under this token. UNREACHABLE:
+ * not asked for, the lock is still held. */
 LOCKD_PUBLIC enum lockd_status lockd_release(struct lockd_session *session, const char *name, uint64_t token,
 					     int timeout_ms);
 LOCKD_PUBLIC enum lockd_status lockd_release_async(struct lockd_session *session, const char *name, uint64_t token,

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -171,6 +172,38 @@ static void test_client__closes_while_dialling(void **test) {
 	fake_free(fake);
 }
 
+static void *ask_nodes(void *arg) {
+	struct lockd_node_list *list;
+
+	return (void *)(intptr_t)lockd_nodes(arg, LOCKD_FOREVER, &list);
+}
+
+/* A call that is between two of its requests ends, too. */
+static void test_client__close_ends_a_call_of_several_requests(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct lockd_client *client;
+	struct fake *fake;
+	pthread_t thread;
+	void *status;
+
+	(void)test;
+	manner.mute = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	pthread_create(&thread, NULL, ask_nodes, client);
+	pthread_mutex_lock(&client->mutex);
+	while (client->callers == 0) {
+		pthread_mutex_unlock(&client->mutex);
+		sched_yield();
+		pthread_mutex_lock(&client->mutex);
+	}
+	pthread_mutex_unlock(&client->mutex);
+	lockd_close(client);
+	pthread_join(thread, &status);
+	assert_int_equal((intptr_t)status, LOCKD_CLOSED);
+	fake_free(fake);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_client__refuses_bad_arguments),
@@ -179,6 +212,7 @@ int main(void) {
 		cmocka_unit_test(test_client__does_not_wait_in_callbacks),
 		cmocka_unit_test(test_client__close_ends_what_is_outstanding),
 		cmocka_unit_test(test_client__closes_while_dialling),
+		cmocka_unit_test(test_client__close_ends_a_call_of_several_requests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static void nothing(void *user, const struct lockd_event *event) {
 	(void)user;
@@ -128,6 +129,37 @@ static void test_leader__that_hangs_is_replaced(void **test) {
 	(void)impatient;
 }
 
+/* The node leads on, but its end of the connection is gone without a word. */
+static void test_leader__that_gives_no_sign_of_life_is_dialled_anew(void **test) {
+	struct fake_manner manner = manner_of(1, 1);
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	manner.silent = true;
+	fake_set(scene.nodes[0], &manner);
+	assert_int_equal(lockd_release(scene.session, "b", 1, 700), LOCKD_DEADLINE);
+	for (int i = 0; i < 100 && fake_hellos(scene.nodes[0]) == 1; i++)
+		(void)usleep(FAKE_PATIENCE_MS * 1000 / 100);
+	assert_int_equal(fake_hellos(scene.nodes[0]), 2);
+	assert_int_equal(fake_hellos(scene.nodes[1]), 1);
+	elect(&scene, 2, 2);
+	end_at_second(&scene);
+}
+
+/* A leader that answers other things is slow, not gone: its connection stays. */
+static void test_leader__that_is_slow_keeps_its_connection(void **test) {
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	assert_int_equal(lockd_release(scene.session, "b", 1, 2500), LOCKD_DEADLINE);
+	assert_int_equal(fake_hellos(scene.nodes[0]), 1);
+	elect(&scene, 2, 2);
+	fake_cut(scene.nodes[0]);
+	end_at_second(&scene);
+}
+
 /* Waits until node n + 1 is asked; what the other one is asked stays without answer. */
 static void answer_question(struct scene *scene, unsigned n, const Client__Reply *reply) {
 	struct fake_request question;
@@ -221,6 +253,8 @@ int main(void) {
 		cmocka_unit_test(test_leader__is_asked_for_without_a_hint),
 		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
 		cmocka_unit_test(test_leader__that_hangs_is_replaced),
+		cmocka_unit_test(test_leader__that_gives_no_sign_of_life_is_dialled_anew),
+		cmocka_unit_test(test_leader__that_is_slow_keeps_its_connection),
 		cmocka_unit_test(test_leader__of_a_term_that_is_over_is_not_believed),
 		cmocka_unit_test(test_leader__circles_are_left),
 	};

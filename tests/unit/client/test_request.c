@@ -196,6 +196,29 @@ static void test_request__keeps_the_order_of_making_when_repeated(void **test) {
 		assert_int_equal(results[i].status, LOCKD_CLOSED);
 }
 
+/* A program that goes on asking while the cluster is down is told so before memory is. */
+static void test_request__beyond_the_limit_is_refused(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = fake_session(client, 0);
+	static struct fake_result results[LOCKD__REQUESTS_MAX];
+	struct lockd_grant grant;
+
+	(void)test;
+	fake_stop(fake);
+	for (unsigned i = 0; i < LOCKD__REQUESTS_MAX; i++)
+		assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_TRY, fake_done, &results[i], NULL),
+				 LOCKD_OK);
+	assert_int_equal(lockd_acquire(session, "a", NULL, LOCKD_TRY, LOCKD_FOREVER, &grant), LOCKD_LIMIT);
+	assert_int_equal(lockd_release(session, "a", 1, LOCKD_FOREVER), LOCKD_LIMIT);
+	assert_int_equal(lockd_cancel(session, LOCKD__REQUESTS_MAX), LOCKD_OK);
+	fake_await(&results[LOCKD__REQUESTS_MAX - 1]);
+	assert_int_equal(results[LOCKD__REQUESTS_MAX - 1].status, LOCKD_CANCELLED);
+	assert_int_equal(lockd_release(session, "a", 1, 0), LOCKD_UNREACHABLE);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request__is_not_taken_for_an_answer_to_another),
@@ -206,6 +229,7 @@ int main(void) {
 		cmocka_unit_test(test_request__waits_on_when_it_is_queued),
 		cmocka_unit_test(test_request__passes_definite_refusals_on),
 		cmocka_unit_test(test_request__keeps_the_order_of_making_when_repeated),
+		cmocka_unit_test(test_request__beyond_the_limit_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

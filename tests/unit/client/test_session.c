@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <string.h>
+#include <time.h>
 
 static void test_session__refuses_bad_arguments(void **test) {
 	struct lockd_client *client = fake_client("127.0.0.1:1");
@@ -328,16 +329,17 @@ static void test_session__close_raises_the_floor_above_all(void **test) {
 	fake_free(fake);
 }
 
-/* Queues up to 64 sequences; the rest follows as the floor moves. */
+/* 64 sequences, of which each acquire keeps one for its cancellation: nothing that was given up stays in the queue
+ * because an older request goes unanswered. */
 static void test_session__keeps_to_the_window(void **test) {
-	enum { N = 2 * LIMIT_SEQUENCE_WINDOW, OPEN = LIMIT_SEQUENCE_WINDOW - 1 };
+	enum { N = 2 * LIMIT_SEQUENCE_WINDOW, OPEN = LIMIT_SEQUENCE_WINDOW / 2 };
 	static struct fake_result results[N];
-	static struct fake_request requests[N];
+	static struct fake_request requests[OPEN + 2], cancels[OPEN];
 	struct fake_manner manner = fake_leader;
-	struct fake_request cancel;
 	struct lockd_session *session;
 	struct lockd_client *client;
 	struct fake *fake;
+	unsigned n = 0;
 
 	(void)test;
 	manner.takes_cancel = true;
@@ -354,32 +356,70 @@ static void test_session__keeps_to_the_window(void **test) {
 	}
 	assert_false(fake_has(fake, 50));
 
-	/* An answer above the floor makes no room; a cancellation of the first one passes all that queue. */
+	/* Answers above the floor free the places of cancellations, two of which make room for an acquire. */
 	fake_reply_status(fake, &requests[OPEN - 1], LOCKD_OK);
 	fake_await(&results[OPEN - 1]);
 	assert_false(fake_has(fake, 50));
-	assert_int_equal(lockd_cancel(session, 1), LOCKD_OK);
-	cancel = fake_take_kind(fake, CLIENT__REQUEST__BODY_CANCEL);
-	assert_int_equal(cancel.message->sequence, OPEN + 1);
-	assert_int_equal(cancel.message->cancel->target, 1);
-	fake_reply_status(fake, &cancel, LOCKD_OK);
+	fake_reply_status(fake, &requests[OPEN - 2], LOCKD_OK);
+	requests[OPEN] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	assert_int_equal(requests[OPEN].message->sequence, OPEN + 1);
+	assert_int_equal(requests[OPEN].message->floor, 1);
+
+	/* All that wait can be given up, the oldest last. */
+	for (unsigned i = OPEN + 1; i > 0; i--) {
+		if (i == OPEN || i == OPEN - 1)
+			continue;
+		assert_int_equal(lockd_cancel(session, i), LOCKD_OK);
+		cancels[n] = fake_take_kind(fake, CLIENT__REQUEST__BODY_CANCEL);
+		assert_int_equal(cancels[n].message->sequence, OPEN + 2 + n);
+		assert_int_equal(cancels[n].message->cancel->target, i);
+		assert_int_equal(cancels[n].message->floor, 1);
+		n++;
+	}
+	assert_int_equal(OPEN + 1 + n, LIMIT_SEQUENCE_WINDOW);
+	assert_false(fake_has(fake, 50));
+	for (unsigned i = 0; i < n; i++) {
+		fake_reply_status(fake, &cancels[i], LOCKD_OK);
+		fake_request_free(&cancels[i]);
+	}
 	fake_await(&results[0]);
 	assert_int_equal(results[0].status, LOCKD_CANCELLED);
-
-	/* The cancellation has used a sequence: the window holds 2 … 64, all given. */
-	assert_false(fake_has(fake, 50));
-	for (unsigned i = 1; i < 11; i++)
-		fake_reply_status(fake, &requests[i], LOCKD_OK);
-	for (unsigned i = 0; i < 10; i++) {
-		requests[OPEN + i] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
-		assert_int_equal(requests[OPEN + i].message->sequence, OPEN + 2 + i);
-		assert_true(requests[OPEN + i].message->sequence - requests[OPEN + i].message->floor <
-			    LIMIT_SEQUENCE_WINDOW);
-	}
-	assert_false(fake_has(fake, 50));
-	fake_request_free(&cancel);
-	for (unsigned i = 0; i < OPEN + 10; i++)
+	requests[OPEN + 1] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	assert_int_equal(requests[OPEN + 1].message->sequence, LIMIT_SEQUENCE_WINDOW + 1);
+	assert_int_equal(requests[OPEN + 1].message->floor, LIMIT_SEQUENCE_WINDOW + 1);
+	for (unsigned i = 0; i < OPEN + 2; i++)
 		fake_request_free(&requests[i]);
+	lockd_close(client);
+	fake_free(fake);
+}
+
+static void take_long(void *user, enum lockd_status status, const struct lockd_grant *grant) {
+	const struct timespec while_ = {.tv_nsec = 50 * 1000 * 1000};
+
+	(void)nanosleep(&while_, NULL);
+	fake_done(user, status, grant);
+}
+
+/* What the callback uses may be freed behind the close. */
+static void test_session__close_waits_for_callbacks(void **test) {
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = fake_session(client, 0);
+	struct fake_request requests[2];
+	struct fake_result results[2] = {0};
+
+	(void)test;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(lockd_acquire_async(session, "a", NULL, LOCKD_FOREVER, take_long, &results[i], NULL),
+				 LOCKD_OK);
+	for (unsigned i = 0; i < 2; i++)
+		requests[i] = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	assert_int_equal(lockd_session_close(session, FAKE_PATIENCE_MS), LOCKD_OK);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(fake_is_done(&results[i]));
+		assert_int_equal(results[i].status, LOCKD_CLOSED);
+		fake_request_free(&requests[i]);
+	}
 	lockd_close(client);
 	fake_free(fake);
 }
@@ -397,6 +437,7 @@ int main(void) {
 		cmocka_unit_test(test_session__ends_when_the_cluster_says_so),
 		cmocka_unit_test(test_session__close_raises_the_floor_above_all),
 		cmocka_unit_test(test_session__keeps_to_the_window),
+		cmocka_unit_test(test_session__close_waits_for_callbacks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
