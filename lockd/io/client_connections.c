@@ -11,10 +11,10 @@
 struct client {
 	struct connection *connection;
 	node_connection number;
-	bool stranger;
-	bool dirty;
-	raft_usec deadline; /* of a stranger */
-	TAILQ_ENTRY(client) stranger_next, dirty_next;
+	bool stranger, stalled, dirty;
+	raft_usec deadline;   /* of a stranger */
+	raft_usec stalled_to; /* the deadline of one that does not read */
+	TAILQ_ENTRY(client) stranger_next, stalled_next, dirty_next;
 };
 
 void client_connections_init(struct client_connections *clients, struct inbox *inbox, uint32_t n_max) {
@@ -24,6 +24,7 @@ void client_connections_init(struct client_connections *clients, struct inbox *i
 	for (uint32_t i = 0; i < n_max; i++)
 		clients->free[i] = n_max - 1 - i;
 	TAILQ_INIT(&clients->strangers);
+	TAILQ_INIT(&clients->stalled);
 	TAILQ_INIT(&clients->dirty);
 }
 
@@ -55,6 +56,33 @@ static void add_stranger(struct client_connections *clients, struct client *clie
 	client->deadline = clients->now + LIMIT_HELLO_MS * 1000;
 	TAILQ_INSERT_TAIL(&clients->strangers, client, stranger_next);
 	clients->n_strangers++;
+}
+
+static void forget_stalled(struct client_connections *clients, struct client *client) {
+	if (client->stalled)
+		TAILQ_REMOVE(&clients->stalled, client, stalled_next);
+	client->stalled = false;
+}
+
+static void watch_output(struct client_connections *clients, struct client *client) {
+	size_t unsent = connection_output_bytes(client->connection);
+
+	if (unsent > LIMIT_OUTPUT_BYTES_MAX) {
+		connection_close(client->connection, "it does not read what it asked for");
+	} else if (unsent > LIMIT_OUTPUT_BYTES_HIGH && !client->stalled) {
+		client->stalled = true;
+		client->stalled_to = clients->now + CLIENT_CONNECTIONS_STALLED_MS * 1000;
+		TAILQ_INSERT_TAIL(&clients->stalled, client, stalled_next);
+		connection_await_drained(client->connection, LIMIT_OUTPUT_BYTES_HIGH);
+	}
+}
+
+void client_connections_drained(struct client_connections *clients, struct connection *connection) {
+	struct client *client = connection_owner(connection);
+
+	connection_take_drained(connection);
+	forget_stalled(clients, client);
+	watch_output(clients, client); /* more may have come since */
 }
 
 static bool has_room(struct client_connections *clients) {
@@ -124,6 +152,7 @@ void client_connections_closed(struct client_connections *clients, struct connec
 
 	events_add(events, NODE_CLIENT_GONE)->connection = client->number;
 	forget_stranger(clients, client);
+	forget_stalled(clients, client);
 	if (client->dirty)
 		TAILQ_REMOVE(&clients->dirty, client, dirty_next);
 	clients->slots[slot] = NULL;
@@ -167,8 +196,7 @@ void client_connections_flush(struct client_connections *clients) {
 		TAILQ_REMOVE(&clients->dirty, client, dirty_next);
 		client->dirty = false;
 		connection_flush(client->connection);
-		if (connection_output_bytes(client->connection) > LIMIT_OUTPUT_BYTES_MAX)
-			connection_close(client->connection, "it does not read what it asked for");
+		watch_output(clients, client);
 	}
 }
 
@@ -193,7 +221,7 @@ void client_connections_close(struct client_connections *clients) {
 	for_each(clients, close_at_stop);
 }
 
-raft_usec client_connections_tick(struct client_connections *clients, raft_usec now) {
+void client_connections_tick(struct client_connections *clients, raft_usec now) {
 	struct client *client;
 
 	clients->now = now;
@@ -201,5 +229,15 @@ raft_usec client_connections_tick(struct client_connections *clients, raft_usec 
 		connection_close(client->connection, "no HELLO in time");
 		forget_stranger(clients, client);
 	}
-	return client ? client->deadline : UINT64_MAX;
+	while ((client = TAILQ_FIRST(&clients->stalled)) && client->stalled_to <= now) {
+		connection_close(client->connection, "it does not read what it asked for");
+		forget_stalled(clients, client);
+	}
+}
+
+raft_usec client_connections_deadline(const struct client_connections *clients) {
+	const struct client *stranger = TAILQ_FIRST(&clients->strangers), *stalled = TAILQ_FIRST(&clients->stalled);
+	raft_usec deadline = stranger ? stranger->deadline : UINT64_MAX;
+
+	return stalled && stalled->stalled_to < deadline ? stalled->stalled_to : deadline;
 }

@@ -3,7 +3,10 @@
  *
  * The node knows them by number. HELLO is judged by the node as well; here a connection counts as a stranger until the
  * node has answered its HELLO, and again once the node gave it up: strangers are few (the oldest gives way), have a
- * deadline, and may send small frames only. */
+ * deadline, and may send small frames only.
+ *
+ * A client that does not read is not read from either (the mark LIMIT_OUTPUT_BYTES_HIGH), and is closed once it has not come
+ * below the mark for CLIENT_CONNECTIONS_STALLED_MS, or at once above LIMIT_OUTPUT_BYTES_MAX. */
 #ifndef LOCKD_IO_CLIENT_CONNECTIONS_H
 #define LOCKD_IO_CLIENT_CONNECTIONS_H
 
@@ -12,6 +15,10 @@
 #include "lockd/node/node.h"
 
 #include <sys/queue.h>
+
+enum {
+	CLIENT_CONNECTIONS_STALLED_MS = 30000, /* 35 kB/s are enough to stay */
+};
 
 struct client;
 
@@ -25,7 +32,8 @@ struct client_connections {
 	uint64_t generation;          /* of the next connection: its number is generation × n_max + slot */
 	struct client_list strangers; /* in order of their deadlines */
 	uint32_t n_strangers;
-	raft_usec now;            /* of the last tick */
+	struct client_list stalled;   /* with too much output, in order of their deadlines */
+	raft_usec now;                /* of the last tick */
 	struct client_list dirty; /* have output to flush */
 	bool refusing;            /* at n_max; reported once */
 };
@@ -47,8 +55,12 @@ void client_connections_send(struct client_connections *clients, const struct no
 void client_connections_flush(struct client_connections *clients);
 /* The inbox was overfull and has been emptied. */
 void client_connections_resume(struct client_connections *clients);
-/* Once per turn, before frames are sent: closes strangers whose time is over; returns the next deadline. */
-raft_usec client_connections_tick(struct client_connections *clients, raft_usec now);
+/* Its output is below the mark again. */
+void client_connections_drained(struct client_connections *clients, struct connection *connection);
+/* Once per turn, before the inbox is handled: closes those whose time is over. */
+void client_connections_tick(struct client_connections *clients, raft_usec now);
+/* When to call it again; UINT64_MAX: nobody has a deadline. */
+raft_usec client_connections_deadline(const struct client_connections *clients);
 /* Sends what is queued, then closes. */
 void client_connections_finish(struct client_connections *clients);
 void client_connections_close(struct client_connections *clients);

@@ -82,6 +82,13 @@ static void on_frames(struct loop *loop, struct connection_batch *batch) {
 		peers_frames(&loop->peers, batch, &loop->events);
 }
 
+static void on_drained(struct loop *loop, struct connection *connection) {
+	if (connection_kind(connection) == FRAME_CLIENT)
+		client_connections_drained(&loop->clients, connection);
+	else
+		peers_drained(&loop->peers, connection);
+}
+
 static void on_closed(struct loop *loop, struct connection *connection) {
 	if (connection_kind(connection) == FRAME_CLIENT)
 		client_connections_closed(&loop->clients, connection, &loop->events);
@@ -132,7 +139,7 @@ static void dispatch(struct loop *loop, struct inbox_list *taken) {
 			on_frames(loop, (struct connection_batch *)item);
 			STAILQ_INSERT_TAIL(&loop->items, item, next);
 			break;
-		case INBOX_DRAINED: peers_drained(&loop->peers, connection_of_drained(item)); break;
+		case INBOX_DRAINED: on_drained(loop, connection_of_drained(item)); break;
 		case INBOX_CLOSED: on_closed(loop, connection_of_closed(item)); break;
 		case INBOX_SAVED: on_saved(loop, storage_report_of(item)); break;
 		case INBOX_CHECKPOINTED: on_checkpointed(loop, checkpointer_job_of(item)); break;
@@ -215,7 +222,7 @@ static void turn(struct loop *loop) {
 	inbox_take(&loop->inbox, loop->deadline, &taken, &overfull);
 	clock_read(&loop->clocks);
 	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
-	deadline = client_connections_tick(&loop->clients, loop->clocks.mono);
+	client_connections_tick(&loop->clients, loop->clocks.mono);
 	dispatch(loop, &taken);
 	founding_tick(&loop->founding, &loop->peers, &loop->events);
 
@@ -227,7 +234,7 @@ static void turn(struct loop *loop) {
 		peers_resume(&loop->peers);
 		client_connections_resume(&loop->clients);
 	}
-	deadline = earlier(deadline, effects.deadline);
+	deadline = earlier(effects.deadline, client_connections_deadline(&loop->clients));
 	deadline = earlier(deadline, peers_deadline(&loop->peers));
 	deadline = earlier(deadline, listener_tick(&loop->peer_listener, loop->clocks.mono));
 	loop->deadline = earlier(deadline, listener_tick(&loop->client_listener, loop->clocks.mono));

@@ -121,4 +121,8 @@ void peers_finish(struct peers *peers);
 void peers_close(struct peers *peers);
 bool peers_are_gone(const struct peers *peers);
 
+/* For links, greeting and peer_snapshots: the listed node, NULL if there is none; a time from the last tick. */
+struct peer *peers_find(const struct peers *peers, uint32_t node);
+raft_usec peers_after_ms(const struct peers *peers, uint32_t ms);
+
 #endif

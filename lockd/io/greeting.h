@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HELLO and its answer on a connection between nodes: before both ends are known to each other nothing else is taken.
+ */
+#ifndef LOCKD_IO_GREETING_H
+#define LOCKD_IO_GREETING_H
+
+#include "lockd/io/link.h"
+
+/* We have dialled: says HELLO. */
+void greeting_begin(struct peers *peers, struct link *link);
+/* The first frame of whoever dialled us. */
+void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events);
+/* The first frame of whom we have dialled. */
+void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checkpoint thread against a store that this test plays. */
+#include "lockd/io/checkpointer.h"
+
+#include "lockd/io/clock.h"
+#include "lockd/io/fatal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct inbox inbox;
+static struct inbox_list pending;
+static pthread_mutex_t state_db = PTHREAD_MUTEX_INITIALIZER;
+static struct checkpointer *checkpointer;
+
+/* Written by the thread, read by the test behind a job that came back. */
+static struct {
+	int result; /* of the next call */
+	bool locked;
+	raft_index index;
+	uint32_t group;
+} disk;
+
+static int answer(void) {
+	disk.locked = pthread_mutex_trylock(&state_db) == EBUSY;
+	return disk.result;
+}
+
+int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error) {
+	(void)store;
+	snprintf(error->text, sizeof error->text, "as the test wants it");
+	disk.index = checkpoint->index;
+	return answer();
+}
+
+int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error) {
+	(void)store;
+	snprintf(error->text, sizeof error->text, "as the test wants it");
+	disk.group = group;
+	*ret = (struct store_snapshot){.fd = 3, .bytes = 7};
+	return answer();
+}
+
+/* Without a thread, so that the process may fork. */
+static int set_up_alone(void **state) {
+	(void)state;
+	memset(&disk, 0, sizeof disk);
+	inbox_init(&inbox, 1 << 20);
+	STAILQ_INIT(&pending);
+	checkpointer = NULL;
+	return 0;
+}
+
+static int set_up(void **state) {
+	(void)set_up_alone(state);
+	checkpointer = checkpointer_start(NULL, &inbox, &state_db);
+	return 0;
+}
+
+static int tear_down(void **state) {
+	(void)state;
+	if (checkpointer)
+		checkpointer_stop(checkpointer);
+	inbox_deinit(&inbox);
+	return 0;
+}
+
+static struct checkpointer_job *job_new(enum inbox_kind kind) {
+	struct checkpointer_job *job = calloc(1, sizeof *job);
+
+	job->item.kind = kind;
+	return job;
+}
+
+static struct checkpointer_job *await(void) {
+	struct inbox_item *item;
+	bool overfull;
+
+	if (STAILQ_EMPTY(&pending))
+		inbox_take(&inbox, clock_mono() + 10000000, &pending, &overfull);
+	item = STAILQ_FIRST(&pending);
+	assert_non_null(item);
+	STAILQ_REMOVE_HEAD(&pending, next);
+	return checkpointer_job_of(item);
+}
+
+static struct checkpointer_job *make(struct checkpointer_job *job) {
+	checkpointer_add(checkpointer, job);
+	assert_ptr_equal(await(), job);
+	return job;
+}
+
+/* In a process of its own: ends with FATAL_EXIT_STATUS. */
+static void expect_fatal(enum inbox_kind kind, int result) {
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		disk.result = result;
+		checkpointer = checkpointer_start(NULL, &inbox, &state_db);
+		checkpointer_add(checkpointer, job_new(kind));
+		(void)await();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), FATAL_EXIT_STATUS);
+}
+
+static void test_checkpointer__ends_the_process_when_a_checkpoint_fails(void **state) {
+	(void)state;
+	expect_fatal(INBOX_CHECKPOINTED, -EIO);
+}
+
+static void test_checkpointer__ends_the_process_when_the_checkpoint_on_disk_is_damaged(void **state) {
+	(void)state;
+	expect_fatal(INBOX_SNAPSHOT_CUT, -EBADMSG);
+}
+
+static void test_checkpointer__survives_a_full_disk_and_a_want_of_descriptors(void **state) {
+	struct checkpointer_job *job;
+
+	(void)state;
+	disk.result = STORE_FULL;
+	job = make(job_new(INBOX_CHECKPOINTED));
+	assert_int_equal(job->result, STORE_FULL);
+	free(job);
+	job = make(job_new(INBOX_SNAPSHOT_CUT));
+	assert_int_equal(job->result, STORE_FULL);
+	free(job);
+	disk.result = -EMFILE;
+	job = make(job_new(INBOX_SNAPSHOT_CUT));
+	assert_int_equal(job->result, -EMFILE);
+	free(job);
+}
+
+static void test_checkpointer__refuses_to_read_behind_the_end(void **state) {
+	struct checkpointer_job *job = job_new(INBOX_SNAPSHOT_READ);
+	uint8_t bytes[8];
+
+	(void)state;
+	job->fd = open("/dev/null", O_RDONLY);
+	job->bytes = bytes;
+	job->n = sizeof bytes;
+	make(job);
+	assert_int_equal(job->result, -EIO);
+	close(job->fd);
+	free(job);
+}
+
+static void test_checkpointer__holds_the_lock_of_state_db(void **state) {
+	struct checkpointer_job *job = job_new(INBOX_CHECKPOINTED);
+
+	(void)state;
+	job->checkpoint.index = 12;
+	free(make(job));
+	assert_true(disk.locked);
+	assert_int_equal(disk.index, 12);
+
+	disk.locked = false;
+	job = job_new(INBOX_SNAPSHOT_CUT);
+	job->group = 5;
+	make(job);
+	assert_true(disk.locked);
+	assert_int_equal(disk.group, 5);
+	assert_int_equal(job->snapshot.bytes, 7);
+	free(job);
+}
+
+static void test_checkpointer__gives_back_undone_what_it_had_not_begun(void **state) {
+	struct checkpointer_job *first = job_new(INBOX_CHECKPOINTED), *second = job_new(INBOX_SNAPSHOT_CUT);
+
+	(void)state;
+	disk.result = STORE_FULL; /* holds it up for CHECKPOINTER_RETRY_MS */
+	checkpointer_add(checkpointer, first);
+	checkpointer_add(checkpointer, second);
+	checkpointer_stop(checkpointer);
+	checkpointer = NULL;
+	assert_ptr_equal(await(), first);
+	assert_ptr_equal(await(), second);
+	assert_int_equal(second->result, -ECANCELED);
+	assert_int_equal(disk.group, 0);
+	free(first);
+	free(second);
+}
+
+#define test_alone(name) cmocka_unit_test_setup_teardown(test_checkpointer__##name, set_up_alone, tear_down)
+#define test(name) cmocka_unit_test_setup_teardown(test_checkpointer__##name, set_up, tear_down)
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		test_alone(ends_the_process_when_a_checkpoint_fails),
+		test_alone(ends_the_process_when_the_checkpoint_on_disk_is_damaged),
+		test(survives_a_full_disk_and_a_want_of_descriptors),
+		test(refuses_to_read_behind_the_end),
+		test(holds_the_lock_of_state_db),
+		test(gives_back_undone_what_it_had_not_begun),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
