@@ -68,6 +68,7 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	if (!node->identified || found->group != group || found->epoch != node->epoch ||
 	    memcmp(found->incarnation.bytes, node->incarnation.bytes, sizeof node->incarnation.bytes) != 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u belongs to another cluster, epoch or group", group);
+	replica_keep_founding(replica, found->founding);
 	replica->boot->have_header = true;
 	return 0;
 }

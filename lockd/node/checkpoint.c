@@ -35,6 +35,7 @@ static const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *re
 	header.machine_version = STATE_MACHINE_VERSION;
 	header.rows = cut->rows;
 	header.hash = (ProtobufCBinaryData){.len = sizeof hash, .data = hash};
+	header.founding = (ProtobufCBinaryData){.len = replica->founding.n, .data = (uint8_t *)replica->founding.bytes};
 
 	*ret_n = record__header__get_packed_size(&header);
 	bytes = memory_new(*ret_n);
@@ -47,7 +48,7 @@ static const char *checkpoint_find_fault(const Record__Header *header) {
 		return "it has another format";
 	if (header->machine_version > STATE_MACHINE_VERSION || header->machine_version == 0)
 		return "it was made by a later version";
-	if (header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16)
+	if (header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16 || header->founding.len == 0)
 		return "its header has fields of wrong size";
 	if (header->index == 0 || header->term == 0 || header->configuration_index == 0 ||
 	    header->configuration_index > header->index)
@@ -75,6 +76,7 @@ int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, 
 	ret->epoch = header->epoch;
 	ret->group = header->group;
 	ret->configuration_index = header->configuration_index;
+	ret->founding = (struct node_bytes){.bytes = header->founding.data, .n = header->founding.len};
 	ret->cut = (struct state_cut){
 		.index = header->index,
 		.term = header->term,
@@ -127,6 +129,7 @@ static void checkpoint_begin(struct replica *replica) {
 	struct checkpoint *checkpoint = &replica->checkpoint;
 
 	state_cut(replica->state, &checkpoint->cut);
+	replica_keep_founding(replica, replica_get_founding(replica));
 	checkpoint->phase = CHECKPOINT_COPYING;
 	checkpoint->wanted = false;
 	checkpoint->log_bytes = checkpoint->log_entries = 0;
@@ -156,8 +159,8 @@ void checkpoint_advance(struct replica *replica) {
 	checkpoint->fresh = false;
 	if (checkpoint->phase == CHECKPOINT_IDLE && checkpoint_is_due(replica) && checkpoint_may_begin(replica))
 		checkpoint_begin(replica);
-	/* While a snapshot waits for its install, what is being copied is about to be replaced: written behind the install,
-	 * it would put old rows among the new ones. */
+	/* While a snapshot waits for its install, what is being copied is about to be replaced: written behind the
+	 * install, it would put old rows among the new ones. */
 	if (checkpoint->phase == CHECKPOINT_COPYING && !replica->snapshot.staged &&
 	    state_copy(replica->state, replica->node->checkpoint_rows_per_turn))
 		checkpoint_hand_out(replica);

@@ -54,13 +54,14 @@ void checkpoint_trim(struct replica *replica);
 /* Pulls *deadline forward while there are rows to copy. */
 void checkpoint_get_deadline(const struct replica *replica, raft_usec *deadline);
 
-/* A header's fields, checked; bytes borrow from the decoded message. */
+/* A header's fields, checked. */
 struct checkpoint_header {
 	struct node_uuid incarnation;
 	uint32_t epoch, group;
 	struct state_cut cut;
 	raft_index configuration_index;
 	struct raft_configuration configuration;
+	struct node_bytes founding; /* borrowed from the node's arena */
 };
 /* 0, or -EBADMSG with *ret_fault saying why. */
 int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, struct checkpoint_header *ret,

@@ -107,26 +107,38 @@ void found_saved(struct node *node) {
 	replica->founder = false;
 }
 
-int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret) {
-	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
-	const struct node_entry *first = cache_get(&replica->cache, 1);
+/* Whoever was to found the cluster and is a member still. The founding entry alone gives it no say: its log is shorter
+ * than any that has been voted for since, and the leader sends it the rest. */
+static bool found_may_bring_in(struct replica *replica, struct node_bytes founding, uint32_t peer,
+			       const struct node_uuid *store) {
 	struct raft_configuration configuration;
 	const struct raft_member *member;
-	Peer__Found found = PEER__FOUND__INIT;
-	Peer__Entry entry = PEER__ENTRY__INIT;
-	struct node_bytes body;
 
-	if (node_is_blank(node) || !first || first->type != RAFT_ENTRY_CONFIGURATION ||
-	    configuration_unpack(node, first->data, first->n, &configuration) < 0)
-		return 1;
+	if (configuration_unpack(replica->node, founding.bytes, founding.n, &configuration) < 0)
+		return false;
 	member = configuration_find(&configuration, peer);
 	if (!member || memcmp(member->store.bytes, store->bytes, sizeof store->bytes) != 0)
+		return false;
+	member = configuration_find(raft_members(replica->raft, NULL), peer);
+	return member && memcmp(member->store.bytes, store->bytes, sizeof store->bytes) == 0;
+}
+
+int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret) {
+	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
+	struct node_bytes founding, body;
+	Peer__Found found = PEER__FOUND__INIT;
+	Peer__Entry entry = PEER__ENTRY__INIT;
+
+	if (node_is_blank(node))
+		return 1;
+	founding = replica_get_founding(replica);
+	if (!found_may_bring_in(replica, founding, peer, store))
 		return 1;
 
-	entry.term = first->term;
-	entry.type = first->type;
-	entry.data = (ProtobufCBinaryData){.len = first->n, .data = (uint8_t *)first->data};
-	entry.checksum = first->checksum;
+	entry.term = 1;
+	entry.type = RAFT_ENTRY_CONFIGURATION;
+	entry.data = (ProtobufCBinaryData){.len = founding.n, .data = (uint8_t *)founding.bytes};
+	entry.checksum = checksum_entry(replica->group, 1, entry.term, entry.type, founding.bytes, founding.n);
 	found.incarnation = (ProtobufCBinaryData){.len = sizeof node->incarnation, .data = node->incarnation.bytes};
 	found.epoch = node->epoch;
 	found.entry = &entry;

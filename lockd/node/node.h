@@ -226,8 +226,8 @@ struct state;
 const struct state *node_state(const struct node *node, uint32_t group);
 /* An entry of the retained log; false: not there. Borrowed until the next step. */
 bool node_get_entry(const struct node *node, uint32_t group, raft_index index, struct node_entry *ret);
-/* The FOUND frame body for a blank peer whose store the founding configuration names; 0: *ret borrowed until the next
- * call, 1: the first entry is trimmed, or names another store (the peer must join as a new node). */
+/* The FOUND frame body for a blank peer whose store the founding configuration and the present one name; 0: *ret borrowed
+ * until the next call, 1: they do not (the peer must join as a new node). */
 int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret);
 
 #endif

@@ -43,9 +43,21 @@ struct replica *replica_free(struct replica *replica) {
 	cache_deinit(&replica->cache);
 	(void)boot_free(replica->boot);
 	(void)state_free(replica->state);
+	free((void *)replica->founding.bytes);
 	free(replica->raft);
 	free(replica);
 	return NULL;
+}
+
+struct node_bytes replica_get_founding(const struct replica *replica) {
+	const struct node_entry *first = cache_get(&replica->cache, 1);
+
+	return first ? (struct node_bytes){.bytes = first->data, .n = first->n} : replica->founding;
+}
+
+void replica_keep_founding(struct replica *replica, struct node_bytes data) {
+	if (!replica->founding.bytes)
+		replica->founding = (struct node_bytes){.bytes = memory_copy(data.bytes, data.n), .n = data.n};
 }
 
 void replica_found_state(struct replica *replica) {

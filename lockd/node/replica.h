@@ -39,6 +39,7 @@ struct replica {
 	struct raft_status status;   /* behind it */
 	struct state *state;
 	struct cache cache;
+	struct node_bytes founding; /* data of entry 1, owned; kept from the first checkpoint on */
 	raft_index apply_to;
 	uint32_t promise_ms; /* the largest P ever stored or about to be */
 
@@ -133,6 +134,11 @@ int replica_raft(struct replica *replica, const struct raft_event *event, const 
 
 /* A cluster is being founded with the node's epoch: the state begins anew. */
 void replica_found_state(struct replica *replica);
+
+/* The founding configuration as entry 1 carries it. The log forgets that entry; checkpoints keep its data, which is
+ * copied here once. */
+struct node_bytes replica_get_founding(const struct replica *replica);
+void replica_keep_founding(struct replica *replica, struct node_bytes data);
 
 /* The disk reports all saves up to `seq`. */
 void replica_saved(struct replica *replica, uint64_t seq);

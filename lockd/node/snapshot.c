@@ -158,6 +158,7 @@ static const char *snapshot_unpack(struct replica *replica, const struct node_ev
 	fault = snapshot_find_fault(replica, &staged->header);
 	if (fault)
 		return fault;
+	replica_keep_founding(replica, staged->header.founding);
 	staged->header_copy = memory_copy(event->header, event->header_bytes);
 	staged->header_bytes = event->header_bytes;
 	staged->rows = event->rows;

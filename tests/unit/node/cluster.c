@@ -539,15 +539,15 @@ void cluster_post_found(struct cluster *cluster, uint32_t node) {
 	cluster_post(cluster, node, &event);
 }
 
-static void send_found(struct cluster *cluster, uint32_t to) {
+void cluster_bring_in(struct cluster *cluster, uint32_t from, uint32_t to) {
 	struct node_uuid store;
 	struct node_bytes body;
 
 	memset(store.bytes, (int)to, sizeof store.bytes);
-	assert_int_equal(node_found_body(cluster->nodes[0].node, to, &store, &body), 0);
+	assert_int_equal(node_found_body(cluster_node(cluster, from)->node, to, &store, &body), 0);
 	cluster_post(cluster, to,
 		     &(struct node_event){.kind = NODE_PEER_FRAME,
-					  .peer = 1,
+					  .peer = from,
 					  .type = FRAME_PEER_FOUND,
 					  .body = body.bytes,
 					  .body_bytes = body.n});
@@ -557,7 +557,7 @@ void cluster_found(struct cluster *cluster) {
 	cluster_post_found(cluster, 1);
 	cluster_settle(cluster);
 	for (uint32_t to = 2; to <= cluster->n; to++)
-		send_found(cluster, to);
+		cluster_bring_in(cluster, 1, to);
 	(void)cluster_await_leader(cluster, 0);
 }
 

@@ -107,6 +107,8 @@ void cluster_deinit(struct cluster *cluster);
 /* Founds the cluster from node 1 and lets it elect a leader. */
 void cluster_found(struct cluster *cluster);
 void cluster_post_found(struct cluster *cluster, uint32_t node);
+/* Passes the founding on, as a driver does for a blank peer. */
+void cluster_bring_in(struct cluster *cluster, uint32_t from, uint32_t to);
 
 /* Steps everybody until nothing is left to do at this moment. */
 void cluster_settle(struct cluster *cluster);

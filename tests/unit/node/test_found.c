@@ -83,12 +83,49 @@ static void test_found__a_blank_node_takes_part_in_nothing(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* Away from the founding until long after the log has forgotten its first entry. */
+static void test_found__brings_in_a_member_that_stayed_blank(void **unused) {
+	const struct node_config config = {.checkpoint_log_entries = 5, .trailing_log_entries = 2};
+	struct cluster cluster;
+	struct node_entry entry;
+	uint32_t leader, other;
+	uint64_t opened;
+
+	(void)unused;
+	cluster_init_with(&cluster, 3, &config);
+	cluster_post_found(&cluster, 1);
+	cluster_settle(&cluster);
+	cluster_bring_in(&cluster, 1, 2);
+	leader = cluster_await_leader(&cluster, 0);
+	other = leader == 1 ? 2 : 1;
+	cluster_hello(&cluster, leader, 5);
+	opened = cluster_open(&cluster, leader, 5, "nonce", 600000);
+	for (uint64_t sequence = 1; sequence <= 30; sequence++) {
+		char name[2] = {(char)('A' + sequence), 0};
+
+		assert_int_not_equal(cluster_acquire(&cluster, leader, 5, opened, sequence, name), 0);
+	}
+	cluster_restart(&cluster, other);
+	assert_false(node_get_entry(cluster_node(&cluster, other)->node, 1, 1, &entry));
+
+	assert_true(node_is_blank(cluster_node(&cluster, 3)->node));
+	cluster_bring_in(&cluster, other, 3);
+	cluster_advance(&cluster, 3000 * CLUSTER_MS);
+	assert_non_null(strstr(cluster_node(&cluster, 3)->traces, "event=snapshot-installed"));
+	assert_int_equal(state_applied(node_state(cluster_node(&cluster, 3)->node, 1)),
+			 state_applied(node_state(cluster_node(&cluster, leader)->node, 1)));
+	assert_int_equal(state_get_hash(node_state(cluster_node(&cluster, 3)->node, 1)).low,
+			 state_get_hash(node_state(cluster_node(&cluster, leader)->node, 1)).low);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_found__refuses_a_frame_that_names_another_store),
 		cmocka_unit_test(test_found__is_refused_by_a_node_that_has_a_cluster),
 		cmocka_unit_test(test_found__is_blank_until_it_is_durable),
 		cmocka_unit_test(test_found__a_blank_node_takes_part_in_nothing),
+		cmocka_unit_test(test_found__brings_in_a_member_that_stayed_blank),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
