@@ -11,6 +11,8 @@ fresh() {
 	rm -rf "$tree"
 	mkdir -p "$tree"/{api/include/lockd,raft/src,lockd/state,lockd/node,lockd/io,client-lib/include/lockd,cli,tests/unit/raft,build/api}
 	printf '/* SPDX-License-Identifier: Apache-2.0 */\n#include <string.h>\n' | tee "$tree"/{api,raft/src,lockd/state,lockd/node,cli,tests/unit/raft}/a.c >/dev/null
+	mkdir -p "$tree/docs"
+	printf 'See `a.c` in api/a.c.\n' >"$tree/docs/A.md"
 	printf '/* SPDX-License-Identifier: Apache-2.0 */\n#ifndef A_H\n#define A_H\n#endif\n' | tee "$tree"/{api,raft/src,lockd/node}/a.h >"$tree/client-lib/include/lockd/a.h"
 }
 # expect RULE FILE LINE [ARGUMENTS…]: the rule passes without the line and fails with it
@@ -42,5 +44,8 @@ expect leftovers.sh lockd/state/a.c 'void h(void) { clock_gettime(0, 0); }'
 expect leftovers.sh tests/unit/raft/a.c 'void i(void) { usleep(5); }'
 expect headers.sh api/a.h 'struct b { uint32_t c; };' "$tree/build" "$cc" "$cxx"
 expect headers.sh client-lib/include/lockd/a.h 'static inline int class(void) { return 0; }' "$tree/build" "$cc" "$cxx"
+expect documents.sh docs/A.md 'It begins in `frobnicate()`.'
+expect documents.sh docs/A.md 'It stands in lockd/node/frobnicate.c.'
+expect documents.sh docs/A.md '[here](nowhere.md)'
 echo "$planted offences planted"
 exit $failed
