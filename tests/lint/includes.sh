@@ -9,22 +9,19 @@ failed=0
 
 # check FOLDER ALLOWED_PROJECT FORBIDDEN_SYSTEM   (extended regular expressions)
 check() {
-	local folder=$1 allowed=$2 forbidden=$3 line file what
-	[ -d "$folder" ] || return 0
-	while IFS= read -r line; do
-		file=${line%%:*}
-		what=$(sed -E 's/.*#[[:space:]]*include[[:space:]]*//; s/^(["<][^">]*[">]).*/\1/' <<<"$line")
-		case $what in
-		\"*/*\" | "<lockd/"* | "<raft/"*)
-			grep -qE "^[\"<]($allowed)" <<<"$what" || { echo "$file: must not include $what"; failed=1; } ;;
-		\"*) ;;
-		"<"*)
-			if [ -n "$forbidden" ] && grep -qE "^<($forbidden)" <<<"$what"; then
-				echo "$file: must not include $what"
-				failed=1
-			fi ;;
-		esac
-	done < <(grep -rEn --include='*.c' --include='*.h' '^[[:space:]]*#[[:space:]]*include' "$folder")
+	[ -d "$1" ] || return 0
+	grep -rE --include='*.c' --include='*.h' '^[[:space:]]*#[[:space:]]*include' "$1" |
+		awk -v allowed="^[\"<]($2)" -v forbidden="${3:+^<($3)}" '
+			{
+				file = $0; sub(/:.*/, "", file)
+				what = $0; sub(/^[^"<]*/, "", what); sub(/[">][^">]*$/, "", what)
+				ours = what ~ /^".*\// || what ~ /^<(lockd|raft)\//
+				if (ours ? what !~ allowed : forbidden != "" && what ~ forbidden) {
+					print file ": must not include " what
+					bad = 1
+				}
+			}
+			END { exit bad }' || failed=1
 }
 
 io='nng|sqlite3|pthread|unistd|fcntl|sys/(socket|stat|file|epoll|time|random)|systemd|time\.h'
