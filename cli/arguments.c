@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <limits.h>
 #include <lockd/lockd.h>
 #include <stdarg.h>
@@ -169,14 +170,30 @@ static int split(int argc, char **argv, struct parse *parse) {
 	return 0;
 }
 
-/* Names, values and labels go to the cluster, which refuses control characters; here the message can name the argument.
- */
+static bool is_utf8(const char *text) {
+	json_t *string = json_string(text);
+	bool valid = string != NULL;
+
+	json_decref(string);
+	return valid;
+}
+
+/* U+0080 to U+009F are controls, too. */
+static bool has_control(const char *text) {
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		if (*c < 0x20 || *c == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
+			return true;
+	return false;
+}
+
+/* Names, values and labels go to the cluster, which refuses them; here the message can name the argument. */
 static int check_text(const struct verb *verb, const char *what, const char *text, size_t bytes_max) {
 	if (strlen(text) > bytes_max)
 		return usage(verb, "%s has %zu bytes, at most %zu are allowed", what, strlen(text), bytes_max);
-	for (const char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return usage(verb, "%s contains a control character", what);
+	if (!is_utf8(text))
+		return usage(verb, "%s is not UTF-8", what);
+	if (has_control(text))
+		return usage(verb, "%s contains a control character", what);
 	return 0;
 }
 
@@ -187,6 +204,9 @@ static int find_verb(struct parse *parse) {
 	if (parse->n_words == 0)
 		return usage(NULL, "no verb given");
 	verb = verb_find(parse->words, parse->n_words, &used);
+	if (!verb && !strcmp(parse->words[0], "session"))
+		return usage(NULL, "unknown verb 'session%s%s', allowed: session ls", parse->n_words > 1 ? " " : "",
+			     parse->n_words > 1 ? parse->words[1] : "");
 	if (!verb)
 		return usage(NULL, "unknown verb '%s'", parse->words[0]);
 
@@ -249,8 +269,8 @@ static int take_duration(const struct parse *parse, enum option_id id, int ms_mi
 		return usage(verb, "--%s '%s': not a duration; allowed is %s", option_rows[id].name, parse->texts[id],
 			     DURATION_FORM);
 	if (ms < ms_min || ms > ms_max) {
-		duration_format((uint64_t)ms_min, min, sizeof min);
-		duration_format((uint64_t)ms_max, max, sizeof max);
+		duration_format_exactly(ms_min, min, sizeof min);
+		duration_format_exactly(ms_max, max, sizeof max);
 		return usage(verb, "--%s '%s': out of range; allowed are %s to %s", option_rows[id].name,
 			     parse->texts[id], min, max);
 	}

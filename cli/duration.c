@@ -50,3 +50,15 @@ void duration_format(uint64_t ms, char *text, size_t n) {
 	else
 		(void)snprintf(text, n, "%" PRIu64 "d%02" PRIu64 "h", d, h % 24);
 }
+
+void duration_format_exactly(int ms, char *text, size_t n) {
+	size_t i = sizeof units / sizeof *units - 1;
+
+	if (ms == 0) {
+		(void)snprintf(text, n, "0s");
+		return;
+	}
+	while ((unsigned long)ms % units[i].ms != 0)
+		i--;
+	(void)snprintf(text, n, "%lu%s", (unsigned long)ms / units[i].ms, units[i].suffix);
+}

@@ -15,4 +15,7 @@ int duration_parse(const char *text, int *ret_ms);
 /* "850ms", "4.2s", "3m12s", "5h03m", "2d04h": two units, never more than 8 characters below a thousand years. */
 void duration_format(uint64_t ms, char *text, size_t n);
 
+/* The shortest form that duration_parse() reads back: "24h", "3333ms". */
+void duration_format_exactly(int ms, char *text, size_t n);
+
 #endif

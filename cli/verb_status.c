@@ -63,7 +63,7 @@ static void put_silent_node(struct table *table, const struct lockd_node_info *n
 	table_put_text(table, "unreachable");
 	while (table->filled < N_COLUMNS - 1)
 		table_put_text(table, NULL);
-	table_put_text(table, lockd_status_text(node->status));
+	table_put_text(table, node->reason);
 }
 
 static bool all_answered(const struct lockd_node_list *list) {
@@ -104,8 +104,8 @@ static json_t *peer_document(const struct lockd_peer_info *peer) {
 static json_t *node_document(const struct lockd_node_info *node) {
 	json_t *document, *peers;
 
-	document = json_pack("{s:o, s:s, s:s}", "endpoint", document_text(node->endpoint), "status",
-			     lockd_status_name(node->status), "text", lockd_status_text(node->status));
+	document = json_pack("{s:o, s:s, s:o}", "endpoint", document_text(node->endpoint), "status",
+			     lockd_status_name(node->status), "reason", document_text(node->reason));
 	if (node->status)
 		return document;
 

@@ -16,7 +16,9 @@ enum { INPUT_BYTES_MIN = 16 << 10 };
 static void fail_nng(struct lockd__connection *connection, const char *what, int result) {
 	char reason[LOCKD__ERROR_BYTES_MAX];
 
-	(void)snprintf(reason, sizeof reason, "%s: %s", what, nng_strerror(result));
+	/* What nng says of a name that the resolver does not know would send people to look for a typing error. */
+	(void)snprintf(reason, sizeof reason, "%s: %s", what,
+		       result == NNG_EADDRINVAL ? "the host name cannot be resolved" : nng_strerror(result));
 	lockd__connection_fail(connection, reason);
 }
 

@@ -399,6 +399,16 @@ static size_t ask_nodes(struct lockd_client *client, struct lockd__pool *pool, s
 	return n;
 }
 
+/* Why a node gave no answer. */
+static const char *reason_of(struct lockd__pool *pool, const struct lockd__endpoint *endpoint,
+			     enum lockd_status status) {
+	const char *reason = endpoint->error;
+
+	if (!*reason)
+		reason = status == LOCKD_UNREACHABLE ? "no answer in time" : lockd_status_text((int)status);
+	return lockd__pool_text(pool, &(ProtobufCBinaryData){.len = strlen(reason), .data = (uint8_t *)reason});
+}
+
 /* Adds a row. Of two addresses that turn out to lead to one node the one that answered stands. */
 static void add_node(struct lockd_node_info *nodes, size_t *n, const struct lockd_node_info *info) {
 	for (size_t i = 0; i < *n; i++) {
@@ -419,6 +429,7 @@ static enum lockd_status collect(struct lockd_client *client, struct question *q
 	list->list.nodes = nodes;
 	for (size_t i = 0; i < n; i++) {
 		struct lockd_node_info info = {.endpoint = questions[i].address,
+					       .reason = "",
 					       .role = "",
 					       .version = "",
 					       .incarnation = "",
@@ -430,6 +441,8 @@ static enum lockd_status collect(struct lockd_client *client, struct question *q
 			info.status = LOCKD_UNREACHABLE;
 		if (info.status == LOCKD_OK)
 			status = LOCKD_OK;
+		else
+			info.reason = reason_of(&list->pool, questions[i].endpoint, info.status);
 		if (nodes)
 			add_node(nodes, &list->list.n, &info);
 	}

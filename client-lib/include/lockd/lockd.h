@@ -224,6 +224,7 @@ struct lockd_peer_info {
 struct lockd_node_info {
 	const char *endpoint;
 	enum lockd_status status; /* of asking this node: OK, or why the rest is empty */
+	const char *reason;       /* for people, when it is not OK; else "" */
 	uint32_t node, leader, group, epoch;
 	const char *role, *version, *incarnation, *state_hash;
 	uint64_t term, commit, applied, log_first, log_last, log_bytes, checkpoint;

@@ -392,6 +392,7 @@ static const struct lockd_peer_info peers[] = {
 
 static const struct lockd_node_info nodes[] = {
 	{.endpoint = "10.0.0.1:7600",
+	 .reason = "",
 	 .node = 1,
 	 .leader = 1,
 	 .group = 1,
@@ -412,7 +413,7 @@ static const struct lockd_node_info nodes[] = {
 	 .uptime_ms = 3 * 3600 * 1000,
 	 .peers = peers,
 	 .n_peers = 2},
-	{.endpoint = "10.0.0.2:7600", .status = LOCKD_UNREACHABLE},
+	{.endpoint = "10.0.0.2:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
 };
 
 static enum lockd_status give_locks(const char *call, size_t first, size_t n, struct lockd_lock_list **ret) {

@@ -26,11 +26,15 @@ static void test_arguments__refuses_and_names_the_argument(void **state) {
 	} rows[] = {
 		{"", "lockctl: no verb given; try 'lockctl --help'\n"},
 		{"frob", "lockctl: unknown verb 'frob'; try 'lockctl --help'\n"},
-		{"session", "lockctl: unknown verb 'session'; try 'lockctl --help'\n"},
-		{"session rm", "lockctl: unknown verb 'session'; try 'lockctl --help'\n"},
+		{"session", "lockctl: unknown verb 'session', allowed: session ls; try 'lockctl --help'\n"},
+		{"session rm", "lockctl: unknown verb 'session rm', allowed: session ls; try 'lockctl --help'\n"},
 		{"lock", "lockctl: lock: NAME is missing; try 'lockctl lock --help'\n"},
 		{"lock ''", "lockctl: lock: NAME is empty; try 'lockctl lock --help'\n"},
 		{"lock 'a\tb'", "lockctl: lock: NAME contains a control character; try 'lockctl lock --help'\n"},
+		{"lock 'a\xc2\x85'", "lockctl: lock: NAME contains a control character; try 'lockctl lock --help'\n"},
+		{"lock \xff", "lockctl: lock: NAME is not UTF-8; try 'lockctl lock --help'\n"},
+		{"campaign a \xc0\x80", "lockctl: campaign: VALUE is not UTF-8; try 'lockctl campaign --help'\n"},
+		{"lock a --label \xed\xa0\x80", "lockctl: lock: --label is not UTF-8; try 'lockctl lock --help'\n"},
 		{"lock a --", "lockctl: lock: no COMMAND behind --; try 'lockctl lock --help'\n"},
 		{"lock a b",
 		 "lockctl: lock: unexpected argument 'b', a command stands behind --; try 'lockctl lock --help'\n"},
@@ -43,15 +47,15 @@ static void test_arguments__refuses_and_names_the_argument(void **state) {
 		 "lockctl: lock: --ttl '10x': not a duration; allowed is a number with unit ms, s, m or h "
 		 "(plain: seconds), as in 10s, 500ms or 1m; try 'lockctl lock --help'\n"},
 		{"lock a --ttl 2999ms",
-		 "lockctl: lock: --ttl '2999ms': out of range; allowed are 3.0s to 1d00h; try 'lockctl lock --help'\n"},
+		 "lockctl: lock: --ttl '2999ms': out of range; allowed are 3s to 24h; try 'lockctl lock --help'\n"},
 		{"lock a --wait -1s",
 		 "lockctl: lock: --wait '-1s': not a duration; allowed is a number with unit ms, s, m or h "
 		 "(plain: seconds), as in 10s, 500ms or 1m; try 'lockctl lock --help'\n"},
 		{"lock a --try --wait 1s",
 		 "lockctl: lock: --try and --wait exclude each other; try 'lockctl lock --help'\n"},
 		{"lock a --kill-after 1s", "lockctl: lock: --kill-after needs a COMMAND; try 'lockctl lock --help'\n"},
-		{"lock a --kill-after 4s -- true", "lockctl: lock: --kill-after '4s': out of range; allowed are 0ms to "
-						   "3.3s; try 'lockctl lock --help'\n"},
+		{"lock a --kill-after 4s -- true", "lockctl: lock: --kill-after '4s': out of range; allowed are 0s to "
+						   "3333ms; try 'lockctl lock --help'\n"},
 		{"lock a --json -- true",
 		 "lockctl: lock: --json and a COMMAND exclude each other: the output belongs to the "
 		 "command; try 'lockctl lock --help'\n"},

@@ -64,11 +64,30 @@ static void test_duration__shows_two_units(void **state) {
 	}
 }
 
+static void test_duration__limits_can_be_typed(void **state) {
+	static const struct {
+		int ms;
+		const char *text;
+	} rows[] = {{0, "0s"},      {1, "1ms"},    {3333, "3333ms"},  {3000, "3s"},
+		    {90000, "90s"}, {60000, "1m"}, {86400000, "24h"}, {INT_MAX, "2147483647ms"}};
+	char text[16];
+	int ms;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		duration_format_exactly(rows[i].ms, text, sizeof text);
+		assert_string_equal(text, rows[i].text);
+		assert_int_equal(duration_parse(text, &ms), 0);
+		assert_int_equal(ms, rows[i].ms);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_duration__refuses_what_is_not_a_duration),
 		cmocka_unit_test(test_duration__takes_units),
 		cmocka_unit_test(test_duration__shows_two_units),
+		cmocka_unit_test(test_duration__limits_can_be_typed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,7 +197,7 @@ static void test_verb_list__status_has_a_row_for_a_silent_node(void **state) {
 	       "0.1.0   -\n"
 	       "10.0.0.2:7600    - unreachable    -      -      -       - -                           -        -     - "
 	       "     - "
-	       "-       no node of the cluster could be reached\n",
+	       "-       cannot connect: Connection refused\n",
 	       "");
 	setenv("FAKE_EMPTY", "1", 1);
 	expect("status", 0,
@@ -225,6 +225,7 @@ static void test_verb_list__status_json_has_every_node(void **state) {
 	assert_int_equal(number_at(json_array_get(peers, 1), "contact_ms"), 12);
 	node = json_array_get(nodes, 1);
 	assert_string_equal(text_at(node, "status"), "UNREACHABLE");
+	assert_string_equal(text_at(node, "reason"), "cannot connect: Connection refused");
 	assert_null(json_object_get(node, "commit"));
 	json_decref(document);
 }

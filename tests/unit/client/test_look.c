@@ -216,12 +216,14 @@ static void test_look__nodes_lists_the_unreachable(void **test) {
 	assert_int_equal(nodes->n, 3);
 	assert_string_equal(nodes->nodes[0].endpoint, fake_address(fake));
 	assert_int_equal(nodes->nodes[0].status, LOCKD_OK);
+	assert_string_equal(nodes->nodes[0].reason, "");
 	assert_int_equal(nodes->nodes[0].node, 1);
 	assert_int_equal(nodes->nodes[0].leader, 1);
 	assert_string_equal(nodes->nodes[1].endpoint, "127.0.0.1:1");
 	assert_string_equal(nodes->nodes[2].endpoint, "127.0.0.1:2");
 	for (unsigned i = 1; i < 3; i++) {
 		assert_int_equal(nodes->nodes[i].status, LOCKD_UNREACHABLE);
+		assert_string_equal(nodes->nodes[i].reason, "cannot connect: Connection refused");
 		assert_string_equal(nodes->nodes[i].role, "");
 		assert_int_equal(nodes->nodes[i].n_peers, 0);
 	}
