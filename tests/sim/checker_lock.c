@@ -188,7 +188,8 @@ static void promise(struct sim *sim, uint64_t id, sim_usec sent) {
 		session->keep_until = until;
 }
 
-static void check_keep_alive(struct sim *sim, const struct client_frame *frame, const Client__Reply *reply) {
+static void check_keep_alive(struct sim *sim, const struct client *client, const struct client_frame *frame,
+			     const Client__Reply *reply) {
 	if (reply->n_keep_alives != 1)
 		verdict_fail(VERDICT_SAFETY, "P4 keep-alive-count", "one session asked for, %zu answered",
 			     reply->n_keep_alives);
@@ -198,6 +199,8 @@ static void check_keep_alive(struct sim *sim, const struct client_frame *frame, 
 	}
 	sim->totals.keep_alives++;
 	promise(sim, frame->request.session, frame->sent);
+	nemesis_tempt_ack(sim, client->node, client->id,
+			  frame->sent - client->acked_at > (sim_usec)client->ttl_ms * 250);
 }
 
 static void check_open(struct sim *sim, const struct client *client, const struct client_frame *frame,
@@ -271,7 +274,7 @@ static void check_reply(struct sim *sim, const struct client *client, const stru
 	else if (request->kind == CLIENT_OPEN)
 		check_open(sim, client, frame, reply);
 	else if (request->kind == CLIENT_KEEP_ALIVE)
-		check_keep_alive(sim, frame, reply);
+		check_keep_alive(sim, client, frame, reply);
 	else if (request->kind == CLIENT_SHOW || request->kind == CLIENT_LIST)
 		check_read(sim, frame, reply);
 	else if (request->sequence)

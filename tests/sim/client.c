@@ -97,9 +97,19 @@ static void disconnect(struct sim *sim, struct client *client) {
 	client->observation.active = false;
 }
 
+static bool is_walled_off(const struct sim *sim, const struct client *client, uint32_t node) {
+	return client->wall.until > sim->now && !(client->wall.nodes >> node & 1);
+}
+
+static bool is_inside(const struct sim *sim, const struct client *client) {
+	return client->wall.until > sim->now && client->wall.inside;
+}
+
 static void connect_somewhere(struct sim *sim, struct client *client) {
 	uint32_t node = client->hint ? client->hint : (uint32_t)prng_range(&client->prng, 1, sim->plan.nodes);
 	client->hint = 0;
+	if (is_walled_off(sim, client, node))
+		return;
 	client->connection = network_connect(sim, client->id, node);
 	client->node = node;
 	client->greeted = false;
@@ -141,7 +151,7 @@ static void open_session(struct sim *sim, struct client *client) {
 	for (size_t i = 0; i < sizeof(client->nonce); i++)
 		client->nonce[i] = (uint8_t)prng_next(&client->prng);
 	client->opening = true;
-	client->ttl_ms = sim->plan.ttl_ms + (uint32_t)prng_range(&client->prng, 0, 500);
+	client->ttl_ms = sim->plan.ttl_ms + (uint32_t)prng_range(&client->prng, 0, sim->plan.ttl_spread_ms);
 	/* From careful to hardly in time, so that marks of silence and their renewals are common. */
 	client->keep_every = (sim_usec)client->ttl_ms * prng_range(&client->prng, 160, 700);
 	client->opening_since = sim->now;
@@ -149,7 +159,7 @@ static void open_session(struct sim *sim, struct client *client) {
 }
 
 static void keep_alive(struct sim *sim, struct client *client) {
-	if (client->keep_sent && sim->now - client->keep_sent < client->keep_every)
+	if (client->keep_sent && sim->now - client->keep_sent < client->keep_every && !is_inside(sim, client))
 		return;
 	if (!client->unanswered_since)
 		client->unanswered_since = sim->now;
@@ -179,6 +189,29 @@ void client_crash(struct sim *sim, uint32_t id) {
 	memset(client->requests, 0, sizeof(client->requests));
 	client->observation = (struct client_observation){0};
 	client->dead_until = sim->now + prng_range(&client->prng, 10000, 3000000);
+}
+
+void client_stop(struct sim *sim, uint32_t id, sim_usec until) {
+	TRACE("c%u stops until %.6f", id, (double)until / 1e6);
+	sim->clients[id - 1].dead_until = until;
+}
+
+void client_wall(struct sim *sim, uint32_t id, uint32_t nodes, bool inside, sim_usec until) {
+	struct client *client = &sim->clients[id - 1];
+	client->wall.until = until;
+	client->wall.nodes = nodes;
+	client->wall.inside = inside;
+	if (client->connection && is_walled_off(sim, client, client->node))
+		disconnect(sim, client);
+}
+
+/* The machine that was cut off with the leader is often lost with it. */
+static void leave_wall(struct sim *sim, struct client *client) {
+	if (!client->wall.inside || client->wall.until > sim->now)
+		return;
+	client->wall.inside = false;
+	if (!sim->healed && chance(client, 500000))
+		client_stop(sim, client->id, sim->now + 2 * (sim_usec)sim->plan.ttl_ms * 1000);
 }
 
 /* ---- What it does all day ------------------------------------------------------------------------------------------
@@ -301,7 +334,7 @@ static void work(struct sim *sim, struct client *client) {
 	}
 	if (client->leaving)
 		return;
-	if (chance(client, sim->plan.read_ppm))
+	if (chance(client, is_inside(sim, client) ? 800000 : sim->plan.read_ppm))
 		begin_read(sim, client);
 	else if (chance(client, 600000))
 		acquire(sim, client);
@@ -309,6 +342,19 @@ static void work(struct sim *sim, struct client *client) {
 		release_wrongly(sim, client);
 	if (chance(client, window(client) >= WINDOW_ACQUIRE ? 1000000 : 15000))
 		cancel(sim, client);
+}
+
+/* Sometimes an observer goes on from an earlier change than the last one it saw: it has forgotten the rest. */
+static void rewind_observation(const struct sim *sim, struct client *client) {
+	struct client_observation *observation = &client->observation;
+	const struct model_lock *lock = &sim->model.locks[observation->lock];
+	uint64_t back = prng_range(&client->prng, 1, 20);
+	size_t seen = lock->n_changes;
+
+	while (seen > 0 && lock->changes[seen - 1].revision > observation->after)
+		seen--;
+	if (seen > back && chance(client, 400000))
+		observation->after = lock->changes[seen - back].revision;
 }
 
 /* The first half of the clients observes one lock each, through every change of leader. */
@@ -319,6 +365,8 @@ static void observe(struct sim *sim, struct client *client) {
 	if (observation->active && observation->connection == client->connection)
 		return;
 	observation->lock = client->id % sim->plan.locks;
+	if (observation->begun)
+		rewind_observation(sim, client);
 	struct client_request request = {.kind = CLIENT_OBSERVE,
 					 .lock = observation->lock,
 					 .argument = observation->begun ? observation->after : 0,
@@ -338,8 +386,7 @@ static void live(struct sim *sim, struct client *client) {
 		return;
 	}
 	if (!sim->healed && chance(client, sim->plan.client_crash_ppm / 4))
-		client->dead_until =
-			sim->now + prng_range(&client->prng, 100000, 5000000); /* stopped, and comes back */
+		client_stop(sim, client->id, sim->now + prng_range(&client->prng, 100000, 5000000));
 	if (client->connection && is_unanswered(sim, client))
 		disconnect(sim, client);
 	if (!client->connection)
@@ -361,6 +408,7 @@ static void tick(struct sim *sim, void *item) {
 	struct client *client = &sim->clients[id - 1];
 	sim_usec next = prng_range(&client->prng, sim->plan.client_tick / 2, sim->plan.client_tick * 3 / 2);
 
+	leave_wall(sim, client);
 	if (client->dead_until <= sim->now)
 		live(sim, client);
 	queue_push(&sim->queue, sim->now + next, tick, memory_copy(&id, sizeof(id)));

@@ -74,6 +74,11 @@ struct client {
 	sim_usec connected_at;
 	sim_usec dead_until; /* crashed or stopped until then */
 	bool leaving;        /* has begun to CLOSE */
+	struct {
+		sim_usec until;
+		uint32_t nodes; /* mask of those that can be reached */
+		bool inside;    /* with a leader that is cut off */
+	} wall;
 	uint64_t next_frame;
 	struct client_frame frames[CLIENT_FRAMES_MAX];
 
@@ -98,6 +103,11 @@ void client_received(struct sim *sim, uint32_t id, node_connection connection, u
 void client_closed(struct sim *sim, uint32_t id, node_connection connection);
 /* Dies: its session is left to expire, and another program takes its place. */
 void client_crash(struct sim *sim, uint32_t id);
+/* Stands still, as a stopped process does. */
+void client_stop(struct sim *sim, uint32_t id, sim_usec until);
+/* Reaches only some nodes for a while. Whoever is walled in with a leader that is cut off asks it all the time, and may
+ * never be heard again afterwards. */
+void client_wall(struct sim *sim, uint32_t id, uint32_t nodes, bool inside, sim_usec until);
 /* Nothing is asked and no session is open. */
 bool client_is_idle(const struct client *client);
 /* What was asked by that frame; NULL: forgotten. */

@@ -47,7 +47,7 @@ static void crash(struct sim *sim) {
 }
 
 struct temptation {
-	uint32_t node;
+	uint32_t node, client; /* client 0: none */
 	uint64_t boot;
 };
 
@@ -55,16 +55,27 @@ static void give_in(struct sim *sim, void *item) {
 	const struct temptation *temptation = item;
 	if (sim->healed || sim_host(sim, temptation->node)->boot != temptation->boot)
 		return;
-	sim->totals.crashes_in_saves++;
+	sim->totals.crashes_in_saves += !temptation->client;
+	sim->totals.crashes_on_ack += temptation->client > 0;
 	crash_one(sim, temptation->node);
+	if (temptation->client)
+		client_stop(sim, temptation->client, sim->now + 2 * (sim_usec)sim->plan.ttl_ms * 1000);
+}
+
+static void tempt(struct sim *sim, uint32_t node, uint32_t client, uint32_t ppm, sim_usec delay) {
+	if (sim->healed || !sim->nemesis.begun || !prng_chance(prng_of(sim), ppm))
+		return;
+	struct temptation *temptation = memory_new(sizeof(*temptation));
+	*temptation = (struct temptation){.node = node, .client = client, .boot = sim_host(sim, node)->boot};
+	queue_push(&sim->queue, sim->now + delay, give_in, temptation);
 }
 
 void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay) {
-	if (sim->healed || !sim->nemesis.begun || !prng_chance(prng_of(sim), sim->plan.crash_on_save_ppm))
-		return;
-	struct temptation *temptation = memory_new(sizeof(*temptation));
-	*temptation = (struct temptation){node, sim_host(sim, node)->boot};
-	queue_push(&sim->queue, sim->now + delay / 2, give_in, temptation);
+	tempt(sim, node, 0, sim->plan.crash_on_save_ppm, delay / 2);
+}
+
+void nemesis_tempt_ack(struct sim *sim, uint32_t node, uint32_t client, bool late) {
+	tempt(sim, node, client, late ? 10 * sim->plan.crash_on_ack_ppm : sim->plan.crash_on_ack_ppm, 1);
 }
 
 static void stopped_by_force(struct sim *sim, void *item) {
@@ -123,9 +134,72 @@ static void cut(struct sim *sim) {
 		cut_apart(sim, until);
 }
 
-static void pause_one(struct sim *sim) {
+/* One in eight stops all of them, sometimes for longer than a TTL, while clients go on sending. */
+static void pause(struct sim *sim) {
+	sim_usec until = sim->now + prng_exponential(prng_of(sim), sim->plan.pause_for);
+	uint32_t one = prng_chance(prng_of(sim), 125000) ? 0 : any_node(sim);
+
 	sim->totals.pauses++;
-	host_pause(sim, any_node(sim), sim->now + prng_exponential(prng_of(sim), sim->plan.pause_for));
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		if (!one || node == one)
+			host_pause(sim, node, until);
+	}
+}
+
+/* ---- Faults that aim -----------------------------------------------------------------------------------------------
+ */
+
+/* Of the newest term; 0: nobody leads. */
+static uint32_t leader(struct sim *sim) {
+	uint32_t found = 0;
+	raft_term newest = 0;
+
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		const struct host *host = sim_host(sim, node);
+		const struct raft *raft = host->up ? node_raft(host->node, SIM_GROUP) : NULL;
+		struct raft_status status;
+		if (!raft)
+			continue;
+		raft_get_status(raft, &status);
+		if (status.role == RAFT_LEADER && status.term > newest) {
+			newest = status.term;
+			found = node;
+		}
+	}
+	return found;
+}
+
+/* The leader and half of the clients on one side, all others on the other. There a new leader may be elected as soon as
+ * the promises have run out, while the old one believes in itself until the check-quorum window is over. */
+static void strand(struct sim *sim) {
+	uint32_t lost = leader(sim);
+	sim_usec until = sim->now + sim->plan.timing.check_quorum + prng_range(prng_of(sim), 0, 500000);
+	if (!lost || sim->plan.nodes == 1)
+		return;
+	TRACE("n%u stranded until %.6f", lost, (double)until / 1e6);
+	sim->totals.strandings++;
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		if (node != lost)
+			network_sever(sim, lost, node, until);
+	}
+	for (uint32_t client = 1; client <= sim->plan.clients; client++) {
+		bool inside = sim->clients[client - 1].node == lost && prng_chance(prng_of(sim), 500000);
+		client_wall(sim, client, inside ? 1u << lost : ~(1u << lost), inside, until);
+	}
+}
+
+/* Holders and those who wait behind them die in the same moment. */
+static void desert(struct sim *sim) {
+	uint32_t lost = prng_chance(prng_of(sim), 500000) ? leader(sim) : 0;
+
+	for (uint32_t client = 1; client <= sim->plan.clients; client++) {
+		if (prng_chance(prng_of(sim), 500000)) {
+			sim->totals.deserters++;
+			client_crash(sim, client);
+		}
+	}
+	if (lost)
+		crash_one(sim, lost);
 }
 
 static void fill_disk(struct sim *sim) {
@@ -186,8 +260,10 @@ static void begin(struct sim *sim, void *item) {
 	again(sim, &(struct fault){crash, plan->crash_every});
 	again(sim, &(struct fault){stop, plan->stop_every});
 	again(sim, &(struct fault){cut, plan->cut_every});
-	again(sim, &(struct fault){pause_one, plan->pause_every});
+	again(sim, &(struct fault){pause, plan->pause_every});
 	again(sim, &(struct fault){fill_disk, plan->full_every});
+	again(sim, &(struct fault){strand, plan->strand_every});
+	again(sim, &(struct fault){desert, plan->desert_every});
 	again(sim, &(struct fault){break_connection, plan->break_every});
 }
 
@@ -208,4 +284,6 @@ void nemesis_heal(struct sim *sim) {
 		else if (host->paused_until > sim->now)
 			host_pause(sim, node, sim->now);
 	}
+	for (uint32_t client = 0; client < sim->plan.clients; client++)
+		sim->clients[client].wall.until = 0;
 }

@@ -19,6 +19,8 @@ struct nemesis {
 void nemesis_start(struct sim *sim, struct prng prng);
 /* The node writes its vote and will need `delay` for it: a good moment to die. */
 void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay);
+/* A keep-alive of that client has been acknowledged, which binds every later leader: another one. */
+void nemesis_tempt_ack(struct sim *sim, uint32_t node, uint32_t client, bool late);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

@@ -164,6 +164,13 @@ void network_cut(struct sim *sim, uint32_t from, uint32_t to, sim_usec until) {
 		disconnect(sim, from, to, 500000);
 }
 
+void network_sever(struct sim *sim, uint32_t lost, uint32_t other, sim_usec until) {
+	network_cut(sim, lost, other, until);
+	network_cut(sim, other, lost, until);
+	disconnect(sim, lost, other, 1000000);
+	disconnect(sim, other, lost, 0);
+}
+
 void network_heal(struct sim *sim) {
 	for (uint32_t from = 1; from <= sim->plan.nodes; from++)
 		for (uint32_t to = 1; to <= sim->plan.nodes; to++)

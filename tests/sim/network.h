@@ -47,6 +47,8 @@ void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_fr
 /* Moves a checkpoint on a connection of its own; the sender learns the end as NODE_SNAPSHOT_SENT. */
 void network_send_snapshot(struct sim *sim, uint32_t from, const struct node_snapshot *snapshot);
 void network_cut(struct sim *sim, uint32_t from, uint32_t to, sim_usec until);
+/* Cut in both directions; the second hears at once that the first is gone, the first hears nothing. */
+void network_sever(struct sim *sim, uint32_t lost, uint32_t other, sim_usec until);
 void network_heal(struct sim *sim);
 /* The process of that node is gone: its connections break. */
 void network_crash(struct sim *sim, uint32_t node);

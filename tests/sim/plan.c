@@ -63,12 +63,16 @@ static void draw_faults(struct plan *plan, struct prng *prng) {
 	plan->full_for = prng_range(prng, 20 * MS, 1 * SECOND);
 	plan->stop_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
 	plan->break_every = draw_interval(prng, 200 * MS, 5 * SECOND);
+	plan->strand_every = draw_interval(prng, 1500 * MS, 8 * SECOND);
+	plan->desert_every = draw_interval(prng, 3 * SECOND, 12 * SECOND);
+	plan->crash_on_ack_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1000, 30000);
 }
 
 static void draw_clients(struct plan *plan, struct prng *prng) {
 	plan->clients = (uint32_t)prng_range(prng, 1, SIM_CLIENTS_MAX);
 	plan->locks = (uint32_t)prng_range(prng, 1, SIM_LOCKS_MAX);
 	plan->ttl_ms = (uint32_t)prng_range(prng, 3000, 4500);
+	plan->ttl_spread_ms = coin(prng) ? 0 : 500; /* 0: those who fall silent together expire in one command */
 	plan->client_tick = prng_range(prng, 30 * MS, 150 * MS);
 	plan->hold_mean = coin(prng) ? prng_range(prng, 1 * MS, 100 * MS) : prng_range(prng, 100 * MS, 1 * SECOND);
 	plan->client_crash_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 500, 20000);

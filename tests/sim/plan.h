@@ -54,11 +54,14 @@ struct plan {
 	sim_usec pause_every, pause_for;
 	sim_usec full_every, full_for;
 	sim_usec stop_every;
-	sim_usec break_every; /* client connections */
+	sim_usec strand_every;     /* the leader is cut off together with some of the clients */
+	sim_usec desert_every;     /* half of the clients die together, sometimes with the leader */
+	uint32_t crash_on_ack_ppm; /* of acknowledged keep-alives: leader and client die behind it */
+	sim_usec break_every;      /* client connections */
 
 	/* Clients. */
 	uint32_t clients, locks;
-	uint32_t ttl_ms;
+	uint32_t ttl_ms, ttl_spread_ms;
 	sim_usec client_tick, hold_mean;
 	uint32_t client_crash_ppm; /* per tick */
 	uint32_t duplicate_request_ppm;

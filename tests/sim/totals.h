@@ -18,6 +18,9 @@
 	X(disk_full, "full disks")                                                                                     \
 	X(cuts_one_way, "one-way cuts")                                                                                \
 	X(cuts_two_way, "two-way cuts")                                                                                \
+	X(strandings, "leaders cut off with clients")                                                                  \
+	X(deserters, "clients lost together")                                                                          \
+	X(crashes_on_ack, "crashes behind a keep-alive")                                                               \
 	X(isolations, "isolations")                                                                                    \
 	X(frames, "peer frames")                                                                                       \
 	X(drops, "peer frames lost")                                                                                   \
