@@ -101,7 +101,8 @@ void client_connections_accept(struct client_connections *clients, nng_stream *s
 	struct connection_config config = {.kind = FRAME_CLIENT,
 					   .inbox = clients->inbox,
 					   .frame_bytes_max = LIMIT_FRAME_BYTES_MAX_UNGREETED,
-					   .output_bytes_high = LIMIT_OUTPUT_BYTES_HIGH};
+					   .output_bytes_high = LIMIT_OUTPUT_BYTES_HIGH,
+					   .inbox_bytes_high = CLIENT_CONNECTIONS_INBOX_BYTES_HIGH};
 	uint32_t slot;
 
 	if (!has_room(clients)) {

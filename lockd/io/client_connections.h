@@ -18,6 +18,9 @@
 
 enum {
 	CLIENT_CONNECTIONS_STALLED_MS = 30000, /* 35 kB/s are enough to stay */
+	/* What one client may have in a turn, some thousand small requests: without it a few that flood us make a turn
+	 * longer than the leader's lease. */
+	CLIENT_CONNECTIONS_INBOX_BYTES_HIGH = 64 << 10,
 };
 
 struct client;

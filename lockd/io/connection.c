@@ -31,8 +31,9 @@ struct connection {
 	char remote[64];
 
 	pthread_mutex_t lock; /* protects all below */
-	size_t frame_bytes_max, output_bytes_high;
-	uint8_t *input; /* touched by the receive callback, or while no receive is posted */
+	size_t frame_bytes_max, output_bytes_high, inbox_bytes_high;
+	size_t inbox_bytes; /* of batches that the loop has not taken */
+	uint8_t *input;     /* touched by the receive callback, or while no receive is posted */
 	size_t input_n, input_max;
 	struct output filling, sending;
 	size_t sent; /* of `sending` */
@@ -86,7 +87,7 @@ static size_t output_bytes(const struct connection *c) {
 
 static bool may_read(const struct connection *c) {
 	return !c->dead && !c->finishing && !c->recv_posted && !c->inbox_overfull &&
-	       output_bytes(c) <= c->output_bytes_high;
+	       c->inbox_bytes <= c->inbox_bytes_high && output_bytes(c) <= c->output_bytes_high;
 }
 
 static int resize_input(struct connection *c, size_t max) {
@@ -144,6 +145,7 @@ static int post_batch(struct connection *c, const uint8_t *from, size_t taken, c
 		batch->frames[i] = frames[i];
 		batch->frames[i].body = bytes + (frames[i].body - from);
 	}
+	c->inbox_bytes += batch->item.bytes;
 	if (!inbox_post(c->inbox, &batch->item))
 		c->inbox_overfull = true;
 	return 0;
@@ -360,6 +362,7 @@ int connection_new(const struct connection_config *config, nng_stream *stream, s
 	c->owner = config->owner;
 	c->frame_bytes_max = config->frame_bytes_max;
 	c->output_bytes_high = config->output_bytes_high;
+	c->inbox_bytes_high = config->inbox_bytes_high;
 	c->reason = "";
 	c->closed = (struct inbox_item){.kind = INBOX_CLOSED};
 	c->drained = (struct inbox_item){.kind = INBOX_DRAINED};
@@ -394,6 +397,15 @@ struct connection *connection_free(struct connection *c) {
 	free(c->sending.bytes);
 	free(c);
 	return NULL;
+}
+
+void connection_take_batch(const struct connection_batch *batch) {
+	struct connection *c = batch->connection;
+
+	pthread_mutex_lock(&c->lock);
+	c->inbox_bytes -= batch->item.bytes;
+	post_recv(c);
+	unlock_and_end(c);
 }
 
 void connection_resume(struct connection *c) {

@@ -41,6 +41,7 @@ struct connection_config {
 	void *owner;              /* what connection_owner() gives back */
 	size_t frame_bytes_max;   /* for the length field of what arrives */
 	size_t output_bytes_high; /* with more than this unsent, nothing is read */
+	size_t inbox_bytes_high;  /* nor with more than this in the inbox, so that nobody fills a turn alone */
 };
 
 /* Takes the stream over, whatever the result. 0 or -ENOMEM. Reading begins with connection_start(). */
@@ -69,6 +70,8 @@ void connection_await_drained(struct connection *connection, size_t bytes);
 /* The loop has taken INBOX_DRAINED. */
 void connection_take_drained(struct connection *connection);
 
+/* The loop has taken the batch out of the inbox; it still owns it. */
+void connection_take_batch(const struct connection_batch *batch);
 /* Reads on after the inbox was overfull. */
 void connection_resume(struct connection *connection);
 /* Reads nothing more, and closes once all output has left. The owner still keeps a deadline. */

@@ -32,7 +32,8 @@ int link_connect(struct peers *peers, struct link *link, nng_stream *stream) {
 					   .inbox = peers->inbox,
 					   .owner = link,
 					   .frame_bytes_max = LIMIT_FRAME_BYTES_MAX_UNGREETED,
-					   .output_bytes_high = SIZE_MAX};
+					   .output_bytes_high = SIZE_MAX,
+					   .inbox_bytes_high = SIZE_MAX};
 
 	return connection_new(&config, stream, &link->connection);
 }

@@ -76,6 +76,7 @@ static void on_accepted(struct loop *loop, struct listener_accept *accept) {
 }
 
 static void on_frames(struct loop *loop, struct connection_batch *batch) {
+	connection_take_batch(batch);
 	if (connection_kind(batch->connection) == FRAME_CLIENT)
 		client_connections_frames(&loop->clients, batch, &loop->events);
 	else

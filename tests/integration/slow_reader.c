@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client that asks and never reads: `slow_reader HOST PORT SECONDS`, on a bare socket. It says HELLO, then writes
- * List requests as fast as they are taken until the node closes the connection or takes nothing more, and in that case
- * stays for SECONDS without a byte read. Prints "closed N" or "limited N", N being the bytes that were taken. Exit
- * status: 0, 1 when the node took more than BYTES_MAX, 2 for what has nothing to do with the node. */
+/* A client that asks and never reads: `slow_reader HOST PORT REQUESTS SECONDS`, on a bare socket. It says HELLO, writes
+ * so many List requests as fast as they are taken, then one more now and then, until the node closes the connection:
+ * its end cannot be seen otherwise, since it stands behind what was not read. Prints the bytes that were taken. Exit
+ * status: 0 closed, 1 still open after SECONDS, 2 for what has nothing to do with the node. */
 #include "api/client.pb-c.h"
 #include "api/frame.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum {
-	BYTES_MAX = 64 << 20,
-	TAKEN_NOTHING_MS = 2000,
-};
+enum { PAUSE_MS = 50 };
 
 static size_t make_frame(uint8_t type, uint64_t id, size_t body_bytes, uint8_t *out) {
 	frame_seal(FRAME_CLIENT, type, id, body_bytes, out);
@@ -53,53 +50,64 @@ static int connect_to(const char *host, const char *port) {
 	return connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : fd;
 }
 
-/* 1: taken, 0: nothing is taken any more, -1: closed. */
-static int send_all(int fd, const uint8_t *bytes, size_t n) {
-	while (n > 0) {
-		struct pollfd ready = {.fd = fd, .events = POLLOUT};
-		int r = poll(&ready, 1, TAKEN_NOTHING_MS);
-		ssize_t sent;
+static uint64_t now_ms(void) {
+	struct timespec t;
 
-		if (r == 0)
-			return 0;
-		if (r < 0 || ready.revents & (POLLERR | POLLHUP))
-			return -1;
-		sent = send(fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (sent < 0)
-			return -1;
-		bytes += sent;
-		n -= (size_t)sent;
-	}
-	return 1;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* The connection is closed before the time is over. */
-static bool is_closed_within(int fd, long seconds) {
-	struct pollfd ready = {.fd = fd};
+/* Bytes taken, 0: none before `until`, -1: closed. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t n, uint64_t until) {
+	for (;;) {
+		struct pollfd ready = {.fd = fd, .events = POLLOUT};
+		uint64_t now = now_ms();
+		ssize_t sent;
 
-	return poll(&ready, 1, (int)seconds * 1000) > 0;
+		if (now >= until)
+			return 0;
+		if (poll(&ready, 1, (int)(until - now)) > 0 && ready.revents & (POLLERR | POLLHUP))
+			return -1;
+		sent = send(fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent > 0)
+			return sent;
+		if (errno != EAGAIN && errno != EINTR)
+			return -1;
+	}
+}
+
+/* 0: closed, 1: still open at `until`. */
+static int flood(int fd, uint64_t requests, uint64_t until, size_t *taken) {
+	uint8_t frame[256];
+	size_t n = make_hello(frame), at = 0;
+	uint64_t id = 0;
+
+	for (;;) {
+		ssize_t sent = send_some(fd, frame + at, n - at, until);
+
+		if (sent <= 0)
+			return sent < 0 ? 0 : 1;
+		*taken += (size_t)sent;
+		at += (size_t)sent;
+		if (at < n)
+			continue;
+		n = make_list(++id, frame);
+		at = 0;
+		if (id > requests)
+			(void)poll(NULL, 0, PAUSE_MS);
+	}
 }
 
 int main(int argc, char **argv) {
-	uint8_t frame[256];
-	size_t taken, n;
-	int fd, r = 1;
+	size_t taken = 0;
+	int fd, r;
 
-	if (argc != 4 || (fd = connect_to(argv[1], argv[2])) < 0)
+	if (argc != 5)
+		return fprintf(stderr, "usage: slow_reader HOST PORT REQUESTS SECONDS\n"), 2;
+	fd = connect_to(argv[1], argv[2]);
+	if (fd < 0)
 		return perror("slow_reader"), 2;
-	taken = n = make_hello(frame);
-	if (send_all(fd, frame, n) != 1)
-		return fprintf(stderr, "slow_reader: HELLO was not taken\n"), 2;
-	for (uint64_t id = 1; r == 1 && taken < BYTES_MAX; id++, taken += n) {
-		n = make_list(id, frame);
-		r = send_all(fd, frame, n);
-	}
-	if (r == 1)
-		return fprintf(stderr, "slow_reader: the node has taken %zu bytes\n", taken), 1;
-	if (r == 0 && is_closed_within(fd, strtol(argv[3], NULL, 10)))
-		r = -1;
-	printf("%s %zu\n", r < 0 ? "closed" : "limited", taken);
-	return 0;
+	r = flood(fd, strtoull(argv[3], NULL, 10), now_ms() + strtoull(argv[4], NULL, 10) * 1000, &taken);
+	printf("%s after %zu bytes\n", r == 0 ? "closed" : "still open", taken);
+	return r;
 }

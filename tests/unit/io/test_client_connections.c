@@ -35,6 +35,7 @@ int connection_new(const struct connection_config *config, nng_stream *stream, s
 	newest->owner = config->owner;
 	newest->frame_bytes_max = config->frame_bytes_max;
 	assert_int_equal(config->output_bytes_high, LIMIT_OUTPUT_BYTES_HIGH);
+	assert_int_equal(config->inbox_bytes_high, CLIENT_CONNECTIONS_INBOX_BYTES_HIGH);
 	return 0;
 }
 struct connection *connection_free(struct connection *c) {

@@ -65,9 +65,14 @@ static int tear_down(void **state) {
 	return 0;
 }
 
+static size_t inbox_bytes_high = SIZE_MAX; /* of connections that are made from here on */
+
 static struct connection *connection_of(nng_stream *stream, enum frame_kind kind, size_t high) {
-	struct connection_config config = {
-		.kind = kind, .inbox = &inbox, .frame_bytes_max = 1000, .output_bytes_high = high};
+	struct connection_config config = {.kind = kind,
+					   .inbox = &inbox,
+					   .frame_bytes_max = 1000,
+					   .output_bytes_high = high,
+					   .inbox_bytes_high = inbox_bytes_high};
 	struct connection *connection;
 
 	assert_non_null(stream);
@@ -283,6 +288,44 @@ static void test_connection__stops_reading_while_its_output_is_high(void **state
 	expect_closed(connection, "the other end closed it", false);
 }
 
+/* Whoever floods the inbox waits until the loop has taken what is there. */
+static void test_connection__stops_reading_while_much_of_it_is_in_the_inbox(void **state) {
+	enum { N = 5000, READ_AT_ONCE = 4096 };
+	int fd = plain_socket();
+	struct connection *connection;
+	struct connection_batch *batches[READ_AT_ONCE];
+	uint8_t bytes[64];
+	size_t n = make_frame(bytes, 1, "more"), n_batches = 0, seen = 0;
+	struct inbox_list none;
+	bool overfull;
+
+	(void)state;
+	inbox_bytes_high = 1000;
+	connection = connection_of(accept_stream(), FRAME_CLIENT, SIZE_MAX);
+	inbox_bytes_high = SIZE_MAX;
+	for (int i = 0; i < N; i++)
+		write_all(fd, bytes, n); /* fits into the buffers of the sockets */
+	connection_start(connection);
+	do {
+		batches[n_batches++] = (struct connection_batch *)expect(INBOX_FRAMES);
+		seen += batches[n_batches - 1]->n;
+	} while (seen < READ_AT_ONCE / n);
+	inbox_take(&inbox, clock_mono() + 50000, &none, &overfull);
+	assert_true(STAILQ_EMPTY(&none));
+
+	while (seen < N) {
+		while (n_batches > 0) {
+			connection_take_batch(batches[--n_batches]);
+			free(batches[n_batches]);
+		}
+		batches[n_batches++] = (struct connection_batch *)expect(INBOX_FRAMES);
+		seen += batches[0]->n;
+	}
+	free(batches[0]);
+	close(fd);
+	expect_closed(connection, "the other end closed it", false);
+}
+
 /* ---- The end ------------------------------------------------------------------------------------------------------
  */
 
@@ -370,6 +413,8 @@ int main(void) {
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_connection__keeps_the_order_of_many_frames, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connection__stops_reading_while_its_output_is_high, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_connection__stops_reading_while_much_of_it_is_in_the_inbox, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_connection__ends_once_however_it_is_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connection__may_be_closed_before_it_reads, set_up, tear_down),
