@@ -284,6 +284,8 @@ void network_send_snapshot(struct sim *sim, uint32_t from, const struct node_sna
 /* ---- Clients -------------------------------------------------------------------------------------------------------
  */
 
+enum { SILENCE_US = 15 * 1000 * 1000 }; /* until a node's TCP gives up a client that vanished without a word */
+
 struct message {
 	node_connection connection;
 	bool to_node, closes;
@@ -363,10 +365,11 @@ node_connection network_connect(struct sim *sim, uint32_t client, uint32_t node)
 	const struct host *host = sim_host(sim, node);
 	if (!host->up)
 		return 0;
-	struct connection *connection;
-	do {
+	struct connection *connection = NULL;
+	for (uint32_t i = 0; i < SIM_CONNECTIONS_MAX && (!connection || connection->id); i++)
 		connection = &sim->network.connections[++sim->network.last_connection % SIM_CONNECTIONS_MAX];
-	} while (connection->id);
+	if (connection->id)
+		return 0;
 	*connection = (struct connection){.id = sim->network.last_connection,
 					  .client = client,
 					  .node = node,
@@ -402,8 +405,9 @@ void network_hang_up(struct sim *sim, node_connection id, bool silent) {
 	struct connection *connection = network_get(sim, id);
 	if (!connection)
 		return;
-	if (!silent)
-		send_message(sim, connection, &(struct message){.closes = true, .to_node = true}, NULL);
+	if (silent)
+		connection->to_node_at = sim->now + SILENCE_US;
+	send_message(sim, connection, &(struct message){.closes = true, .to_node = true}, NULL);
 	connection->open_at_client = false;
 	forget_if_closed(connection);
 }
