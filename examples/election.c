@@ -117,7 +117,10 @@ static bool stand(struct lockd_client *client, const char *name, const char *val
 	if (status == LOCKD_OK)
 		lead(session, name, token);
 	(void)lockd_session_close(session, 5000);
-	return true;
+	if (status == LOCKD_OK || status == LOCKD_CANCELLED || status == LOCKD_SESSION_EXPIRED)
+		return true;
+	fprintf(stderr, "election: %s: %s\n", name, lockd_status_text(status));
+	return false;
 }
 
 static bool is_told_to_stop(void) {

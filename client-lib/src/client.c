@@ -351,7 +351,11 @@ enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_c
 
 static void finish_requests(struct lockd_client *client) {
 	struct lockd__request *request;
+	struct lockd_session *session;
 
+	RB_FOREACH (session, lockd__sessions, &client->sessions)
+		while ((request = TAILQ_FIRST(&session->requests)))
+			lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
 	while ((request = TAILQ_FIRST(&client->waiting)))
 		lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
 	while ((request = RB_MIN(lockd__sent, &client->sent)))

@@ -88,6 +88,57 @@ void lockd__request_submit(struct lockd_client *client, struct lockd__request *r
 	(void)lockd__request_flush(client, lockd__clock_us());
 }
 
+/* ---- Waiting for the window ------------------------------------------------------------------------------------- */
+/* What the window has no room for stands aside, so that sending costs no more with many requests than with few. */
+
+static struct lockd__requests *blocked_queue(struct lockd__request *request) {
+	return &request->session->blocked[request->kind == LOCKD__RELEASE];
+}
+
+static bool is_admitted(const struct lockd__request *request) {
+	if (!request->session || request->kind == LOCKD__OPEN || request->sequence)
+		return true;
+	return lockd__session_admits(request->session, request);
+}
+
+static void block(struct lockd_client *client, struct lockd__request *request) {
+	struct lockd__requests *queue = blocked_queue(request);
+	struct lockd__request *last = TAILQ_LAST(queue, lockd__requests), *behind;
+
+	TAILQ_REMOVE(&client->waiting, request, link);
+	request->blocked = true;
+	if (!last || last->order < request->order) {
+		TAILQ_INSERT_TAIL(queue, request, link);
+		return;
+	}
+	/* It was among the first before. */
+	behind = TAILQ_FIRST(queue);
+	while (behind->order < request->order)
+		behind = TAILQ_NEXT(behind, link);
+	TAILQ_INSERT_BEFORE(behind, request, link);
+}
+
+/* Takes the first ones back if there is room. false: there is not. */
+static bool unblock(struct lockd_client *client, struct lockd_session *session) {
+	struct lockd__request *request;
+	bool moved = false;
+
+	if (session->closing || client->closing || session->state == LOCKD_EXPIRED)
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		request = TAILQ_FIRST(&session->blocked[i]);
+		if (!request || !lockd__session_admits(session, request))
+			continue;
+		TAILQ_REMOVE(&session->blocked[i], request, link);
+		request->blocked = false;
+		wait_again(client, request, 0);
+		moved = true;
+	}
+	if (moved)
+		lockd__client_kick(client);
+	return moved;
+}
+
 /* ---- Sending ---------------------------------------------------------------------------------------------------- */
 
 static ProtobufCBinaryData text_of(const char *text) {
@@ -224,34 +275,46 @@ static void transmit(struct lockd_client *client, struct lockd__request *request
 	send_in_session(request, &message);
 }
 
-static bool may_go(const struct lockd__request *request) {
+static bool may_go(const struct lockd__request *request, const struct lockd__connection *connection) {
 	/* The cancellation speaks for an acquire that is being given up. */
 	if (request->kind == LOCKD__ACQUIRE && request->cancel)
 		return false;
-	if (!request->session || request->kind == LOCKD__OPEN || request->sequence)
-		return true;
-	return lockd__session_admits(request->session, request);
+	return connection && lockd__connection_has_room(connection);
 }
 
-int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
+/* One pass. Returns whether it made others sendable. */
+static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret_next_us) {
 	struct lockd__connection *leader = lockd__leader_connection(client), *connection;
 	struct lockd__request *request, *next;
-	int64_t next_us = LOCKD__NEVER;
+	bool moved = false;
 
-	if (!leader && client->pinned == 0)
-		return LOCKD__NEVER;
+	*ret_next_us = LOCKD__NEVER;
 	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
 		if (request->retry_us > now_us) {
-			if (request->retry_us < next_us)
-				next_us = request->retry_us;
+			if (request->retry_us < *ret_next_us)
+				*ret_next_us = request->retry_us;
 			continue;
 		}
 		connection = leader;
 		if (request->endpoint)
 			connection = request->endpoint->greeted ? request->endpoint->connection : NULL;
-		if (connection && lockd__connection_has_room(connection) && may_go(request))
+		if (!is_admitted(request)) {
+			block(client, request);
+		} else if (may_go(request, connection)) {
 			transmit(client, request, connection, now_us);
+			moved = (request->session && unblock(client, request->session)) || moved;
+		}
 	}
+	return moved;
+}
+
+int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
+	int64_t next_us = LOCKD__NEVER;
+
+	if (!lockd__leader_connection(client) && client->pinned == 0)
+		return LOCKD__NEVER;
+	while (flush_once(client, now_us, &next_us))
+		;
 	return next_us;
 }
 
@@ -423,7 +486,7 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 
 static void take_out(struct lockd_client *client, struct lockd__request *request) {
 	if (request->state == LOCKD__WAITING)
-		TAILQ_REMOVE(&client->waiting, request, link);
+		TAILQ_REMOVE(request->blocked ? blocked_queue(request) : &client->waiting, request, link);
 	else
 		RB_REMOVE(lockd__sent, &client->sent, request);
 	request->state = LOCKD__FINISHED;
@@ -442,6 +505,7 @@ static void take_out(struct lockd_client *client, struct lockd__request *request
 			.grant = request->grant,
 		};
 	pthread_cond_broadcast(&request->session->resolved);
+	(void)unblock(client, request->session);
 }
 
 void lockd__request_finish(struct lockd_client *client, struct lockd__request *request, enum lockd_status status,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request from its making until its outcome is definite.
  *
- * WAITING (in client->waiting, in order of making) → SENT (in client->sent, by the frame id of its last transmission) →
- * finished and freed. A lost connection, a changed leader, BUSY, NOT_LEADER put it back to WAITING; it goes out again
- * with the same session and sequence, which makes the second run harmless. Every transmission has a frame id of its
- * own, so that an answer to an earlier one is not taken for the last one's.
+ * WAITING (in client->waiting, in order of making, or in session->blocked while the window has no room) → SENT (in
+ * client->sent, by the frame id of its last transmission) → finished and freed. A lost connection, a changed leader,
+ * BUSY, NOT_LEADER put it back to WAITING; it goes out again with the same session and sequence, which makes the second
+ * run harmless. Every transmission has a frame id of its own, so that an answer to an earlier one is not taken for the
+ * last one's.
  *
  * A request of a session has two numbers. `number` is what the user gets, in order of making. `sequence` is what goes
  * over the wire, given at the first transmission: a session may have LIMIT_SEQUENCE_WINDOW sequences open, and a
@@ -56,7 +57,9 @@ struct lockd__waiter {
 };
 
 struct lockd__request {
-	TAILQ_ENTRY(lockd__request) link;   /* client->waiting, or client->finished while its callback is due */
+	TAILQ_ENTRY(lockd__request)
+	link;                               /* client->waiting, session->blocked, or client->finished while its callback
+					       is due */
 	RB_ENTRY(lockd__request) node;      /* client->sent */
 	TAILQ_ENTRY(lockd__request) member; /* session->requests */
 	TAILQ_ENTRY(lockd__request) open;   /* session->open, while it has a sequence */
@@ -73,6 +76,7 @@ struct lockd__request {
 	int64_t sent_us;                      /* last transmission */
 	int64_t retry_us;                     /* WAITING: not before */
 	unsigned retries;
+	bool blocked;  /* WAITING: for the window, in session->blocked */
 	bool in_doubt; /* a transmission went unanswered: it may have taken effect */
 
 	char *name; /* of the lock; prefix of a list */

@@ -169,6 +169,8 @@ static struct lockd_session *session_new(struct lockd_client *client, const stru
 	session->next_number = session->next_sequence = 1;
 	TAILQ_INIT(&session->requests);
 	TAILQ_INIT(&session->open);
+	TAILQ_INIT(&session->blocked[0]);
+	TAILQ_INIT(&session->blocked[1]);
 	session->label = strdup(options->label ? options->label : "");
 	session->outcomes = calloc(LOCKD__OUTCOMES, sizeof *session->outcomes);
 	if (!session->label || !session->outcomes || lockd__clock_cond_init(&session->resolved) < 0) {

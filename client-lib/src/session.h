@@ -39,12 +39,14 @@ struct lockd_session {
 	int64_t lease_us; /* the lease runs until then */
 
 	uint64_t next_number, next_sequence;
-	struct lockd__requests requests; /* all, in order of making */
-	struct lockd__requests open;     /* those with a sequence, in order of sequence */
-	struct lockd__outcome *outcomes; /* LOCKD__OUTCOMES of them, by number */
-	pthread_cond_t resolved;         /* signalled whenever a request ends */
-	unsigned resolving;              /* threads that wait there */
-	unsigned callbacks;              /* of its requests, that are due or run */
+	struct lockd__requests requests;   /* all, in order of making */
+	struct lockd__requests open;       /* those with a sequence, in order of sequence */
+	struct lockd__requests blocked[2]; /* those that the window has no room for, in order of making: acquires, and
+					      releases, which need less room */
+	struct lockd__outcome *outcomes;   /* LOCKD__OUTCOMES of them, by number */
+	pthread_cond_t resolved;           /* signalled whenever a request ends */
+	unsigned resolving;                /* threads that wait there */
+	unsigned callbacks;                /* of its requests, that are due or run */
 
 	enum lockd_session_state changes[LOCKD__CHANGES];
 	unsigned n_changes;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -393,6 +394,56 @@ static void test_session__keeps_to_the_window(void **test) {
 	fake_free(fake);
 }
 
+/* Takes the acquire of lock `i` and grants it. */
+static void grant_next(struct fake *fake, unsigned i) {
+	struct fake_request request = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	char name[16];
+
+	snprintf(name, sizeof name, "%u", i);
+	assert_int_equal(request.message->acquire->name.len, strlen(name));
+	assert_memory_equal(request.message->acquire->name.data, name, strlen(name));
+	fake_reply_status(fake, &request, LOCKD_OK);
+	fake_request_free(&request);
+}
+
+/* Behind a request without answer the window fills up. What it has no room for keeps its order, a release that fits
+ * passes the acquires, and all go on when the answer comes. */
+static void test_session__queues_for_the_window_in_order(void **test) {
+	enum { N = 150, FITTING = LIMIT_SEQUENCE_WINDOW - 2 };
+	static struct fake_result results[N];
+	struct fake *fake = fake_new(&fake_leader);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_session *session = fake_session(client, 0);
+	struct fake_request first, release;
+	struct fake_result released = {0};
+	char name[16];
+
+	(void)test;
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(name, sizeof name, "%u", i);
+		assert_int_equal(lockd_acquire_async(session, name, NULL, LOCKD_FOREVER, fake_done, &results[i], NULL),
+				 LOCKD_OK);
+	}
+	first = fake_take_kind(fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	for (unsigned i = 1; i < FITTING; i++)
+		grant_next(fake, i);
+	assert_false(fake_has(fake, 50));
+	assert_int_equal(lockd_release_async(session, "1", 1, fake_done, &released, NULL), LOCKD_OK);
+	release = fake_take_kind(fake, CLIENT__REQUEST__BODY_RELEASE);
+	assert_int_equal(release.message->sequence, FITTING + 1);
+	fake_reply_status(fake, &release, LOCKD_OK);
+	fake_await(&released);
+	assert_false(fake_has(fake, 50));
+	fake_reply_status(fake, &first, LOCKD_OK);
+	for (unsigned i = FITTING; i < N; i++)
+		grant_next(fake, i);
+	fake_await(&results[N - 1]);
+	fake_request_free(&first);
+	fake_request_free(&release);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 static void take_long(void *user, enum lockd_status status, const struct lockd_grant *grant) {
 	const struct timespec while_ = {.tv_nsec = 50 * 1000 * 1000};
 
@@ -437,6 +488,7 @@ int main(void) {
 		cmocka_unit_test(test_session__ends_when_the_cluster_says_so),
 		cmocka_unit_test(test_session__close_raises_the_floor_above_all),
 		cmocka_unit_test(test_session__keeps_to_the_window),
+		cmocka_unit_test(test_session__queues_for_the_window_in_order),
 		cmocka_unit_test(test_session__close_waits_for_callbacks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
