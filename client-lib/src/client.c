@@ -321,7 +321,7 @@ static bool is_forked(void) {
 enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_client **ret) {
 	static const struct lockd_options defaults = {0};
 	const struct lockd_options *given = options ? options : &defaults;
-	const char *endpoints = given->endpoints ? given->endpoints : getenv("LOCKD_ENDPOINTS");
+	const char *environment = getenv("LOCKD_ENDPOINTS"), *endpoints = given->endpoints;
 	struct lockd_client *client;
 
 	if (!ret || !is_text(given->owner, LIMIT_OWNER_BYTES_MAX) || !is_text(given->host, LIMIT_HOST_BYTES_MAX))
@@ -333,7 +333,9 @@ enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_c
 		return LOCKD_NO_MEMORY;
 	client->pid = getpid();
 	init_queues(client);
-	if (lockd__endpoint_parse_list(endpoints ? endpoints : "127.0.0.1", client->endpoints) < 0) {
+	if (!endpoints)
+		endpoints = environment && *environment ? environment : "127.0.0.1";
+	if (lockd__endpoint_parse_list(endpoints, client->endpoints) < 0) {
 		free_memory(client);
 		return LOCKD_MISUSE;
 	}

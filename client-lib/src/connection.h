@@ -38,6 +38,7 @@ struct lockd__connection {
 	bool sending;
 	int64_t greet_by_us; /* the HELLO_REPLY must have come by then */
 	int64_t heard_us;    /* when something last came from the node; 0: never */
+	int64_t asked_us;    /* of the first question since then that it must answer at once; before: none */
 	uint8_t *in;
 	size_t in_bytes, in_bytes_max;
 	struct lockd__output writing, filling; /* frames on their way, and those behind them */

@@ -43,7 +43,6 @@ static void stop_asking(struct lockd_client *client) {
 	client->leader.asked = NULL;
 	client->leader.asks = 0;
 	client->leader.doubted = false;
-	client->leader.probed_us = 0;
 }
 
 void lockd__leader_hint(struct lockd_client *client, uint32_t node) {
@@ -122,10 +121,16 @@ bool lockd__leader_answered(struct lockd_client *client, struct lockd__connectio
 	return true;
 }
 
-static void send_question(struct lockd__connection *connection, uint64_t frame_id) {
+static bool owes_answer(const struct lockd__connection *connection) {
+	return connection->asked_us > connection->heard_us;
+}
+
+static void send_question(struct lockd__connection *connection, uint64_t frame_id, int64_t now_us) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__Status status = CLIENT__STATUS__INIT;
 
+	if (!owes_answer(connection))
+		connection->asked_us = now_us;
 	request.body_case = CLIENT__REQUEST__BODY_STATUS;
 	request.status = &status;
 	lockd__connection_send(connection, FRAME_REQUEST, frame_id, &request.base);
@@ -144,16 +149,19 @@ static void ask(struct lockd_client *client, int64_t now_us) {
 		leader->asked = endpoint->connection;
 		leader->ask_id = client->next_frame_id++;
 		leader->ask_us = now_us + ANSWER_US;
-		send_question(endpoint->connection, leader->ask_id);
+		send_question(endpoint->connection, leader->ask_id, now_us);
 		return;
 	}
 }
 
 /* Whether an answer that needs no waiting is overdue at the leader. */
 static bool is_overdue(struct lockd_client *client, int64_t now_us) {
+	struct lockd__connection *connection = lockd__leader_connection(client);
 	struct lockd__keepalive *keepalive = TAILQ_FIRST(&client->keepalives);
 	struct lockd__request *request;
 
+	if (owes_answer(connection) && now_us - connection->asked_us > OVERDUE_US)
+		return true;
 	if (keepalive && now_us - keepalive->sent_us > OVERDUE_US)
 		return true;
 	RB_FOREACH (request, lockd__sent, &client->sent) {
@@ -167,16 +175,12 @@ static bool is_overdue(struct lockd_client *client, int64_t now_us) {
 
 /* Nobody waits for the answer: whatever comes shows that the connection lives. */
 static void probe(struct lockd_client *client, struct lockd__connection *connection, int64_t now_us) {
-	struct lockd__leader *leader = &client->leader;
-
-	if (now_us - leader->probed_us < SILENT_US)
+	if (now_us - connection->asked_us < SILENT_US)
 		return;
-	if (connection->heard_us < leader->probed_us) {
+	if (owes_answer(connection))
 		lockd__connection_fail(connection, "no sign of life for 1 s");
-		return;
-	}
-	leader->probed_us = now_us;
-	send_question(connection, client->next_frame_id++);
+	else
+		send_question(connection, client->next_frame_id++, now_us);
 }
 
 static void check(struct lockd_client *client, int64_t now_us) {
@@ -186,8 +190,6 @@ static void check(struct lockd_client *client, int64_t now_us) {
 	leader->doubted = is_overdue(client, now_us);
 	if (leader->doubted)
 		probe(client, lockd__leader_connection(client), now_us);
-	else
-		leader->probed_us = 0;
 }
 
 static int64_t ask_interval_us(struct lockd_client *client) {

@@ -30,7 +30,6 @@ struct lockd__leader {
 	unsigned turn;    /* whom to ask next */
 	int64_t check_us; /* when to look for overdue answers */
 	bool doubted;
-	int64_t probed_us; /* while doubted: when a sign of life was last asked for; 0: not yet */
 };
 
 /* All with the client's mutex held. */

@@ -41,6 +41,9 @@ static void test_client__takes_endpoints_from_the_environment(void **test) {
 	assert_string_equal(lockd_session_id(session), "1.1.65536");
 	assert_int_equal(lockd_session_close(session, FAKE_PATIENCE_MS), LOCKD_OK);
 	lockd_close(client);
+	setenv("LOCKD_ENDPOINTS", "", 1); /* as if it were not set */
+	assert_int_equal(lockd_open(NULL, &client), LOCKD_OK);
+	lockd_close(client);
 	setenv("LOCKD_ENDPOINTS", "no where", 1);
 	assert_int_equal(lockd_open(NULL, &client), LOCKD_MISUSE);
 	unsetenv("LOCKD_ENDPOINTS");

@@ -147,6 +147,30 @@ static void test_leader__that_gives_no_sign_of_life_is_dialled_anew(void **test)
 	end_at_second(&scene);
 }
 
+/* The silence of an observation says nothing, so the leader is asked now and then. */
+static void test_leader__that_is_only_observed_is_dialled_anew(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct fake *fake = fake_new(&manner);
+	struct lockd_client *client = fake_client(fake_address(fake));
+	struct lockd_observation *observation;
+	struct fake_request observe;
+
+	(void)test;
+	assert_int_equal(lockd_observe(client, "a", 7, nothing, NULL, &observation), LOCKD_OK);
+	observe = fake_take_kind(fake, CLIENT__REQUEST__BODY_OBSERVE);
+	manner.silent = true;
+	fake_set(fake, &manner);
+	for (int i = 0; i < 100 && fake_hellos(fake) == 1; i++)
+		(void)usleep(FAKE_PATIENCE_MS * 1000 / 100);
+	assert_int_equal(fake_hellos(fake), 2);
+	manner.silent = false;
+	fake_set(fake, &manner);
+	fake_request_free(&observe);
+	lockd_observe_stop(observation);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 /* A leader that answers other things is slow, not gone: its connection stays. */
 static void test_leader__that_is_slow_keeps_its_connection(void **test) {
 	struct scene scene;
@@ -254,6 +278,7 @@ int main(void) {
 		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
 		cmocka_unit_test(test_leader__that_hangs_is_replaced),
 		cmocka_unit_test(test_leader__that_gives_no_sign_of_life_is_dialled_anew),
+		cmocka_unit_test(test_leader__that_is_only_observed_is_dialled_anew),
 		cmocka_unit_test(test_leader__that_is_slow_keeps_its_connection),
 		cmocka_unit_test(test_leader__of_a_term_that_is_over_is_not_believed),
 		cmocka_unit_test(test_leader__circles_are_left),
