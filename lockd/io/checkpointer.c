@@ -15,12 +15,23 @@ struct checkpointer {
 	struct inbox *inbox;
 	pthread_mutex_t *state_db;
 	pthread_t thread;
+	bool full; /* of the thread: the disk was, and that was reported */
 
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t wake;
 	struct inbox_list jobs;
 	bool stopping;
 };
+
+/* It is tried again every second, but told once. */
+static void report_full(struct checkpointer *checkpointer, bool full) {
+	if (full && !checkpointer->full)
+		log_error("the disk is full: checkpoints and snapshots wait for space retry_ms=%d",
+			  CHECKPOINTER_RETRY_MS);
+	else if (!full && checkpointer->full)
+		log_warning("the disk has space again: checkpoints and snapshots are made");
+	checkpointer->full = full;
+}
 
 static void write_checkpoint(struct checkpointer *checkpointer, struct checkpointer_job *job) {
 	struct timespec pause = {.tv_sec = CHECKPOINTER_RETRY_MS / 1000,
@@ -33,11 +44,9 @@ static void write_checkpoint(struct checkpointer *checkpointer, struct checkpoin
 
 	if (job->result < 0)
 		fatal_stop("reason=\"a checkpoint could not be written\" error=\"%s\"", error.text);
-	if (job->result == STORE_FULL) {
-		log_error("the disk is full: no checkpoint was written index=%llu",
-			  (unsigned long long)job->checkpoint.index);
+	report_full(checkpointer, job->result == STORE_FULL);
+	if (job->result == STORE_FULL)
 		nanosleep(&pause, NULL);
-	}
 }
 
 static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_job *job) {
@@ -49,9 +58,8 @@ static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_
 
 	if (job->result == -EBADMSG)
 		fatal_stop("reason=\"the checkpoint on disk is damaged\" error=\"%s\"", error.text);
-	if (job->result == STORE_FULL)
-		log_error("the disk is full: no snapshot was made group=%u", job->group);
-	else if (job->result < 0)
+	report_full(checkpointer, job->result == STORE_FULL);
+	if (job->result < 0)
 		log_error("no snapshot was made: group=%u error=\"%s\"", job->group, error.text);
 }
 

@@ -139,14 +139,21 @@ void client_connections_frames(struct client_connections *clients, const struct 
 	}
 }
 
+static void complain(struct client_connections *clients, const struct connection *connection, const char *why) {
+	unsigned unreported;
+
+	if (throttle_pass(&clients->complaints, clients->now, &unreported))
+		log_info("closed a client connection: from=%s reason=\"%s\" unreported=%u",
+			 connection_remote(connection), why, unreported);
+}
+
 void client_connections_closed(struct client_connections *clients, struct connection *connection,
 			       struct events *events) {
 	struct client *client = connection_owner(connection);
 	uint32_t slot = (uint32_t)(client->number % clients->n_max);
 
 	if (connection_is_malformed(connection))
-		log_info("closed a client connection: from=%s reason=\"%s\"", connection_remote(connection),
-			 connection_reason(connection));
+		complain(clients, connection, connection_reason(connection));
 	else
 		log_debug("client connection ended: from=%s reason=\"%s\"", connection_remote(connection),
 			  connection_reason(connection));
@@ -180,8 +187,7 @@ void client_connections_send(struct client_connections *clients, const struct no
 		client->dirty = true;
 	}
 	if (frame->close) {
-		log_info("closing a client connection: from=%s reason=\"it broke the protocol or was refused\"",
-			 connection_remote(client->connection));
+		complain(clients, client->connection, "it broke the protocol or was refused");
 		connection_finish(client->connection);
 		add_stranger(clients, client);
 	} else if (frame->type == FRAME_HELLO_REPLY && client->stranger) {

@@ -12,6 +12,7 @@
 
 #include "lockd/io/connection.h"
 #include "lockd/io/events.h"
+#include "lockd/io/throttle.h"
 #include "lockd/node/node.h"
 
 #include <sys/queue.h>
@@ -39,6 +40,7 @@ struct client_connections {
 	raft_usec now;                /* of the last tick */
 	struct client_list dirty; /* have output to flush */
 	bool refusing;            /* at n_max; reported once */
+	struct throttle complaints;
 };
 
 void client_connections_init(struct client_connections *clients, struct inbox *inbox, uint32_t n_max);

@@ -14,6 +14,12 @@ struct node_event *events_add(struct events *events, enum node_event_kind kind) 
 	return &events->all[events->n++];
 }
 
+void events_clear(struct events *events) {
+	if (events->max > EVENTS_KEPT)
+		events_deinit(events);
+	events->n = 0;
+}
+
 void events_deinit(struct events *events) {
 	free(events->all);
 	*events = (struct events){0};

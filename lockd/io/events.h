@@ -10,8 +10,14 @@ struct events {
 	size_t n, max;
 };
 
+enum {
+	EVENTS_KEPT = 4096, /* room that stays for the next turn; what a burst took beyond goes back */
+};
+
 /* A zeroed event at the end of the turn; valid until the next call. */
 struct node_event *events_add(struct events *events, enum node_event_kind kind);
+/* The turn is over. */
+void events_clear(struct events *events);
 void events_deinit(struct events *events);
 
 #endif

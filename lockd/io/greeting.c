@@ -55,7 +55,7 @@ static void answer_hello(struct peers *peers, struct link *link, int status, con
 /* `peer` is whom it claims to be, NULL: nobody we know. A node that keeps calling is reported once. */
 static void refuse(struct peers *peers, struct link *link, struct peer *peer, int status, const char *text) {
 	if (!peer || strcmp(peer->refusal, text) != 0)
-		log_warning("refused a node: from=%s reason=\"%s\"", connection_remote(link->connection), text);
+		link_complain_of_stranger(peers, link, text);
 	if (peer)
 		snprintf(peer->refusal, sizeof peer->refusal, "%s", text);
 	answer_hello(peers, link, status, text);
@@ -96,7 +96,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 	int status;
 
 	if (frame->type != FRAME_HELLO || hello_unpack(frame->body, frame->body_bytes, &peers->arena, &hello) < 0) {
-		log_info("closed a peer connection: from=%s reason=\"no HELLO\"", connection_remote(link->connection));
+		link_complain_of_stranger(peers, link, "no HELLO");
 		link->deaf = true;
 		connection_close(link->connection, "no HELLO");
 		return;

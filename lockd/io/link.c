@@ -44,6 +44,14 @@ void link_replace(struct peers *peers, struct link *link) {
 	connection_finish(link->connection);
 }
 
+void link_complain_of_stranger(struct peers *peers, const struct link *link, const char *why) {
+	unsigned unreported;
+
+	if (throttle_pass(&peers->complaints, peers->now, &unreported))
+		log_warning("refused a node: from=%s reason=\"%s\" unreported=%u", connection_remote(link->connection),
+			    why, unreported);
+}
+
 void link_violate(struct link *link, const char *what) {
 	log_info("closed a peer connection: peer=%u from=%s reason=\"%s\"", link->peer->node,
 		 connection_remote(link->connection), what);

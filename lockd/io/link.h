@@ -52,6 +52,8 @@ void link_fail(struct peers *peers, struct link *link);
 
 /* What is queued may still leave; then it closes, at the latest when its time is over. */
 void link_replace(struct peers *peers, struct link *link);
+/* Reports why a connection is closed or refused that may be anybody's. */
+void link_complain_of_stranger(struct peers *peers, const struct link *link, const char *why);
 /* The other end broke the protocol: closed, and nothing more is taken from it. */
 void link_violate(struct link *link, const char *what);
 

@@ -158,7 +158,7 @@ static void forget_turn(struct loop *loop) {
 		STAILQ_REMOVE_HEAD(&loop->items, next);
 		free(item);
 	}
-	loop->events.n = 0;
+	events_clear(&loop->events);
 }
 
 /* ---- Effects ------------------------------------------------------------------------------------------------------

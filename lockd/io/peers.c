@@ -177,8 +177,7 @@ void peers_closed(struct peers *peers, struct connection *connection, struct eve
 	struct link *link = connection_owner(connection);
 
 	if (connection_is_malformed(connection))
-		log_info("closed a peer connection: from=%s reason=\"%s\"", connection_remote(connection),
-			 connection_reason(connection));
+		link_complain_of_stranger(peers, link, connection_reason(connection));
 	else
 		log_debug("peer connection ended: peer=%u from=%s reason=\"%s\"", link->peer ? link->peer->node : 0,
 			  connection_remote(connection), connection_reason(connection));

@@ -22,6 +22,7 @@
 #include "lockd/io/hello.h"
 #include "lockd/io/snapshot_receive.h"
 #include "lockd/io/snapshot_send.h"
+#include "lockd/io/throttle.h"
 #include "lockd/io/urgent.h"
 
 #include <sys/queue.h>
@@ -73,6 +74,7 @@ struct peers {
 	struct arena arena;
 	struct link_list links;
 	uint32_t n_strangers;
+	struct throttle complaints; /* about strangers */
 	struct snapshot_send_list sends;
 	struct snapshot_receive *staged; /* with the node, until it says that it is done */
 	struct link *staged_link;        /* where it came from; NULL: gone */

@@ -399,13 +399,20 @@ int store_load(struct store *store, struct node *node, struct store_error *error
 /* ---- Writing ------------------------------------------------------------------------------------------------------
  */
 
-/* Of several hard states of a group only the last one counts. To write the earlier ones would go backwards when the
- * same saves come again after the disk was full. */
-static bool is_last_hard(const struct node_save *save, const struct node_save *end) {
-	for (const struct node_save *later = save + 1; later < end; later++)
-		if (later->hard && later->group == save->group)
-			return false;
-	return save->hard;
+/* Of several hard states of a group the last one counts, with the largest promise of all. To write the earlier ones
+ * would go backwards when the same saves come again after the disk was full. */
+static void store_set_hard(struct store *store, const struct node_save *save, const struct node_save *end) {
+	struct superblock_group hard = {.group = save->group};
+
+	for (; save < end; save++) {
+		if (!save->hard || save->group != hard.group)
+			continue;
+		hard.term = save->term;
+		hard.vote = save->vote;
+		if (save->promise_ms > hard.promise_ms)
+			hard.promise_ms = save->promise_ms;
+	}
+	superblock_set_hard(&store->superblock, &hard);
 }
 
 /* What must be true of the superblock before the log changes. */
@@ -415,11 +422,8 @@ static int store_prepare_superblock(struct store *store, const struct node_save 
 
 	if (save->identity)
 		superblock_set_identity(&store->superblock, &save->incarnation, save->epoch);
-	if (is_last_hard(save, end))
-		superblock_set_hard(&store->superblock, &(struct superblock_group){.group = save->group,
-										   .term = save->term,
-										   .vote = save->vote,
-										   .promise_ms = save->promise_ms});
+	if (save->hard)
+		store_set_hard(store, save, end);
 	if (save->truncate_from)
 		r = superblock_lower(&store->superblock, save->group, save->truncate_from - 1, error);
 	if (r == 0 && save->install && !save->keep_suffix)
