@@ -188,6 +188,16 @@ static void strand(struct sim *sim) {
 	}
 }
 
+/* Half of the time the leader's: what it has queued by then must not outlive its term. */
+static void fill_disk(struct sim *sim) {
+	uint32_t node = prng_chance(prng_of(sim), 500000) ? leader(sim) : 0;
+	if (!node)
+		node = any_node(sim);
+	sim->totals.disk_full++;
+	sim_disk(sim, node)->full_until = sim->now + prng_exponential(prng_of(sim), sim->plan.full_for);
+	TRACE("n%u disk full", node);
+}
+
 /* Holders and those who wait behind them die in the same moment. */
 static void desert(struct sim *sim) {
 	uint32_t lost = prng_chance(prng_of(sim), 500000) ? leader(sim) : 0;
@@ -200,13 +210,6 @@ static void desert(struct sim *sim) {
 	}
 	if (lost)
 		crash_one(sim, lost);
-}
-
-static void fill_disk(struct sim *sim) {
-	uint32_t node = any_node(sim);
-	sim->totals.disk_full++;
-	sim_disk(sim, node)->full_until = sim->now + prng_exponential(prng_of(sim), sim->plan.full_for);
-	TRACE("n%u disk full", node);
 }
 
 static void break_connection(struct sim *sim) {

@@ -59,7 +59,7 @@ static void draw_faults(struct plan *plan, struct prng *prng) {
 	plan->cut_for = prng_range(prng, 50 * MS, 3 * SECOND);
 	plan->pause_every = draw_interval(prng, 1 * SECOND, 10 * SECOND);
 	plan->pause_for = prng_range(prng, 20 * MS, 2 * SECOND);
-	plan->full_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
+	plan->full_every = draw_interval(prng, 1 * SECOND, 12 * SECOND);
 	plan->full_for = prng_range(prng, 20 * MS, 1 * SECOND);
 	plan->stop_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
 	plan->break_every = draw_interval(prng, 200 * MS, 5 * SECOND);

@@ -10,9 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { LINES = 240, LINE_BYTES = 240 };
+enum {
+	LINES = 240,
+	LINE_BYTES = 240,
+	SEED_SECONDS_MAX = 60, /* of processor time; a seed needs less than a tenth of one */
+};
 
 /* A process runs one simulation at a time, and an abort must find it: hence the file's own variables. */
 static struct sim *current;
@@ -80,9 +85,11 @@ _Noreturn void verdict_fail(enum verdict verdict, const char *name, const char *
 static void caught(int signal_number) {
 	sigset_t none;
 
-	/* The replay must not inherit a blocked SIGABRT. */
+	/* The replay must not inherit a blocked signal. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (signal_number == SIGVTALRM)
+		finish(VERDICT_LIVENESS, "L2 busy-loop", "a step does not end");
 	finish(VERDICT_CRASH, "crash", strsignal(signal_number));
 }
 
@@ -93,6 +100,7 @@ _Noreturn void raft_panic(const char *file, int line, const char *what) {
 void verdict_init(bool all) {
 	print_all = all;
 	signal(SIGABRT, caught);
+	signal(SIGVTALRM, caught);
 #ifndef __SANITIZE_ADDRESS__
 	signal(SIGSEGV, caught);
 	signal(SIGFPE, caught);
@@ -103,4 +111,5 @@ void verdict_begin(struct sim *sim, char *const *argv) {
 	current = sim;
 	replay = argv;
 	written = 0;
+	(void)setitimer(ITIMER_VIRTUAL, &(struct itimerval){.it_value.tv_sec = sim ? SEED_SECONDS_MAX : 0}, NULL);
 }
