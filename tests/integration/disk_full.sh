@@ -36,6 +36,18 @@ node_kill 1 TERM
 node_start 1
 eventually 10 $lockctl show kept || fail "the lock is gone after a restart"
 [ "$($lockctl show kept --json | jq -r .token)" = "$token" ] || fail "another token after a restart"
+
+# A stop while a save waits for room ends in good time; what was acknowledged is there when the node starts again.
+head -c 64M /dev/zero >"$folder/node1/ballast" 2>/dev/null
+"$bin/tests/integration/pairs" 20000 16 --timeout-ms 1000 >"$folder/out" 2>"$folder/err" && fail "20000 pairs fitted on a full disk"
+began=$(now_ms)
+node_kill 1 TERM || fail "exit $? on SIGTERM with a full disk"
+took=$(($(now_ms) - began))
+[ $took -le 6000 ] || fail "the stop took $took ms with a full disk"
+rm "$folder/node1/ballast"
+node_start 1
+eventually 10 $lockctl show kept || fail "the lock is gone after a stop with a full disk"
+[ "$($lockctl show kept --json | jq -r .token)" = "$token" ] || fail "another token after a stop with a full disk"
 kill -KILL $holder
 wait $holder 2>/dev/null
 echo ok
