@@ -410,6 +410,20 @@ static size_t append(char *text, size_t n, size_t at, const char *format, const 
 	return r < 0 ? at : at + (size_t)r;
 }
 
+/* What is wrong with an endpoint, for people; NULL: nothing. */
+static const char *complaint(const struct lockd_client *client, const struct lockd__endpoint *endpoint) {
+	if (!endpoint->used)
+		return NULL;
+	if (endpoint->error[0])
+		return endpoint->error;
+	if (endpoint->connection && !endpoint->greeted)
+		return "no answer yet";
+	if (endpoint->greeted && client->leader.doubted && endpoint->node == client->leader.node &&
+	    endpoint->connection->asked_us > endpoint->connection->heard_us)
+		return "the leader does not answer";
+	return NULL;
+}
+
 void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
 	bool greeted = false;
 	size_t at = 0;
@@ -420,9 +434,11 @@ void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
 	if (!client || lockd__client_enter(client) != LOCKD_OK)
 		return;
 	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		const char *what = complaint(client, e);
+
 		greeted = greeted || (e->used && e->greeted);
-		if (e->used && e->error[0])
-			at = append(text, n, at, at ? "; %s: %s" : "%s: %s", e->address, e->error);
+		if (what)
+			at = append(text, n, at, at ? "; %s: %s" : "%s: %s", e->address, what);
 	}
 	if (greeted && client->leader.node == 0)
 		at = append(text, n, at, at ? "; %s%s" : "%s%s", "no node leads", "");

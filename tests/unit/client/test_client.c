@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -175,6 +176,36 @@ static void test_client__closes_while_dialling(void **test) {
 	fake_free(fake);
 }
 
+/* A node that hangs refuses nothing; the message names it all the same. */
+static void test_client__names_who_does_not_answer(void **test) {
+	struct fake_manner manner = fake_leader;
+	char text[256], expected[256];
+	struct lockd_lock_list *list;
+	struct lockd_client *client;
+	struct fake *fake;
+
+	(void)test;
+	manner.mute = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	assert_int_equal(lockd_list(client, NULL, 100, &list), LOCKD_UNREACHABLE);
+	lockd_last_error(client, text, sizeof text);
+	snprintf(expected, sizeof expected, "%s: no answer yet", fake_address(fake));
+	assert_string_equal(text, expected);
+	lockd_close(client);
+
+	manner.mute = false;
+	manner.silent = true;
+	fake_set(fake, &manner);
+	client = fake_client(fake_address(fake));
+	assert_int_equal(lockd_list(client, NULL, 1000, &list), LOCKD_DEADLINE);
+	lockd_last_error(client, text, sizeof text);
+	snprintf(expected, sizeof expected, "%s: the leader does not answer", fake_address(fake));
+	assert_string_equal(text, expected);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 static void *ask_nodes(void *arg) {
 	struct lockd_node_list *list;
 
@@ -216,6 +247,7 @@ int main(void) {
 		cmocka_unit_test(test_client__close_ends_what_is_outstanding),
 		cmocka_unit_test(test_client__closes_while_dialling),
 		cmocka_unit_test(test_client__close_ends_a_call_of_several_requests),
+		cmocka_unit_test(test_client__names_who_does_not_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
