@@ -78,6 +78,12 @@ static void dial_raft(struct peers *peers, struct peer *peer) {
 		link_dial_later(peers, peer);
 }
 
+static const char *why_not_dialled(const struct link *link, const struct dialler *dialler) {
+	if (link->deadline == UINT64_MAX)
+		return "no connection in time";
+	return nng_strerror(dialler->error ? dialler->error : NNG_ENOMEM);
+}
+
 void peers_dialled(struct peers *peers, struct dialler *dialler) {
 	struct link *link = dialler->owner;
 	nng_stream *stream = dialler->stream;
@@ -89,9 +95,8 @@ void peers_dialled(struct peers *peers, struct dialler *dialler) {
 		if (peers->finishing)
 			connection_close(link->connection, "the node stops");
 	} else {
-		link_complain(link->peer, link->deadline == UINT64_MAX
-						  ? "no connection in time"
-						  : nng_strerror(dialler->error ? dialler->error : NNG_ENOMEM));
+		if (!peers->finishing)
+			link_complain(link->peer, why_not_dialled(link, dialler));
 		link_fail(peers, link);
 		link_free(link);
 	}
