@@ -62,7 +62,7 @@ for patch in "$@"; do
 		found=SURVIVED
 		seed="none of $seeds"
 	fi
-	if ! printf '%s\n' "$found" | grep -Eq "^($expect)"; then
+	if ! printf '%s\n' "$found" | grep -Eq "^($expect)( |$)"; then
 		found="$found, expected $expect"
 		failed=1
 	fi

@@ -37,6 +37,10 @@ void checker_raft_deinit(struct sim *sim) {
 	arena_deinit(&checker->arena);
 }
 
+raft_term checker_raft_committed_in(struct sim *sim, raft_index index) {
+	return place_at(sim, index)->committed_term;
+}
+
 /* ---- I6: one vote per node and term --------------------------------------------------------------------------------
  */
 
@@ -179,6 +183,20 @@ static void check_complete(struct sim *sim, uint32_t node, const struct raft *ra
 	}
 }
 
+static bool older_leads(struct sim *sim, raft_term term) {
+	bool found = false;
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		const struct host *host = sim_host(sim, node);
+		const struct raft *raft = host->up ? node_raft(host->node, SIM_GROUP) : NULL;
+		struct raft_status status;
+		if (!raft)
+			continue;
+		raft_get_status(raft, &status);
+		found = found || (status.role == RAFT_LEADER && status.term < term);
+	}
+	return found;
+}
+
 static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
 	struct checker_raft *checker = &sim->checker_raft;
 	checker->leaders = memory_fit(checker->leaders, &checker->leaders_size, (size_t)status->term + 1,
@@ -190,6 +208,7 @@ static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft
 			     checker->leaders[status->term], node, status->term);
 	checker->leaders[status->term] = node;
 	sim->totals.elections++;
+	sim->totals.elections_beside += older_leads(sim, status->term);
 	TRACE("n%u LEADS term=%" PRIu64, node, status->term);
 	check_complete(sim, node, raft, status->term, 1, checker->commit);
 }

@@ -55,6 +55,8 @@ void checker_raft_boot(struct sim *sim, uint32_t node);
 void checker_raft_crash(struct sim *sim, uint32_t node);
 void checker_raft_step(struct sim *sim, uint32_t node);
 void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save);
+/* The term of the node that was first to know that entry committed. */
+raft_term checker_raft_committed_in(struct sim *sim, raft_index index);
 /* The node's vote has become durable, or is told to a candidate: `how`. */
 void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how);
 /* The disk of the node has just made saves durable. */

@@ -317,6 +317,7 @@ static void apply_expire(struct sim *sim, uint64_t term, const Command__Expire *
 		check_promise(sim, session);
 		session->expired = true;
 		sim->totals.expiries++;
+		sim->totals.expiries_inherited += checker_raft_committed_in(sim, sim->model.revision >> 16) > term;
 		end_session(sim, session);
 	}
 }

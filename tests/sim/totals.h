@@ -28,6 +28,7 @@
 	X(reorders, "peer frames delayed")                                                                             \
 	X(breaks, "client connections broken")                                                                         \
 	X(elections, "elections won")                                                                                  \
+	X(elections_beside, "elections beside an older leader")                                                        \
 	X(truncations, "log truncations")                                                                              \
 	X(checkpoints, "checkpoints")                                                                                  \
 	X(checkpoints_failed, "checkpoints failed")                                                                    \
@@ -45,6 +46,7 @@
 	X(keep_alives, "keep-alives acknowledged")                                                                     \
 	X(client_crashes, "client crashes")                                                                            \
 	X(expiries, "sessions expired")                                                                                \
+	X(expiries_inherited, "sessions expired by the leader before")                                                 \
 	X(crashes_in_saves, "crashes in the middle of a vote")                                                         \
 	X(wait_timeouts, "waits expired")                                                                              \
 	X(lates, "lates on record")                                                                                    \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "lockd/node/lease.h"
+
 static bool alive(struct cluster *cluster, uint32_t node, uint64_t opened) {
 	struct state_session session;
 
@@ -95,12 +97,28 @@ static void test_lease__expires_nobody_while_it_cannot_prove_leadership(void **u
 	cluster_deinit(&cluster);
 }
 
+/* Keep-alives that wait for the take-over carry readings of the session clock: were it set back to the monotonic clock
+ * then, they would look older than they are and extend nothing. */
+static void test_lease__clock_goes_on_when_leases_are_taken_over(void **unused) {
+	struct leases leases = {.round = 7};
+
+	(void)unused;
+	leases_pause(&leases, 5000 * CLUSTER_MS);
+	assert_true(leases_want_round(&leases));
+	leases_clear(&leases);
+	assert_int_equal(leases.paused, 5000 * CLUSTER_MS);
+	assert_false(leases_want_round(&leases));
+	leases_pause(&leases, 10 * CLUSTER_MS);
+	assert_int_equal(leases.paused, 5010 * CLUSTER_MS);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease__expires_a_silent_session_after_its_ttl_and_not_before),
 		cmocka_unit_test(test_lease__gives_the_rest_of_the_ttl_after_a_leader_change),
 		cmocka_unit_test(test_lease__does_not_count_a_pause_of_the_leader),
 		cmocka_unit_test(test_lease__expires_nobody_while_it_cannot_prove_leadership),
+		cmocka_unit_test(test_lease__clock_goes_on_when_leases_are_taken_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
