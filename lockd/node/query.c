@@ -176,7 +176,9 @@ void queries_serve(struct replica *replica) {
 		keepalive_answer(replica, query);
 	while ((query = TAILQ_FIRST(&queries->reads)) && query_is_proved(replica, query) &&
 	       replica->node->turn.bytes < QUERY_TURN_BYTES_MAX) {
-		read_serve(replica, query);
+		/* Nobody reads the answer of a connection that is gone, and others wait for their turn. */
+		if (client_find(replica->node, query->asker.connection))
+			read_serve(replica, query);
 		query_free(replica, &queries->reads, query);
 	}
 }
