@@ -252,7 +252,6 @@ static void check_unexpected(const struct client_request *request, uint32_t stat
 	case LOCKD_BUSY:
 	case LOCKD_NOT_LEADER:
 	case LOCKD_LEADER_CHANGED:
-	case LOCKD_LOST:
 	case LOCKD_DISK_FULL:
 	case LOCKD_QUEUED: return;
 	default:

@@ -114,11 +114,9 @@ static void dial_pair(struct sim *sim, void *item) {
 	struct host *a = sim_host(sim, from), *b = sim_host(sim, to);
 	bool reachable = a->up && b->up && !is_cut(sim, from, to) && !is_cut(sim, to, from);
 
-	if (reachable && !link->connected) {
+	if (reachable && !link->connected)
 		*link = (struct link){
 			.connected = true, .from_boot = a->boot, .to_boot = b->boot, .newest_boot = a->boot};
-		host_post(sim, to, &(struct node_event){.kind = NODE_PEER_CONNECTED, .peer = from});
-	}
 	if (reachable)
 		offer_founding(sim, from, to);
 	later_dial(sim, from, to);

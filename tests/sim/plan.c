@@ -91,7 +91,7 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	plan->batch_delay = coin(prng) ? 0 : prng_range(prng, 1, 3 * MS);
 	plan->batch_max = coin(prng) ? 64 : (uint32_t)prng_range(prng, 1, 8);
 	plan->founding_chaos = prng_chance(prng, 200000);
-	plan->checkpoint_entries = plan->founding_chaos ? 1000000 : (uint32_t)prng_range(prng, 4, 120);
+	plan->checkpoint_entries = (uint32_t)prng_range(prng, 4, 120);
 	plan->trailing_entries = coin(prng) ? 1 : (uint32_t)prng_range(prng, 1, 60);
 	plan->checkpoint_rows = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 10);
 	plan->append_entries = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 4);

@@ -43,8 +43,7 @@ struct plan {
 	uint32_t batch_max;
 
 	/* Node. */
-	bool founding_chaos; /* faults strike while the cluster is founded; then the log keeps its first entry, without
-			      * which a blank node cannot join */
+	bool founding_chaos; /* faults strike while the cluster is founded; some join when its log is trimmed already */
 	uint32_t checkpoint_entries, trailing_entries, checkpoint_rows, append_entries, pending_requests;
 
 	/* Faults: mean time between two of them, 0 = never; mean time until it is mended. */
