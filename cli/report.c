@@ -29,7 +29,6 @@ int exit_status_of(enum lockd_status status) {
 	case LOCKD_BUSY:
 	case LOCKD_NOT_LEADER:
 	case LOCKD_LEADER_CHANGED:
-	case LOCKD_LOST:
 	case LOCKD_DISK_FULL:
 	/* A session that is kept alive ends only when the cluster could not be reached for a whole lease. */
 	case LOCKD_SESSION_EXPIRED: return EXIT_UNREACHABLE;

@@ -465,7 +465,6 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 		send_again(client, request, 0);
 		lockd__leader_refused(client, connection, reply);
 		break;
-	case LOCKD_LOST: send_again(client, request, 0); break;
 	case LOCKD_BUSY:
 	case LOCKD_DISK_FULL:
 		note_error(client, reply);

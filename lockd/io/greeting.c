@@ -63,8 +63,7 @@ static void refuse(struct peers *peers, struct link *link, struct peer *peer, in
 	connection_finish(link->connection);
 }
 
-static void welcome(struct peers *peers, struct link *link, struct peer *peer, const struct hello *hello,
-		    struct events *events) {
+static void welcome(struct peers *peers, struct link *link, struct peer *peer, const struct hello *hello) {
 	answer_hello(peers, link, LOCKD_OK, "");
 	peer->refusal[0] = '\0';
 	connection_set_frame_bytes_max(link->connection, LIMIT_FRAME_BYTES_MAX);
@@ -81,7 +80,6 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 	link->kind = LINK_INBOUND;
 	link->deadline = UINT64_MAX;
 	peer->inbound = link;
-	events_add(events, NODE_PEER_CONNECTED)->peer = peer->node;
 	/* It is up, so there is no reason to wait out a long pause. */
 	if (!peer->outbound && !peer->attempt) {
 		peer->backoff_ms = PEERS_BACKOFF_MS_MIN;
@@ -89,7 +87,7 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 	}
 }
 
-void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events) {
+void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame) {
 	struct hello hello;
 	struct peer *peer;
 	char text[160];
@@ -109,7 +107,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 		snprintf(text, sizeof text, "node %u comes without a known address or purpose", hello.node);
 	}
 	if (status == LOCKD_OK)
-		welcome(peers, link, peer, &hello, events);
+		welcome(peers, link, peer, &hello);
 	else
 		refuse(peers, link, peer, status, text);
 }

@@ -9,7 +9,7 @@
 /* We have dialled: says HELLO. */
 void greeting_begin(struct peers *peers, struct link *link);
 /* The first frame of whoever dialled us. */
-void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events);
+void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame);
 /* The first frame of whom we have dialled. */
 void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame);
 

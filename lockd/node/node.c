@@ -162,7 +162,6 @@ static void node_handle_report(struct node *node, const struct node_event *event
 static void node_handle(struct node *node, const struct node_event *event) {
 	switch (event->kind) {
 	case NODE_PEER_FRAME: node_recv_peer(node, event); break;
-	case NODE_PEER_CONNECTED: break;
 	case NODE_PEER_DOWN: node_peer_down(node, event->peer); break;
 	case NODE_CLIENT_FRAME: request_recv(node, event); break;
 	case NODE_CLIENT_GONE: client_gone(node, event->connection); break;

@@ -83,7 +83,6 @@ const char *node_error(const struct node *node);
 
 enum node_event_kind {
 	NODE_PEER_FRAME = 1,  /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: type, body */
-	NODE_PEER_CONNECTED,  /* the connection that `peer` dialled has said HELLO */
 	NODE_PEER_DOWN,       /* the connection that `peer` dialled has closed and was not replaced */
 	NODE_CLIENT_FRAME,    /* `connection`: type, id, body */
 	NODE_CLIENT_GONE,     /* `connection` has closed */

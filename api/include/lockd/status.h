@@ -32,7 +32,6 @@ enum lockd_outcome { LOCKD_OUTCOME_DONE, LOCKD_OUTCOME_NOT_DONE, LOCKD_OUTCOME_U
 	X(BUSY, 13, NOT_DONE, "the node is overloaded")                                                                \
 	X(NOT_LEADER, 14, NOT_DONE, "this node is not the leader")                                                     \
 	X(LEADER_CHANGED, 15, UNKNOWN, "the leader changed before the request was committed")                          \
-	X(LOST, 16, NOT_DONE, "the request was overwritten by a later leader")                                         \
 	X(PROTOCOL, 17, NOT_DONE, "no common protocol version")                                                        \
 	X(WRONG_CLUSTER, 18, NOT_DONE, "the node belongs to another cluster")                                          \
 	X(DISK_FULL, 19, NOT_DONE, "the node's disk is full")                                                          \

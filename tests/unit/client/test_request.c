@@ -109,17 +109,6 @@ static void test_request__is_repeated_when_the_leader_changed(void **test) {
 	finish(&scene, &again);
 }
 
-static void test_request__is_repeated_when_it_was_overwritten(void **test) {
-	struct scene scene;
-	struct fake_request again;
-
-	(void)test;
-	begin(&scene, &fake_leader);
-	fake_reply_status(scene.fake, &scene.first, LOCKD_LOST);
-	again = take_repetition(&scene);
-	finish(&scene, &again);
-}
-
 static void test_request__backs_off_when_the_node_is_busy(void **test) {
 	struct scene scene;
 	struct fake_request again;
@@ -224,7 +213,6 @@ int main(void) {
 		cmocka_unit_test(test_request__is_not_taken_for_an_answer_to_another),
 		cmocka_unit_test(test_request__is_repeated_when_the_connection_is_lost),
 		cmocka_unit_test(test_request__is_repeated_when_the_leader_changed),
-		cmocka_unit_test(test_request__is_repeated_when_it_was_overwritten),
 		cmocka_unit_test(test_request__backs_off_when_the_node_is_busy),
 		cmocka_unit_test(test_request__waits_on_when_it_is_queued),
 		cmocka_unit_test(test_request__passes_definite_refusals_on),
