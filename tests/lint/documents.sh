@@ -24,7 +24,7 @@ for document in $documents; do
 	for name in $(grep -oE '`?[a-z_][a-z0-9_]+\(\)' <<<"$prose" | tr -d '`()' | sort -u); do
 		grep -qE "\b$name[ ]?\(" "${TMPDIR:-/tmp}/sources.$$" || complain "$document: no function $name()"
 	done
-	for path in $(grep -oE '\b(api|raft|lockd|client-lib|cli|tests|docs|scripts|systemd|examples|cmake)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' "$document" | sort -u); do
+	for path in $(grep -oP '(?<![\w/-])(api|raft|lockd|client-lib|cli|tests|docs|scripts|systemd|examples|cmake)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' "$document" | sort -u); do
 		[ -e "$path" ] || [ -e "$path.c" ] || compgen -G "*/include/$path" >/dev/null || compgen -G "$path*" >/dev/null || complain "$document: no file $path"
 	done
 	for link in $(grep -oE '\]\([^)#]+\)' "$document" | sed 's/^](//; s/)$//' | grep -v '^http'); do
