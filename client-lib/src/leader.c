@@ -39,6 +39,12 @@ static int64_t ask_backoff_us(struct lockd_client *client) {
 	return ASK_US_MIN + lockd__client_jitter_us(client, range_us);
 }
 
+/* The thread sleeps until the answer to the last question is overdue: it must hear of the earlier time. */
+static void ask_later(struct lockd_client *client) {
+	client->leader.ask_us = lockd__clock_us() + ask_backoff_us(client);
+	lockd__client_kick(client);
+}
+
 static void stop_asking(struct lockd_client *client) {
 	client->leader.asked = NULL;
 	client->leader.asks = 0;
@@ -85,7 +91,7 @@ void lockd__leader_refused(struct lockd_client *client, struct lockd__connection
 		return;
 	/* Nodes that send us in circles are asked with a back-off instead. */
 	if (client->leader.hops == HOPS_MAX) {
-		client->leader.ask_us = lockd__clock_us() + ask_backoff_us(client);
+		ask_later(client);
 		return;
 	}
 	client->leader.hops++;
@@ -96,6 +102,7 @@ void lockd__leader_gone(struct lockd_client *client, struct lockd__connection *c
 	if (client->leader.asked == connection) {
 		client->leader.asked = NULL;
 		client->leader.ask_us = 0;
+		lockd__client_kick(client);
 	}
 	if (node == client->leader.node && !lockd__leader_connection(client))
 		lockd__leader_lost(client);
@@ -109,7 +116,7 @@ bool lockd__leader_answered(struct lockd_client *client, struct lockd__connectio
 	if (!leader->asked || leader->ask_id != frame_id)
 		return false;
 	leader->asked = NULL;
-	leader->ask_us = lockd__clock_us() + ask_backoff_us(client);
+	ask_later(client);
 	/* A node that is cut off goes on naming the leader of a term that is over. */
 	if (!reply->node || reply->node->term < leader->term_max)
 		return true;

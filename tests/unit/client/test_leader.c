@@ -271,10 +271,59 @@ static void test_leader__circles_are_left(void **test) {
 		fake_free(scene.nodes[i]);
 }
 
+/* The next question to either node, answered: nobody leads. When it came. */
+static int64_t deny_leader(struct scene *scene) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	Client__NodeStatus status = CLIENT__NODE_STATUS__INIT;
+	struct fake_request question;
+	uint32_t i = 0;
+	int64_t received_us;
+
+	while (!fake_has(scene->nodes[i], 1))
+		i = 1 - i;
+	question = fake_take_kind(scene->nodes[i], CLIENT__REQUEST__BODY_STATUS);
+	received_us = question.received_us;
+	status.node = i + 1;
+	status.term = 2;
+	reply.node = &status;
+	fake_reply(scene->nodes[i], &question, &reply);
+	fake_request_free(&question);
+	return received_us;
+}
+
+/* The pause is 10 to 50 ms. An answer that did not wake the library was followed by a question only when an answer
+ * would have been overdue, 500 ms later; most of several pauses tell that apart on a busy machine too. */
+static void test_leader__is_asked_for_again_soon_after_an_answer(void **test) {
+	enum { PAUSES = 7, OVERDUE_US = 400 * 1000 };
+	struct scene scene;
+	unsigned soon = 0;
+	int64_t last_us, next_us;
+
+	(void)test;
+	begin(&scene);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct fake_manner manner = manner_of(i + 1, 0);
+		manner.term = 2;
+		manner.takes_status = true;
+		fake_set(scene.nodes[i], &manner);
+	}
+	fake_reply_status(scene.nodes[0], &scene.request, LOCKD_NOT_LEADER);
+	last_us = deny_leader(&scene);
+	for (unsigned i = 0; i < PAUSES; i++) {
+		next_us = deny_leader(&scene);
+		soon += next_us - last_us < OVERDUE_US;
+		last_us = next_us;
+	}
+	assert_in_range(soon, PAUSES / 2 + 1, PAUSES);
+	elect(&scene, 2, 3);
+	end_at_second(&scene);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_leader__hint_is_followed),
 		cmocka_unit_test(test_leader__is_asked_for_without_a_hint),
+		cmocka_unit_test(test_leader__is_asked_for_again_soon_after_an_answer),
 		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
 		cmocka_unit_test(test_leader__that_hangs_is_replaced),
 		cmocka_unit_test(test_leader__that_gives_no_sign_of_life_is_dialled_anew),
