@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* campaign, leader: taking and asking for the seat of an election. */
 #include "cli/arguments.h"
-#include "cli/connection.h"
 #include "cli/document.h"
 #include "cli/hold.h"
-#include "cli/report.h"
+#include "cli/show.h"
 #include "cli/table.h"
-
-#include <assert.h>
 
 int verb_campaign(const struct arguments *arguments) {
 	return hold_run(arguments, arguments->operands[1]);
@@ -41,26 +38,6 @@ static int print_leader_document(const struct lockd_lock_info *lock) {
 }
 
 int verb_leader(const struct arguments *arguments) {
-	struct lockd_client *client;
-	struct lockd_lock_list *list;
-	enum lockd_status status;
-	int r;
-
-	r = connection_open(arguments, &client);
-	if (r)
-		return r;
-	status = lockd_show(client, arguments->operands[0], arguments->timeout_ms, &list);
-	if (status == LOCKD_NOT_FOUND) {
-		report("leader: %s: vacant", arguments->operands[0]);
-		r = EXIT_NOTHING;
-	} else if (status) {
-		r = report_status(client, "leader", status);
-	} else {
-		assert(list->n == 1);
-		r = arguments_given(arguments, OPTION_JSON) ? print_leader_document(list->locks)
-							    : print_leader(list->locks);
-		lockd_lock_list_free(list);
-	}
-	lockd_close(client);
-	return r;
+	return show_lock(arguments, "leader", "vacant",
+			 arguments_given(arguments, OPTION_JSON) ? print_leader_document : print_leader);
 }

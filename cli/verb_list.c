@@ -5,9 +5,9 @@
 #include "cli/document.h"
 #include "cli/duration.h"
 #include "cli/report.h"
+#include "cli/show.h"
 #include "cli/table.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -124,26 +124,6 @@ static int print_lock(const struct lockd_lock_info *lock) {
 }
 
 int verb_show(const struct arguments *arguments) {
-	struct lockd_client *client;
-	struct lockd_lock_list *list;
-	enum lockd_status status;
-	int r;
-
-	r = connection_open(arguments, &client);
-	if (r)
-		return r;
-	status = lockd_show(client, arguments->operands[0], arguments->timeout_ms, &list);
-	if (status == LOCKD_NOT_FOUND) {
-		report("show: %s: not held", arguments->operands[0]);
-		r = EXIT_NOTHING;
-	} else if (status) {
-		r = report_status(client, "show", status);
-	} else {
-		assert(list->n == 1);
-		r = arguments_given(arguments, OPTION_JSON) ? print_lock_document(list->locks)
-							    : print_lock(list->locks);
-		lockd_lock_list_free(list);
-	}
-	lockd_close(client);
-	return r;
+	return show_lock(arguments, "show", "not held",
+			 arguments_given(arguments, OPTION_JSON) ? print_lock_document : print_lock);
 }
