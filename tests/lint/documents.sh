@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What README, ARCHITECTURE and the decisions say can be found: the C example is examples/lock.c, every function named `x()` is
-# defined or declared in the tree, every file named with a path exists, every link leads somewhere.
+# defined or declared in the tree, every file named with a path exists, every link leads somewhere, every promise (P1 …) is one of README's.
 set -u
 root=${1:?usage: documents.sh ROOT}
 cd "$root" || exit 1
@@ -26,6 +26,9 @@ for document in $documents; do
 	done
 	for path in $(grep -oP '(?<![\w/-])(api|raft|lockd|client-lib|cli|tests|docs|scripts|systemd|examples|cmake)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' "$document" | sort -u); do
 		[ -e "$path" ] || [ -e "$path.c" ] || compgen -G "*/include/$path" >/dev/null || compgen -G "$path*" >/dev/null || complain "$document: no file $path"
+	done
+	for promise in $(grep -oE '\bP[0-9]+\b' "$document" | sort -u); do
+		grep -qF "**$promise**" README.md 2>/dev/null || complain "$document: README.md has no promise $promise"
 	done
 	for link in $(grep -oE '\]\([^)#]+\)' "$document" | sed 's/^](//; s/)$//' | grep -v '^http'); do
 		[ -e "$(dirname "$document")/$link" ] || complain "$document: the link to $link leads nowhere"

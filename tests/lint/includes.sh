@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Include direction = dependency direction = folder order (DESIGN: the tree). For each room: what its files may include
+# Include direction = dependency direction = folder order. For each room: what its files may include
 # between quotes or as <lockd/…>, <raft/…>, and which system headers are forbidden.
 set -u
 root=${1:?usage: includes.sh ROOT}

@@ -47,5 +47,6 @@ expect headers.sh client-lib/include/lockd/a.h 'static inline int class(void) { 
 expect documents.sh docs/A.md 'It begins in `frobnicate()`.'
 expect documents.sh docs/A.md 'It stands in lockd/node/frobnicate.c.'
 expect documents.sh docs/A.md '[here](nowhere.md)'
+expect documents.sh docs/A.md 'This breaks P99.'
 echo "$planted offences planted"
 exit $failed

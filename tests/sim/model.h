@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reference model: what the committed log means, written once more in the plainest way, from the schema's comments
- * and DESIGN.md §4 rather than from lockd/state. It forgets nothing: results and changes of the past stay, so that what
- * clients were told can be looked up. */
+ * and the promises in README.md rather than from lockd/state. It forgets nothing: results and changes of the past stay,
+ * so that what clients were told can be looked up. */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 
