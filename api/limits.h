@@ -25,6 +25,8 @@ enum {
 	LIMIT_SLOTS = 1024,
 	LIMIT_GROUPS_MAX = 64,
 	LIMIT_NODES_MAX = 9,
+	/* Nodes that called and are no members; beyond it the one that called longest ago is forgotten. */
+	LIMIT_CANDIDATES_MAX = 16,
 
 	/* Sessions. A TTL outside the range is answered INVALID, a session above the maximum LIMIT. */
 	LIMIT_TTL_MS_MIN = 3000,

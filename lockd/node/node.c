@@ -174,6 +174,7 @@ static void node_handle(struct node *node, const struct node_event *event) {
 		node_step_down(node);
 		break;
 	case NODE_SAVE_UNBLOCKED: node->blocked = false; break;
+	case NODE_PEER_MET: break;
 	case NODE_FOUND: found_begin(node, event); break;
 	case NODE_STOP:
 		node->stopping = true;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One replica, whole and pure: consensus, sessions, locks, admission, replies.
  *
- * node_step() takes the clocks and all inputs of one turn of the loop and returns effects: saves, frames to peers, frames to
- * clients, a checkpoint, a snapshot to send. Bytes in, bytes out: the real driver (lockd/io) and the simulator are
- * small loops around it and cannot get an order wrong, since a frame is only handed out once the saves it depends on were
- * reported durable.
+ * node_step() takes the clocks and all inputs of one turn of the loop and returns effects: saves, frames to peers,
+ * frames to clients, a checkpoint, a snapshot to send. Bytes in, bytes out: the real driver (lockd/io) and the
+ * simulator are small loops around it and cannot get an order wrong, since a frame is only handed out once the saves it
+ * depends on were reported durable.
  *
- * The retained log (above the last checkpoint, plus what trails for lagging followers) lives in memory as well; its bounds
- * are in api/limits.h. */
+ * The retained log (above the last checkpoint, plus what trails for lagging followers) lives in memory as well; its
+ * bounds are in api/limits.h. */
 #ifndef LOCKD_NODE_NODE_H
 #define LOCKD_NODE_NODE_H
 
@@ -44,9 +44,12 @@ struct node_config {
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
 	size_t append_entries_max; /* that one append carries */
+	bool leader_lease;         /* serve reads and keep-alives by the leader's lease while it is valid */
+	raft_usec stall; /* a save that takes longer makes a leader hand over; 0: the longest election time-out */
 };
 
-/* ---- Life: new, restore (or nothing on a blank store), start, step…, free ----------------------------------------- */
+/* ---- Life: new, restore (or nothing on a blank store), start, step…, free -----------------------------------------
+ */
 
 int node_new(const struct node_config *config, struct node **ret);
 struct node *node_free(struct node *node);
@@ -76,29 +79,52 @@ struct node_entry {
 int node_restore_entry(struct node *node, uint32_t group, const struct node_entry *entry);
 int node_start(struct node *node, const struct raft_clocks *clocks);
 
+/* Instead of node_start(), after the majority of a cluster is lost for good: makes this node the only voter of a new
+ * incarnation. Everything in its log counts as committed; sessions stay and expire after their TTL, since no client can
+ * keep them alive under the new incarnation; tokens go on above `epoch` << 40. `epoch` must be larger than the present
+ * one. *ret is the one save that does it, borrowed until node_free(). 0, or -EBADMSG / -EINVAL with a sentence in
+ * node_error(). */
+struct node_save;
+struct node_recovery {
+	struct node_uuid incarnation; /* random */
+	uint32_t epoch;
+	const char *peer_address, *client_address;
+};
+int node_recover(struct node *node, const struct node_recovery *recovery, const struct node_save **ret);
+
 /* Sentence about the last failure of the functions above. Valid until the next call. */
 const char *node_error(const struct node *node);
 
-/* ---- Step --------------------------------------------------------------------------------------------------------- */
+/* ---- Step ---------------------------------------------------------------------------------------------------------
+ */
 
 enum node_event_kind {
-	NODE_PEER_FRAME = 1,  /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: type, body */
-	NODE_PEER_DOWN,       /* the connection that `peer` dialled has closed and was not replaced */
-	NODE_CLIENT_FRAME,    /* `connection`: type, id, body */
-	NODE_CLIENT_GONE,     /* `connection` has closed */
-	NODE_SAVED,           /* all saves of `group` up to `seq` are durable */
-	NODE_SAVE_BLOCKED,    /* the disk is full: a save is being retried; step down, admit nothing, vote for nobody */
+	NODE_PEER_FRAME = 1, /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: type, body */
+	NODE_PEER_DOWN,      /* the connection that `peer` dialled has closed and was not replaced */
+	NODE_PEER_MET,       /* the HELLO of a node that is no member and belongs to no cluster: `met` */
+	NODE_CLIENT_FRAME,   /* `connection`: type, id, body */
+	NODE_CLIENT_GONE,    /* `connection` has closed */
+	NODE_SAVED,          /* all saves of `group` up to `seq` are durable */
+	NODE_SAVE_BLOCKED,   /* the disk is full: a save is being retried; step down, admit nothing, vote for nobody */
 	NODE_SAVE_UNBLOCKED,
 	NODE_CHECKPOINTED,    /* the checkpoint handed out for `group` is durable (`ok`), or could not be written */
 	NODE_SNAPSHOT_SENT,   /* the transfer to `peer` of `group` up to `index` has ended, well if `ok` */
 	NODE_SNAPSHOT_STAGED, /* a whole, digest-checked snapshot from `peer`, sent in `term`: header, rows */
-	NODE_FOUND,           /* blank node: found a cluster from `configuration` (packed command.Configuration), `incarnation`, `epoch` */
-	NODE_STOP,            /* graceful stop: give up leadership, admit nothing more */
+	NODE_FOUND, /* blank node: found a cluster from `configuration` (packed command.Configuration), `incarnation`,
+		       `epoch` */
+	NODE_STOP,  /* graceful stop: give up leadership, admit nothing more */
 };
 
 struct node_bytes {
 	const uint8_t *bytes;
 	size_t n;
+};
+
+/* Who has called. Borrowed during the step. */
+struct node_met {
+	uint32_t node;
+	struct node_uuid store;
+	const char *peer_address, *client_address;
 };
 
 struct node_event {
@@ -116,18 +142,19 @@ struct node_event {
 	bool ok;
 	const uint8_t *header; /* SNAPSHOT_STAGED: packed record.Header */
 	size_t header_bytes;
-	const struct node_bytes *rows; /* SNAPSHOT_STAGED: packed records in order of kind; must stay until the save that
-	                                * installs them is durable or the node drops it (effects.staged_done) */
+	const struct node_bytes *rows; /* SNAPSHOT_STAGED: packed records in order of kind; must stay until the save
+					* that installs them is durable or the node drops it (effects.staged_done) */
 	size_t n_rows;
 	const struct node_uuid *incarnation;
 	uint32_t epoch;
+	const struct node_met *met;
 };
 
-/* A durable write. Execute saves in order and completely, one report of NODE_SAVED may cover several. What belongs together
- * after a crash: everything in one save. (term, vote) goes to the superblock, synced, before the log rows. */
+/* A durable write. Execute saves in order and completely, one report of NODE_SAVED may cover several. What belongs
+ * together after a crash: everything in one save. (term, vote) goes to the superblock, synced, before the log rows. */
 struct node_save {
 	uint32_t group;
-	uint64_t seq; /* consecutive per group */
+	uint64_t seq;  /* consecutive per group */
 	bool identity; /* store incarnation and epoch: the node is blank no longer */
 	struct node_uuid incarnation;
 	uint32_t epoch;
@@ -138,10 +165,11 @@ struct node_save {
 	raft_index truncate_from; /* 0: none */
 	const struct node_entry *entries;
 	size_t n_entries;
-	raft_index trim_to;       /* delete entries up to here, they lie below a durable checkpoint; 0: none. May be done lazily */
-	raft_term trim_term;      /* of the entry trim_to: the new base */
-	/* Install a snapshot: replace the group's checkpoint by header and rows, then the log's base; entries behind the base
-	 * stay if keep_suffix. */
+	raft_index trim_to;  /* delete entries up to here, they lie below a durable checkpoint; 0: none. May be done
+				lazily */
+	raft_term trim_term; /* of the entry trim_to: the new base */
+	/* Install a snapshot: replace the group's checkpoint by header and rows, then the log's base; entries behind
+	 * the base stay if keep_suffix. */
 	bool install, keep_suffix;
 	raft_index base;
 	raft_term base_term;
@@ -206,17 +234,19 @@ struct node_effects {
 	const struct node_trace *traces;
 	size_t n_traces;
 	bool staged_done;     /* the rows of SNAPSHOT_STAGED are not needed any more */
+	bool members_changed; /* node_get_member() says something else than before the step */
 	raft_usec deadline;   /* call again by then (monotonic clock), even without events */
 	bool stopped;         /* NODE_STOP is complete: nothing pending, nothing to save */
-	const char *fatal;    /* not NULL: the process must stop with this reason (an entry that cannot be applied, …) */
+	const char *fatal; /* not NULL: the process must stop with this reason (an entry that cannot be applied, …) */
 };
 
-/* One turn. Take the inbox first, then read the clocks, then call: a clock read before draining would start promises too
- * early. `events` may be empty. Effects are borrowed until the next step, except where a field says otherwise. */
+/* One turn. Take the inbox first, then read the clocks, then call: a clock read before draining would start promises
+ * too early. `events` may be empty. Effects are borrowed until the next step, except where a field says otherwise. */
 void node_step(struct node *node, const struct raft_clocks *clocks, const struct node_event *events, size_t n,
-               struct node_effects *effects);
+	       struct node_effects *effects);
 
-/* ---- Queries for the driver's HELLO, for tests and the simulator -------------------------------------------------- */
+/* ---- Queries for the driver's HELLO, for tests and the simulator --------------------------------------------------
+ */
 
 bool node_is_blank(const struct node *node);
 void node_get_identity(const struct node *node, struct node_uuid *ret_incarnation, uint32_t *ret_epoch);
@@ -225,8 +255,17 @@ struct state;
 const struct state *node_state(const struct node *node, uint32_t group);
 /* An entry of the retained log; false: not there. Borrowed until the next step. */
 bool node_get_entry(const struct node *node, uint32_t group, raft_index index, struct node_entry *ret);
-/* The FOUND frame body for a blank peer whose store the founding configuration and the present one name; 0: *ret borrowed
- * until the next call, 1: they do not (the peer must join as a new node). */
+/* The members of the latest configuration, by position, with the addresses that it gives them; those that this node was
+ * configured with come first where there are any. false: no more. Strings are borrowed until the next step. */
+struct node_member {
+	uint32_t node;
+	struct node_uuid store;
+	uint8_t roles; /* enum raft_member_role */
+	const char *peer_address, *client_address;
+};
+bool node_get_member(const struct node *node, size_t position, struct node_member *ret);
+/* The FOUND frame body for a blank peer whose store the present configuration names; 0: *ret borrowed until the next
+ * call, 1: it does not (the peer must be added first). */
 int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret);
 
 #endif

@@ -126,3 +126,21 @@ uint64_t raft__quorum(const struct raft_configuration *configuration, const uint
 	RAFT_ASSERT(incoming != UINT64_MAX || outgoing != UINT64_MAX);
 	return incoming < outgoing ? incoming : outgoing;
 }
+
+bool raft_configuration_is_joint(const struct raft_configuration *configuration) {
+	return raft__configuration_joint(configuration);
+}
+
+void raft_configuration_leave(const struct raft_configuration *joint, struct raft_configuration *ret) {
+	struct raft_configuration left = *joint;
+
+	left.n = 0;
+	for (uint16_t i = 0; i < joint->n; i++) {
+		struct raft_member member = joint->members[i];
+
+		member.roles &= (uint8_t)~RAFT_ROLE_VOTER_OUTGOING;
+		if (member.roles != 0)
+			left.members[left.n++] = member;
+	}
+	*ret = left;
+}

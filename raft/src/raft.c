@@ -325,6 +325,10 @@ static int dispatch(struct raft *raft, const struct raft_event *event, struct ra
 		if (raft->role != RAFT_FOLLOWER)
 			raft__step_down(raft);
 		return 0;
+	case RAFT_JOIN:
+	case RAFT_READ_INDEX:
+	case RAFT_TRANSFER:
+	case RAFT_FITNESS: break;
 	}
 	raft_panic(__FILE__, __LINE__, "unknown event");
 }

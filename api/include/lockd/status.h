@@ -35,6 +35,8 @@ enum lockd_outcome { LOCKD_OUTCOME_DONE, LOCKD_OUTCOME_NOT_DONE, LOCKD_OUTCOME_U
 	X(PROTOCOL, 17, NOT_DONE, "no common protocol version")                                                        \
 	X(WRONG_CLUSTER, 18, NOT_DONE, "the node belongs to another cluster")                                          \
 	X(DISK_FULL, 19, NOT_DONE, "the node's disk is full")                                                          \
+	X(UNSETTLED, 20, NOT_DONE, "another change of members or leader is under way")                                 \
+	X(NOT_READY, 21, NOT_DONE, "the members are not ready for this change")                                        \
 	/* Below: given by the client library, never on the wire. */                                                   \
 	X(DEADLINE, 64, UNKNOWN, "the deadline passed before an answer came")                                          \
 	X(UNREACHABLE, 65, NOT_DONE, "no node of the cluster could be reached")                                        \
