@@ -128,6 +128,8 @@ void client_closed(struct sim *sim, uint32_t id, node_connection connection) {
 	client->connection = 0;
 	client->greeted = false;
 	client->observation.active = false;
+	if (client->script)
+		client->script->closed(sim, client);
 }
 
 /* ---- Session -------------------------------------------------------------------------------------------------------
@@ -604,6 +606,10 @@ void client_received(struct sim *sim, uint32_t id, node_connection connection, u
 
 	if (client->connection != connection || arena_reset(arena, n) < 0)
 		return;
+	if (client->script) {
+		client->script->received(sim, client, type, frame_id, body, n);
+		return;
+	}
 	if (type == FRAME_EVENT) {
 		const Client__Event *event = client__event__unpack(&arena->allocator, n, body);
 		assert(event);

@@ -65,8 +65,18 @@ struct client_observation {
 	sim_usec asked;
 };
 
+struct client;
+
+/* Hears in the place of a program that lives its own life, which sends nothing then. */
+struct client_script {
+	void (*received)(struct sim *sim, struct client *client, uint8_t type, uint64_t frame, const uint8_t *body,
+			 size_t n);
+	void (*closed)(struct sim *sim, struct client *client);
+};
+
 struct client {
 	uint32_t id;
+	const struct client_script *script; /* NULL: none */
 	struct prng prng;
 	node_connection connection;
 	uint32_t node, hint;

@@ -296,6 +296,8 @@ static sim_usec write_delay(struct sim *sim, struct disk *disk) {
 	sim_usec delay = sim->plan.save_min + prng_exponential(&disk->prng, sim->plan.save_mean);
 	if (!sim->healed && prng_chance(&disk->prng, sim->plan.stall_ppm))
 		delay += sim->plan.stall;
+	if (sim->now + delay < disk->stalled_until)
+		delay = disk->stalled_until - sim->now;
 	return delay;
 }
 

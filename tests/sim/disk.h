@@ -47,6 +47,7 @@ struct disk {
 	size_t in_flight;               /* how many of them the write under way covers */
 	bool writing, blocked;
 	sim_usec full_until;
+	sim_usec stalled_until;                      /* a write that begins before ends no earlier */
 	const struct node_checkpoint *checkpointing; /* borrowed from the node */
 	uint64_t boot;                               /* completions of an earlier boot are void */
 };

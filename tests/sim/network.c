@@ -54,7 +54,7 @@ static void packet_arrives(struct sim *sim, void *item) {
 static void send_packet(struct sim *sim, uint32_t from, uint32_t to, uint8_t type, const void *body, size_t n) {
 	const struct link *link = link_of(sim, from, to);
 	struct packet *packet = memory_new(sizeof(*packet) + n);
-	sim_usec delay = latency(sim);
+	sim_usec delay = latency(sim) + sim->network.distance[from - 1][to - 1];
 
 	*packet = (struct packet){
 		.from = from, .to = to, .from_boot = link->from_boot, .to_boot = link->to_boot, .type = type, .n = n};

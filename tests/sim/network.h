@@ -36,6 +36,7 @@ struct connection {
 struct network {
 	struct prng prng;
 	struct link links[SIM_NODES_MAX][SIM_NODES_MAX]; /* [from − 1][to − 1] */
+	sim_usec distance[SIM_NODES_MAX][SIM_NODES_MAX]; /* added to what frames take from … to, the same both ways */
 	struct connection connections[SIM_CONNECTIONS_MAX];
 	node_connection last_connection;
 };

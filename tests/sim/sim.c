@@ -20,16 +20,16 @@ static void trace_plan(const struct sim *sim) {
 	      plan->batch_max);
 }
 
-static struct sim *sim_new(uint64_t seed, uint32_t seconds) {
+struct sim *sim_new(uint64_t seed, const struct plan *plan) {
 	struct sim *sim = memory_new(sizeof(*sim));
 
 	sim->seed = seed;
-	sim->seconds = seconds;
 	prng_init(&sim->prng, seed);
-	struct prng plan = prng_fork(&sim->prng);
-	plan_draw(&sim->plan, &plan);
-	if (seconds)
-		sim->plan.chaos = (sim_usec)seconds * 1000000;
+	struct prng drawn = prng_fork(&sim->prng);
+	if (plan)
+		sim->plan = *plan;
+	else
+		plan_draw(&sim->plan, &drawn);
 	queue_init(&sim->queue);
 	sim->epoch = (uint32_t)prng_range(&sim->prng, 1, 1000);
 	for (size_t i = 0; i < sizeof(sim->incarnation.bytes); i++)
@@ -41,7 +41,7 @@ static struct sim *sim_new(uint64_t seed, uint32_t seconds) {
 	return sim;
 }
 
-static void sim_free(struct sim *sim) {
+void sim_free(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		host_deinit(sim_host(sim, node));
 		disk_deinit(sim_disk(sim, node));
@@ -66,7 +66,7 @@ static void found(struct sim *sim, void *item) {
 	queue_push(&sim->queue, sim->now + 1000000, found, NULL);
 }
 
-static void populate(struct sim *sim) {
+void sim_populate(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		disk_init(sim_disk(sim, node), prng_fork(&sim->prng));
 		host_init(sim, node, prng_fork(&sim->prng));
@@ -74,28 +74,34 @@ static void populate(struct sim *sim) {
 	network_start(sim, prng_fork(&sim->prng));
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++)
 		host_boot(sim, node);
-	for (uint32_t client = 1; client <= sim->plan.clients; client++)
-		client_start(sim, client, prng_fork(&sim->prng));
-	nemesis_start(sim, prng_fork(&sim->prng));
 	queue_push(&sim->queue, 300000, found, NULL);
 }
 
-void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals *totals) {
-	struct sim *sim = sim_new(seed, seconds);
-	uint32_t at_once = 0;
+void sim_step(struct sim *sim) {
+	struct queue_event event = queue_pop(&sim->queue);
 
+	sim->at_once = event.at == sim->now ? sim->at_once + 1 : 0;
+	if (sim->at_once > AT_ONCE_MAX)
+		verdict_fail(VERDICT_LIVENESS, "L2 busy-loop", "virtual time stands still");
+	sim->now = event.at;
+	event.run(sim, event.item);
+	free(event.item);
+}
+
+void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals *totals) {
+	struct sim *sim = sim_new(seed, NULL);
+
+	sim->seconds = seconds;
+	if (seconds)
+		sim->plan.chaos = (sim_usec)seconds * 1000000;
 	verdict_begin(sim, replay);
 	trace_plan(sim);
-	populate(sim);
-	while (!liveness_is_reached(sim)) {
-		struct queue_event event = queue_pop(&sim->queue);
-		at_once = event.at == sim->now ? at_once + 1 : 0;
-		if (at_once > AT_ONCE_MAX)
-			verdict_fail(VERDICT_LIVENESS, "L2 busy-loop", "virtual time stands still");
-		sim->now = event.at;
-		event.run(sim, event.item);
-		free(event.item);
-	}
+	sim_populate(sim);
+	for (uint32_t client = 1; client <= sim->plan.clients; client++)
+		client_start(sim, client, prng_fork(&sim->prng));
+	nemesis_start(sim, prng_fork(&sim->prng));
+	while (!liveness_is_reached(sim))
+		sim_step(sim);
 	sim->totals.seeds = 1;
 	sim->totals.virtual_us = sim->now;
 	totals_add(totals, &sim->totals);

@@ -37,10 +37,19 @@ struct sim {
 	struct model model;
 	struct arena model_arena, client_arena;
 	uint64_t compared[SIM_NODES_MAX]; /* applied index of the last comparison */
+	uint32_t at_once;                 /* events since virtual time moved last */
 	uint64_t acknowledged;            /* highest log index that any client has been told of */
 	struct checker_raft checker_raft;
 	struct totals totals;
 };
+
+/* A world in which nothing has happened yet. `plan` NULL: the seed draws one. */
+struct sim *sim_new(uint64_t seed, const struct plan *plan);
+void sim_free(struct sim *sim);
+/* Boots all nodes; the first one founds the cluster when the others are there. */
+void sim_populate(struct sim *sim);
+/* Runs the next event. */
+void sim_step(struct sim *sim);
 
 /* Runs the seed to its end and adds up what happened. Violations do not return (verdict.h). */
 void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals *totals);
