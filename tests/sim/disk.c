@@ -247,22 +247,40 @@ static void apply_save(struct sim *sim, struct disk *disk, const struct node_sav
 
 struct completion {
 	uint32_t node;
-	uint64_t boot;
+	uint64_t boot, hurry;
 };
 
 static void start_write(struct sim *sim, uint32_t node);
 
 static struct completion *completion_new(uint32_t node, const struct disk *disk) {
 	struct completion *completion = memory_new(sizeof(*completion));
-	*completion = (struct completion){.node = node, .boot = disk->boot};
+	*completion = (struct completion){.node = node, .boot = disk->boot, .hurry = disk->hurry};
 	return completion;
+}
+
+static bool is_void(const struct disk *disk, const struct completion *completion) {
+	return completion->boot != disk->boot || completion->hurry != disk->hurry;
+}
+
+/* A machine that is suspended writes nothing. */
+static bool is_put_off(struct sim *sim, const struct completion *completion, queue_function *end) {
+	const struct host *host = sim_host(sim, completion->node);
+	if (host->suspended_until <= sim->now)
+		return false;
+	queue_push(&sim->queue, host->suspended_until + 1, end, memory_copy(completion, sizeof(*completion)));
+	return true;
 }
 
 static void written(struct sim *sim, void *item) {
 	const struct completion *completion = item;
 	struct disk *disk = sim_disk(sim, completion->node);
-	if (completion->boot != disk->boot)
+	if (is_void(disk, completion) || is_put_off(sim, completion, written))
 		return;
+	if (disk->failing) {
+		disk->failing = false;
+		nemesis_disk_failed(sim, completion->node);
+		return;
+	}
 	if (disk->full_until > sim->now) {
 		if (!disk->blocked)
 			host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_BLOCKED});
@@ -301,6 +319,15 @@ static sim_usec write_delay(struct sim *sim, struct disk *disk) {
 	return delay;
 }
 
+static sim_usec slowed(struct sim *sim, uint32_t node) {
+	const struct disk *disk = sim_disk(sim, node);
+	if (disk->slow_until <= sim->now)
+		return 0;
+	sim->totals.saves_slowed++;
+	sim->totals.saves_slowed_leading += host_leads(sim_host(sim, node));
+	return disk->slow_by;
+}
+
 /* One write covers all that waits, or by chance only a part; a save that installs goes alone, while no checkpoint is
  * being written. */
 static void start_write(struct sim *sim, uint32_t node) {
@@ -317,7 +344,7 @@ static void start_write(struct sim *sim, uint32_t node) {
 	}
 	disk->writing = true;
 	disk->in_flight = n;
-	sim_usec delay = write_delay(sim, disk);
+	sim_usec delay = write_delay(sim, disk) + slowed(sim, node);
 	if (disk->first->save.hard)
 		nemesis_tempt(sim, node, delay);
 	queue_push(&sim->queue, sim->now + delay, written, completion_new(node, disk));
@@ -344,7 +371,7 @@ static void apply_checkpoint(struct disk *disk, const struct node_checkpoint *ch
 static void checkpointed(struct sim *sim, void *item) {
 	const struct completion *completion = item;
 	struct disk *disk = sim_disk(sim, completion->node);
-	if (completion->boot != disk->boot)
+	if (is_void(disk, completion) || is_put_off(sim, completion, checkpointed))
 		return;
 	const struct node_checkpoint *checkpoint = disk->checkpointing;
 	bool failed = !sim->healed && prng_chance(&disk->prng, sim->plan.checkpoint_failure_ppm);
@@ -366,7 +393,33 @@ void disk_start_checkpoint(struct sim *sim, uint32_t node, const struct node_che
 	if (disk->checkpointing)
 		verdict_fail(VERDICT_SAFETY, "S7 two-checkpoints", "node %u hands out a second checkpoint", node);
 	disk->checkpointing = checkpoint;
-	queue_push(&sim->queue, sim->now + 3 * write_delay(sim, disk), checkpointed, completion_new(node, disk));
+	queue_push(&sim->queue, sim->now + 3 * write_delay(sim, disk) + slowed(sim, node), checkpointed,
+		   completion_new(node, disk));
+}
+
+/* What is under way ends later, or at once: its completion is planned anew. */
+static void plan_again(struct sim *sim, uint32_t node, sim_usec delay) {
+	struct disk *disk = sim_disk(sim, node);
+	disk->hurry++;
+	if (disk->writing)
+		queue_push(&sim->queue, sim->now + delay, written, completion_new(node, disk));
+	if (disk->checkpointing)
+		queue_push(&sim->queue, sim->now + delay, checkpointed, completion_new(node, disk));
+}
+
+void disk_slow(struct sim *sim, uint32_t node, sim_usec by, sim_usec until) {
+	struct disk *disk = sim_disk(sim, node);
+	disk->slow_by = by;
+	disk->slow_until = until;
+	if (disk->writing || disk->checkpointing)
+		plan_again(sim, node, slowed(sim, node));
+}
+
+void disk_mend(struct sim *sim, uint32_t node) {
+	struct disk *disk = sim_disk(sim, node);
+	disk->full_until = disk->slow_until = 0;
+	disk->failing = false;
+	plan_again(sim, node, write_delay(sim, disk));
 }
 
 /* ---- Crash and boot ------------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
  *
  * Saves become durable in batches, in order, after a delay. A crash in the middle of a batch leaves all of it, none of
  * it, or only the highest (term, vote) in it, since the superblock is synced before the log rows. A checkpoint is one
- * transaction. */
+ * transaction.
+ *
+ * A disk may be slow for a while, or full, which the node survives, or fail: then the process stops as lockd/io does,
+ * and the failed write leaves what a crash in its middle would. */
 #ifndef TESTS_SIM_DISK_H
 #define TESTS_SIM_DISK_H
 
@@ -45,11 +48,13 @@ struct disk {
 	/* Not durable. */
 	struct disk_save *first, *last; /* waiting, oldest first */
 	size_t in_flight;               /* how many of them the write under way covers */
-	bool writing, blocked;
+	bool writing, blocked, failing;
 	sim_usec full_until;
 	sim_usec stalled_until;                      /* a write that begins before ends no earlier */
+	sim_usec slow_until, slow_by;                /* writes that begin before then take that much longer */
 	const struct node_checkpoint *checkpointing; /* borrowed from the node */
-	uint64_t boot;                               /* completions of an earlier boot are void */
+	uint64_t boot;                               /* completions of an earlier boot are void … */
+	uint64_t hurry;                              /* … and those that have been planned anew */
 };
 
 void disk_init(struct disk *disk, struct prng prng);
@@ -62,6 +67,11 @@ void disk_start_checkpoint(struct sim *sim, uint32_t node, const struct node_che
 void disk_crash(struct sim *sim, uint32_t node);
 /* Feeds a new node; asserts on what the node refuses. */
 void disk_restore(const struct disk *disk, struct node *node);
+
+/* Writes take that much longer for a while, the one under way included. */
+void disk_slow(struct sim *sim, uint32_t node, sim_usec by, sim_usec until);
+/* Takes all faults away; what is being written ends as if there had been none. */
+void disk_mend(struct sim *sim, uint32_t node);
 
 raft_index disk_last(const struct disk *disk);
 /* Term of a durable entry or of the base; 0: not there. */

@@ -34,9 +34,20 @@ static sim_usec time_of(const struct host *host, raft_usec reading) {
 	return at;
 }
 
+raft_usec host_boot_clock(const struct host *host, sim_usec at) {
+	return clock_of(host, at);
+}
+
 static struct raft_clocks clocks_of(const struct sim *sim, const struct host *host) {
 	raft_usec reading = clock_of(host, sim->now);
-	return (struct raft_clocks){.mono = reading, .boot = reading};
+	return (struct raft_clocks){.mono = reading - host->asleep, .boot = reading};
+}
+
+/* The monotonic clock goes on from what it showed at the beginning of the suspension. */
+static void end_suspension(struct host *host, sim_usec now) {
+	if (host->suspended_until > now)
+		host->asleep -= clock_of(host, host->suspended_until) - clock_of(host, now);
+	host->suspended_until = 0;
 }
 
 /* ---- Planning steps ------------------------------------------------------------------------------------------------
@@ -59,6 +70,8 @@ static void woken(struct sim *sim, void *item) {
 static void plan_step(struct sim *sim, struct host *host, sim_usec at) {
 	if (at < host->paused_until)
 		at = host->paused_until;
+	if (at < host->suspended_until)
+		at = host->suspended_until;
 	if (at < sim->now)
 		at = sim->now;
 	if (host->step_at <= at)
@@ -151,7 +164,7 @@ static void plan_next(struct sim *sim, struct host *host, raft_usec deadline) {
 		plan_step(sim, host, sim->now + 1);
 	if (deadline > clock_of(host, sim->now) + DEADLINE_FAR_US)
 		return;
-	sim_usec at = time_of(host, deadline) + prng_range(&host->prng, 0, 300);
+	sim_usec at = time_of(host, deadline + host->asleep) + prng_range(&host->prng, 0, 300);
 	plan_step(sim, host, at > sim->now ? at : sim->now + 20);
 }
 
@@ -271,6 +284,7 @@ void host_boot(struct sim *sim, uint32_t id) {
 	if (prng_chance(&host->prng, 300000)) {
 		host->clock_since = sim->now;
 		host->clock_base = prng_range(&host->prng, 1, 3000000);
+		host->asleep = 0;
 	}
 	struct raft_clocks clocks = clocks_of(sim, host);
 
@@ -294,6 +308,7 @@ void host_crash(struct sim *sim, uint32_t id) {
 	if (!host->up)
 		return;
 	TRACE("n%u down", id);
+	end_suspension(host, sim->now);
 	network_crash(sim, id);
 	disk_crash(sim, id);
 	drop_process(host);
@@ -308,6 +323,37 @@ void host_pause(struct sim *sim, uint32_t id, sim_usec until) {
 	host->paused_until = until;
 	host->step_at = NEVER; /* what is planned comes too early */
 	plan_step(sim, host, until);
+}
+
+void host_suspend(struct sim *sim, uint32_t id, sim_usec until) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up || host->suspended_until > sim->now)
+		return;
+	TRACE("n%u suspended until %.6f", id, (double)until / 1e6);
+	host->asleep += clock_of(host, until) - clock_of(host, sim->now);
+	host->suspended_until = until;
+	host->step_at = NEVER;
+	plan_step(sim, host, until);
+}
+
+void host_wake(struct sim *sim, uint32_t id) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up || (host->paused_until <= sim->now && host->suspended_until <= sim->now))
+		return;
+	TRACE("n%u wakes", id);
+	end_suspension(host, sim->now);
+	host->paused_until = 0;
+	host->step_at = NEVER;
+	plan_step(sim, host, sim->now);
+}
+
+bool host_leads(const struct host *host) {
+	const struct raft *raft = host->up ? node_raft(host->node, SIM_GROUP) : NULL;
+	struct raft_status status;
+	if (!raft)
+		return false;
+	raft_get_status(raft, &status);
+	return status.role == RAFT_LEADER;
 }
 
 /* ---- Founding ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The driver of one node: takes the inbox, reads the clocks, steps, executes the effects. What lockd/io does with
- * threads and sockets, this does in virtual time, and checks each effect on its way out. */
+ * threads and sockets, this does in virtual time, and checks each effect on its way out.
+ *
+ * A machine has two clocks that drift alike: the monotonic one stands still while the machine is suspended, the boot
+ * clock and true time go on. There is no wall clock: nothing that is simulated takes one, so its steps cannot matter.
+ */
 #ifndef TESTS_SIM_HOST_H
 #define TESTS_SIM_HOST_H
 
@@ -32,10 +36,11 @@ struct host {
 	struct node *node; /* NULL while down */
 	bool up, stopping;
 	uint64_t boot;
-	sim_usec paused_until;
+	sim_usec paused_until, suspended_until;
 	int32_t drift_ppm;    /* of this machine's clocks, real */
-	sim_usec clock_base;  /* what the monotonic clock shows at … */
+	sim_usec clock_base;  /* what both clocks show at … */
 	sim_usec clock_since; /* … this true time: when the machine came up */
+	raft_usec asleep;     /* what the monotonic clock has lost since then, and will have at suspended_until */
 	struct host_mail *inbox;
 	size_t n_inbox, inbox_size;
 	sim_usec step_at; /* planned; ~0: not */
@@ -54,6 +59,13 @@ void host_boot(struct sim *sim, uint32_t id);
 void host_crash(struct sim *sim, uint32_t id);
 /* Like a stopped process: nothing runs, clocks and network go on. */
 void host_pause(struct sim *sim, uint32_t id, sim_usec until);
+/* Like a laptop that is closed, or a virtual machine that is moved: process, disk and monotonic clock stand still. */
+void host_suspend(struct sim *sim, uint32_t id, sim_usec until);
+/* Ends pause and suspension. */
+void host_wake(struct sim *sim, uint32_t id);
+/* What the boot clock shows. */
+raft_usec host_boot_clock(const struct host *host, sim_usec at);
+bool host_leads(const struct host *host);
 
 /* An event for the next step; host_post_body() copies the body. Dropped while the host is down. */
 void host_post(struct sim *sim, uint32_t id, const struct node_event *event);

@@ -169,6 +169,11 @@ static uint32_t leader(struct sim *sim) {
 	return found;
 }
 
+static uint32_t leader_or_any(struct sim *sim) {
+	uint32_t node = prng_chance(prng_of(sim), 500000) ? leader(sim) : 0;
+	return node ? node : any_node(sim);
+}
+
 /* The leader and half of the clients on one side, all others on the other. There a new leader may be elected as soon as
  * the promises have run out, while the old one believes in itself until the check-quorum window is over. */
 static void strand(struct sim *sim) {
@@ -190,12 +195,49 @@ static void strand(struct sim *sim) {
 
 /* Half of the time the leader's: what it has queued by then must not outlive its term. */
 static void fill_disk(struct sim *sim) {
-	uint32_t node = prng_chance(prng_of(sim), 500000) ? leader(sim) : 0;
-	if (!node)
-		node = any_node(sim);
+	uint32_t node = leader_or_any(sim);
 	sim->totals.disk_full++;
 	sim_disk(sim, node)->full_until = sim->now + prng_exponential(prng_of(sim), sim->plan.full_for);
 	TRACE("n%u disk full", node);
+}
+
+/* 100 ms to 10 s, short ones as common as long ones: some are over before anybody notices, some outlast a TTL. */
+static sim_usec draw_spell(struct sim *sim) {
+	sim_usec least = (sim_usec)100000 << prng_range(prng_of(sim), 0, 6);
+	return prng_range(prng_of(sim), least, least * 3 / 2);
+}
+
+/* One write that stalls, or every one for a while. */
+static void slow_disk(struct sim *sim) {
+	uint32_t node = leader_or_any(sim);
+	sim_usec by = draw_spell(sim), until = sim->now + prng_range(prng_of(sim), 1, 3) * by;
+	TRACE("n%u disk slow by %.3f until %.6f", node, (double)by / 1e6, (double)until / 1e6);
+	disk_slow(sim, node, by, until);
+}
+
+static void fail_disk(struct sim *sim) {
+	sim_disk(sim, leader_or_any(sim))->failing = true;
+}
+
+void nemesis_disk_failed(struct sim *sim, uint32_t node) {
+	TRACE("n%u disk fails", node);
+	sim->totals.disk_failures++;
+	host_crash(sim, node);
+	restart_later(sim, node);
+}
+
+/* One in eight closes all of them: the machine that runs the virtual ones. */
+static void suspend(struct sim *sim) {
+	sim_usec until = sim->now + draw_spell(sim);
+	uint32_t one = prng_chance(prng_of(sim), 125000) ? 0 : leader_or_any(sim);
+
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		if (one && node != one)
+			continue;
+		sim->totals.suspensions += sim_host(sim, node)->up;
+		sim->totals.suspensions_leading += host_leads(sim_host(sim, node));
+		host_suspend(sim, node, until);
+	}
 }
 
 /* Holders and those who wait behind them die in the same moment. */
@@ -264,7 +306,10 @@ static void begin(struct sim *sim, void *item) {
 	again(sim, &(struct fault){stop, plan->stop_every});
 	again(sim, &(struct fault){cut, plan->cut_every});
 	again(sim, &(struct fault){pause, plan->pause_every});
+	again(sim, &(struct fault){suspend, plan->suspend_every});
 	again(sim, &(struct fault){fill_disk, plan->full_every});
+	again(sim, &(struct fault){slow_disk, plan->slow_every});
+	again(sim, &(struct fault){fail_disk, plan->fail_every});
 	again(sim, &(struct fault){strand, plan->strand_every});
 	again(sim, &(struct fault){desert, plan->desert_every});
 	again(sim, &(struct fault){break_connection, plan->break_every});
@@ -279,13 +324,12 @@ void nemesis_heal(struct sim *sim) {
 	network_heal(sim);
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		struct host *host = sim_host(sim, node);
-		sim_disk(sim, node)->full_until = 0;
 		if (host->up && host->stopping)
 			host_crash(sim, node);
+		disk_mend(sim, node);
 		if (!host->up)
 			host_boot(sim, node);
-		else if (host->paused_until > sim->now)
-			host_pause(sim, node, sim->now);
+		host_wake(sim, node);
 	}
 	for (uint32_t client = 0; client < sim->plan.clients; client++)
 		sim->clients[client].wall.until = 0;

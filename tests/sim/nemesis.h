@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who breaks things: crashes, cuts, pauses, full disks, graceful stops, broken connections, each at the pace of the
- * plan. */
+/* Who breaks things: crashes, cuts, pauses, suspended machines, slow, full and failing disks, graceful stops, broken
+ * connections, each at the pace of the plan. */
 #ifndef TESTS_SIM_NEMESIS_H
 #define TESTS_SIM_NEMESIS_H
 
@@ -21,6 +21,8 @@ void nemesis_start(struct sim *sim, struct prng prng);
 void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay);
 /* A keep-alive of that client has been acknowledged, which binds every later leader: another one. */
 void nemesis_tempt_ack(struct sim *sim, uint32_t node, uint32_t client, bool late);
+/* A write has failed: the process stops with a reason, and is started again later. */
+void nemesis_disk_failed(struct sim *sim, uint32_t node);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

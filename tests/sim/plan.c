@@ -61,6 +61,9 @@ static void draw_faults(struct plan *plan, struct prng *prng) {
 	plan->pause_for = prng_range(prng, 20 * MS, 2 * SECOND);
 	plan->full_every = draw_interval(prng, 1 * SECOND, 12 * SECOND);
 	plan->full_for = prng_range(prng, 20 * MS, 1 * SECOND);
+	plan->suspend_every = draw_interval(prng, 2 * SECOND, 15 * SECOND);
+	plan->slow_every = draw_interval(prng, 2 * SECOND, 15 * SECOND);
+	plan->fail_every = draw_interval(prng, 3 * SECOND, 20 * SECOND);
 	plan->stop_every = draw_interval(prng, 3 * SECOND, 15 * SECOND);
 	plan->break_every = draw_interval(prng, 200 * MS, 5 * SECOND);
 	plan->strand_every = draw_interval(prng, 1500 * MS, 8 * SECOND);

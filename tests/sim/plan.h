@@ -51,7 +51,10 @@ struct plan {
 	uint32_t crash_on_save_ppm; /* of writes of term and vote: the node dies in the middle */
 	sim_usec cut_every, cut_for;
 	sim_usec pause_every, pause_for;
+	sim_usec suspend_every; /* the machine, for 100 ms to 10 s */
 	sim_usec full_every, full_for;
+	sim_usec slow_every; /* disks, by 100 ms to 10 s */
+	sim_usec fail_every; /* disks, once each */
 	sim_usec stop_every;
 	sim_usec strand_every;     /* the leader is cut off together with some of the clients */
 	sim_usec desert_every;     /* half of the clients die together, sometimes with the leader */

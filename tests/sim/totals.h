@@ -12,9 +12,14 @@
 	X(restarts, "restarts")                                                                                        \
 	X(stops, "graceful stops")                                                                                     \
 	X(pauses, "pauses")                                                                                            \
+	X(suspensions, "machines suspended")                                                                           \
+	X(suspensions_leading, "of them leaders")                                                                      \
 	X(saves, "saves")                                                                                              \
 	X(saves_lost, "saves lost in crashes")                                                                         \
 	X(saves_torn, "hard state kept, rows lost")                                                                    \
+	X(saves_slowed, "saves slowed down")                                                                           \
+	X(saves_slowed_leading, "of them a leader's")                                                                  \
+	X(disk_failures, "failed disks")                                                                               \
 	X(disk_full, "full disks")                                                                                     \
 	X(cuts_one_way, "one-way cuts")                                                                                \
 	X(cuts_two_way, "two-way cuts")                                                                                \
