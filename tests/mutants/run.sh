@@ -6,9 +6,10 @@
 #
 # The sources are copied to WORK once and built there; each patch (tests/mutants/*.patch) is applied, rebuilt, run and
 # taken back. Its header says what must be found, as an extended regular expression for the name of the violation, and
-# within which seeds:
+# where: within which seeds, in which scenarios, or both; each of them must find it.
 #   # expect: I6 vote-twice
 #   # seeds: 1..200
+#   # scenario: q09_no_self_vote
 set -eu
 
 source=$1
@@ -19,7 +20,7 @@ jobs=${3:-2}
 
 # All of it anew: by their times, objects of the last mutant of a run before would pass for built from these sources.
 rm -rf "${work:?}/tree" "${work:?}/build"
-for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node tests/sim; do
+for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node tests/sim tests/scenarios; do
 	mkdir -p "$work/tree/$(dirname "$path")"
 	cp -Rp "$source/$path" "$work/tree/$path"
 done
@@ -34,6 +35,7 @@ add_subdirectory(raft)
 add_subdirectory(lockd/state)
 add_subdirectory(lockd/node)
 add_subdirectory(tests/sim)
+add_subdirectory(tests/scenarios)
 CMAKE
 cmake -S "$work/tree" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$work/cmake.log"
 cmake --build "$work/build" --target lockd-sim --parallel "$jobs" >"$work/build.log"
@@ -42,30 +44,46 @@ header() {
 	sed -n "s/^# $2: //p" "$1" | head -n 1
 }
 
-failed=0
-printf '%-34s %-30s %s\n' mutant 'caught by' seed
-for patch in "$@"; do
-	name=$(basename "$patch" .patch)
-	expect=$(header "$patch" expect)
-	seeds=$(header "$patch" seeds)
-	(cd "$work/tree" && patch -s -p1 <"$patch")
-	if cmake --build "$work/build" --target lockd-sim --parallel "$jobs" >"$work/build.log" 2>&1; then
-		"$work/build/tests/sim/lockd-sim" --seeds "$seeds" --jobs "$jobs" >"$work/$name.log" 2>&1 || true
-		found=$(sed -n 's/^VIOLATION \([^:]*\):.*/\1/p' "$work/$name.log" | head -n 1)
-		seed=$(sed -n 's/^lockd-sim: seed \([0-9]*\) failed/\1/p' "$work/$name.log" | head -n 1)
-	else
-		found="does not build"
-		seed=-
-	fi
-	(cd "$work/tree" && patch -s -R -p1 <"$patch")
+# judge NAME FOUND WHERE NOWHERE: one line of the table
+judge() {
+	found=$2
+	where=$3
 	if [ -z "$found" ]; then
 		found=SURVIVED
-		seed="none of $seeds"
+		where=$4
 	fi
 	if ! printf '%s\n' "$found" | grep -Eq "^($expect)( |$)"; then
 		found="$found, expected $expect"
 		failed=1
 	fi
-	printf '%-34s %-30s %s\n' "$name" "$found" "$seed"
+	printf '%-34s %-30s %s\n' "$1" "$found" "$where"
+}
+
+violation() {
+	sed -n 's/^VIOLATION \([^:]*\):.*/\1/p' "$1" | head -n 1
+}
+
+failed=0
+printf '%-34s %-30s %s\n' mutant 'caught by' 'seed or scenario'
+for patch in "$@"; do
+	name=$(basename "$patch" .patch)
+	expect=$(header "$patch" expect)
+	seeds=$(header "$patch" seeds)
+	scenarios=$(sed -n 's/^# scenario: //p' "$patch")
+	(cd "$work/tree" && patch -s -p1 <"$patch")
+	if cmake --build "$work/build" --target lockd-sim --parallel "$jobs" >"$work/build.log" 2>&1; then
+		if [ -n "$seeds" ]; then
+			"$work/build/tests/sim/lockd-sim" --seeds "$seeds" --jobs "$jobs" >"$work/$name.log" 2>&1 || true
+			seed=$(sed -n 's/^lockd-sim: seed \([0-9]*\) failed/\1/p' "$work/$name.log" | head -n 1)
+			judge "$name" "$(violation "$work/$name.log")" "$seed" "none of $seeds"
+		fi
+		for scenario in $scenarios; do
+			"$work/build/tests/sim/lockd-sim" --scenario "$scenario" >"$work/$name.log" 2>&1 || true
+			judge "$name" "$(violation "$work/$name.log")" "$scenario" "$scenario"
+		done
+	else
+		judge "$name" "does not build" - -
+	fi
+	(cd "$work/tree" && patch -s -R -p1 <"$patch")
 done
 exit $failed

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lockd-sim: runs seeds, in several processes if asked to, and adds up what happened. */
+#include "tests/scenarios/scenario.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -34,12 +35,14 @@ struct shared {
 
 static void usage(FILE *out) {
 	fputs("usage: lockd-sim [--seeds FROM..TO | --seed N] [--jobs N] [--seconds VIRTUAL] [--trace]\n"
+	      "       lockd-sim --scenario NAME | all | list\n"
 	      "Runs clusters of lockd under virtual time, with faults, and checks their promises after every step.\n"
 	      "  --seeds FROM..TO  run these seeds (1..100)\n"
 	      "  --seed N          run one seed, and print its last trace lines if it fails\n"
 	      "  --jobs N          use so many processes (1)\n"
 	      "  --seconds N       virtual seconds with faults; otherwise the seed decides\n"
 	      "  --trace           with --seed: print every line as it happens\n"
+	      "  --scenario NAME   tell the scenarios whose names begin so; list: name them all; all: one line each\n"
 	      "Exit status: 0 all is well, 1 usage, 2 a safety violation, 3 no progress, 4 a crash, 5 a kind of fault\n"
 	      "never struck, 6 a violation could not be replayed.\n",
 	      out);
@@ -223,6 +226,8 @@ int main(int argc, char **argv) {
 		usage(stdout);
 		return VERDICT_OK;
 	}
+	if (argc == 3 && strcmp(argv[1], "--scenario") == 0)
+		return scenario_main(argv[2]);
 	if (!parse(argc, argv, &options)) {
 		usage(stderr);
 		return VERDICT_USAGE;
