@@ -35,7 +35,7 @@ int raft__configuration_find(const struct raft_configuration *configuration, uin
 	return -1;
 }
 
-bool raft__configuration_joint(const struct raft_configuration *configuration) {
+bool raft_configuration_is_joint(const struct raft_configuration *configuration) {
 	for (uint16_t i = 0; i < configuration->n; i++)
 		if (configuration->members[i].roles & RAFT_ROLE_VOTER_OUTGOING)
 			return true;
@@ -81,20 +81,32 @@ static bool same(const struct raft_configuration *a, uint8_t role_a, const struc
 }
 
 bool raft__configuration_follows(const struct raft_configuration *from, const struct raft_configuration *to) {
-	if (raft__configuration_joint(from))
-		return !raft__configuration_joint(to) && same(from, RAFT_ROLE_VOTER, to, RAFT_ROLE_VOTER);
-	if (raft__configuration_joint(to))
+	if (to->promise_ms != from->promise_ms || to->drift_ppm != from->drift_ppm)
+		return false;
+	if (raft_configuration_is_joint(from))
+		return !raft_configuration_is_joint(to) && same(from, RAFT_ROLE_VOTER, to, RAFT_ROLE_VOTER);
+	if (raft_configuration_is_joint(to))
 		return same(from, RAFT_ROLE_VOTER, to, RAFT_ROLE_VOTER_OUTGOING);
 	return same(from, RAFT_ROLE_VOTER, to, RAFT_ROLE_VOTER);
 }
 
+static bool comes_before(const struct raft_member *a, const struct raft_member *b) {
+	return a->priority > b->priority || (a->priority == b->priority && a->node < b->node);
+}
+
 uint32_t raft__configuration_rank(const struct raft_configuration *configuration, uint32_t node, uint32_t lost) {
+	int at = raft__configuration_find(configuration, node);
+	const struct raft_member *own = at >= 0 ? &configuration->members[at] : NULL;
 	uint32_t rank = 0;
 
+	if (own && !(own->roles & RAFT__ROLES_VOTING))
+		own = NULL;
 	for (uint16_t i = 0; i < configuration->n; i++) {
 		const struct raft_member *member = &configuration->members[i];
 
-		rank += (member->roles & RAFT__ROLES_VOTING) != 0 && member->node < node && member->node != lost;
+		if (!(member->roles & RAFT__ROLES_VOTING) || member->node == lost || member->node == node)
+			continue;
+		rank += !own || comes_before(member, own);
 	}
 	return rank;
 }
@@ -125,10 +137,6 @@ uint64_t raft__quorum(const struct raft_configuration *configuration, const uint
 
 	RAFT_ASSERT(incoming != UINT64_MAX || outgoing != UINT64_MAX);
 	return incoming < outgoing ? incoming : outgoing;
-}
-
-bool raft_configuration_is_joint(const struct raft_configuration *configuration) {
-	return raft__configuration_joint(configuration);
 }
 
 void raft_configuration_leave(const struct raft_configuration *joint, struct raft_configuration *ret) {

@@ -14,8 +14,6 @@ bool raft__configuration_valid(const struct raft_configuration *configuration);
 /* Position of a node among the members, or -1. */
 int raft__configuration_find(const struct raft_configuration *configuration, uint32_t node);
 
-bool raft__configuration_joint(const struct raft_configuration *configuration);
-
 /* This store is a voter, in either half. A node whose store was replaced is not: it may have forgotten its votes. */
 bool raft__configuration_votes(const struct raft_configuration *configuration, uint32_t node,
 			       const struct raft_uuid *store);
@@ -25,10 +23,12 @@ bool raft__configuration_sole(const struct raft_configuration *configuration, ui
 			      const struct raft_uuid *store);
 
 /* The change keeps quorums intersecting: it enters a joint configuration whose outgoing half is the present one, leaves
- * it for its incoming half, or changes no voter at all. */
+ * it for its incoming half, or changes no voter at all. P and ρ stay what they were founded with: the lease of a leader
+ * counts on what a voter promises after a restart, which is the P that it has stored. */
 bool raft__configuration_follows(const struct raft_configuration *from, const struct raft_configuration *to);
 
-/* Position of a node among the voters without `lost`, in order of node ids; 0 if it is not one. */
+/* Position of a node among the voters without `lost`: the highest priority first, then the lowest node id. Who is no
+ * voter comes last. */
 uint32_t raft__configuration_rank(const struct raft_configuration *configuration, uint32_t node, uint32_t lost);
 
 /* The highest value that a majority has reached, of both halves while joint. values[i] belongs to members[i]. */

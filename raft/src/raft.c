@@ -266,8 +266,7 @@ static int found(struct raft *raft, const struct raft_entry *entry, struct raft_
 	struct raft_save *save;
 
 	RAFT_ASSERT(entry->type == RAFT_ENTRY_CONFIGURATION && entry->configuration);
-	if (!blank(raft) || !raft__configuration_valid(entry->configuration) ||
-	    !raft__configuration_votes(entry->configuration, raft->node, &raft->store))
+	if (!blank(raft) || !raft__configuration_valid(entry->configuration))
 		return RAFT_E_MISFIT;
 
 	raft->term = 1;
@@ -298,7 +297,11 @@ static void time_passed(struct raft *raft, struct raft_effects *fx) {
 static int dispatch(struct raft *raft, const struct raft_event *event, struct raft_effects *fx) {
 	switch (event->kind) {
 	case RAFT_TIME: time_passed(raft, fx); return 0;
-	case RAFT_FOUND: return found(raft, event->entries, fx);
+	case RAFT_FOUND:
+		if (!raft__configuration_votes(event->entries->configuration, raft->node, &raft->store))
+			return RAFT_E_MISFIT;
+		return found(raft, event->entries, fx);
+	case RAFT_JOIN: return found(raft, event->entries, fx);
 	case RAFT_CAMPAIGN:
 		if ((raft->role == RAFT_FOLLOWER || raft->role == RAFT_PRECANDIDATE) && raft__promotable(raft))
 			raft__start_prevote(raft, fx, raft->leader);
@@ -325,7 +328,6 @@ static int dispatch(struct raft *raft, const struct raft_event *event, struct ra
 		if (raft->role != RAFT_FOLLOWER)
 			raft__step_down(raft);
 		return 0;
-	case RAFT_JOIN:
 	case RAFT_READ_INDEX:
 	case RAFT_TRANSFER:
 	case RAFT_FITNESS: break;
@@ -345,6 +347,21 @@ static void close_save(struct raft *raft, struct raft_save *save) {
 	raft__saves_push(&raft->saves, save, save->n > 0 ? raft->trail.last : 0);
 }
 
+static raft_index members_index(const struct raft *raft) {
+	const struct raft__history_item *latest = raft__history_latest(&raft->history);
+
+	return latest ? latest->index : 0;
+}
+
+/* Another configuration may stand at the same index, after a truncation or a snapshot; not if it was committed. */
+static bool members_changed(const struct raft *raft, raft_index before, bool settled, const struct raft_effects *fx) {
+	raft_index after = members_index(raft);
+
+	if (after != before)
+		return true;
+	return !settled && (fx->installed || (fx->save.truncate_from != 0 && fx->save.truncate_from <= after));
+}
+
 /* The messages are not cleared: n_messages says how many are meant. */
 static void clear(struct raft_effects *fx) {
 	fx->save = (struct raft_save){0};
@@ -357,6 +374,8 @@ int raft_step(struct raft *raft, const struct raft_clocks *clocks, const struct 
 	enum raft_role role = raft->role;
 	raft_term term = raft->term;
 	uint32_t leader = raft->leader;
+	raft_index members = members_index(raft);
+	bool settled = members <= raft->commit;
 	int r;
 
 	RAFT_ASSERT(raft->started);
@@ -371,6 +390,7 @@ int raft_step(struct raft *raft, const struct raft_clocks *clocks, const struct 
 	effects->apply_to = apply_to(raft);
 	effects->proved_round = raft__proved_round(raft);
 	effects->role_changed = role != raft->role || term != raft->term || leader != raft->leader;
+	effects->members_changed = members_changed(raft, members, settled, effects);
 	raft__replication_effects(raft, effects);
 	return r;
 }

@@ -83,6 +83,58 @@ static void test_configuration__ranks_voters_without_the_lost_one(void **state) 
 	assert_int_equal(raft__configuration_rank(&configuration, 4, 0), 2);
 	assert_int_equal(raft__configuration_rank(&configuration, 4, 1), 1);
 	assert_int_equal(raft__configuration_rank(&configuration, 5, 4), 2);
+	/* Who is no voter comes last, member or not. */
+	assert_int_equal(raft__configuration_rank(&configuration, 3, 0), 4);
+	assert_int_equal(raft__configuration_rank(&configuration, 9, 2), 3);
+}
+
+static void test_configuration__ranks_the_highest_priority_first(void **state) {
+	struct raft_configuration configuration = members("vvovl");
+
+	(void)state;
+	configuration.members[2].priority = 9;
+	configuration.members[3].priority = 5;
+	configuration.members[4].priority = 200;
+	assert_int_equal(raft__configuration_rank(&configuration, 3, 0), 0);
+	assert_int_equal(raft__configuration_rank(&configuration, 4, 0), 1);
+	assert_int_equal(raft__configuration_rank(&configuration, 1, 0), 2);
+	assert_int_equal(raft__configuration_rank(&configuration, 2, 0), 3);
+	assert_int_equal(raft__configuration_rank(&configuration, 2, 3), 2);
+}
+
+/* A restarted voter promises for the P that it has stored; a leader that counts on a larger one would be wrong. */
+static void test_configuration__promise_and_drift_stay_as_founded(void **state) {
+	struct raft_configuration simple = members("vvv"), promise = members("vvv"), drift = members("vvv");
+
+	(void)state;
+	promise.promise_ms++;
+	drift.drift_ppm++;
+	assert_false(raft__configuration_follows(&simple, &promise));
+	assert_false(raft__configuration_follows(&simple, &drift));
+}
+
+static void test_configuration__leaving_drops_the_outgoing_half(void **state) {
+	struct raft_configuration joint = members("bovl"), left;
+
+	(void)state;
+	joint.members[1].roles |= RAFT_ROLE_LEARNER;
+	joint.members[2].priority = 7;
+	joint.members[joint.n++] = (struct raft_member){.node = 9, .store = {{9}}, .roles = RAFT_ROLE_VOTER_OUTGOING};
+	assert_true(raft_configuration_is_joint(&joint));
+	raft_configuration_leave(&joint, &left);
+	assert_false(raft_configuration_is_joint(&left));
+	assert_true(raft__configuration_follows(&joint, &left));
+	assert_int_equal(left.promise_ms, 200);
+	assert_int_equal(left.n, 4);
+	assert_int_equal(left.members[0].roles, RAFT_ROLE_VOTER);
+	assert_int_equal(left.members[1].roles, RAFT_ROLE_LEARNER);
+	assert_int_equal(left.members[2].roles, RAFT_ROLE_VOTER);
+	assert_int_equal(left.members[2].priority, 7);
+	assert_int_equal(left.members[3].roles, RAFT_ROLE_LEARNER);
+	assert_int_equal(raft__configuration_find(&left, 9), -1);
+	/* In place too. */
+	raft_configuration_leave(&joint, &joint);
+	assert_int_equal(joint.n, 4);
 }
 
 /* The definition, by counting: v is reached if more than half of each half has v or more. */
@@ -128,6 +180,9 @@ int main(void) {
 		cmocka_unit_test(test_configuration__changes_voters_only_through_joint),
 		cmocka_unit_test(test_configuration__change_notices_a_replaced_store),
 		cmocka_unit_test(test_configuration__ranks_voters_without_the_lost_one),
+		cmocka_unit_test(test_configuration__ranks_the_highest_priority_first),
+		cmocka_unit_test(test_configuration__promise_and_drift_stay_as_founded),
+		cmocka_unit_test(test_configuration__leaving_drops_the_outgoing_half),
 		cmocka_unit_test(test_configuration__quorum_agrees_with_counting),
 	};
 

@@ -3,6 +3,8 @@
 #include "panic.h"
 #include "replica.h"
 
+#include <string.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,11 +12,15 @@
 
 #include <cmocka.h>
 
-static int found(struct replica *replica, const struct raft_configuration *configuration) {
+static int begin(struct replica *replica, enum raft_event_kind kind, const struct raft_configuration *configuration) {
 	return replica_step(replica,
-			    (struct raft_event){.kind = RAFT_FOUND,
+			    (struct raft_event){.kind = kind,
 						.entries = &(struct raft_entry){.type = RAFT_ENTRY_CONFIGURATION,
 										.configuration = configuration}});
+}
+
+static int found(struct replica *replica, const struct raft_configuration *configuration) {
+	return begin(replica, RAFT_FOUND, configuration);
 }
 
 static void test_raft__founding_needs_a_blank_node_that_is_named(void **state) {
@@ -42,12 +48,91 @@ static void test_raft__founding_writes_index_one(void **state) {
 	assert_int_equal(replica.fx.save.term, 1);
 	assert_int_equal(replica.fx.save.vote, 0);
 	assert_int_equal(replica.fx.save.first, 1);
+	assert_true(replica.fx.members_changed);
 	assert_int_equal(raft_members(replica.raft, &index)->n, 3);
 	assert_int_equal(index, 1);
 	assert_int_equal(found(&replica, &configuration), RAFT_E_MISFIT);
 	replica_saved(&replica);
 	replica_step(&replica, (struct raft_event){.kind = RAFT_CAMPAIGN});
 	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	replica_free(&replica);
+}
+
+static void test_raft__joining_needs_a_blank_node(void **state) {
+	struct replica old = replica_new((struct replica_boot){.term = 1}),
+		       blank = replica_new((struct replica_boot){.blank = true});
+	struct raft_configuration configuration = replica_configuration(3);
+
+	(void)state;
+	assert_int_equal(begin(&old, RAFT_JOIN, &configuration), RAFT_E_MISFIT);
+	assert_false(old.fx.members_changed);
+	configuration.members[1].node = 1;
+	assert_int_equal(begin(&blank, RAFT_JOIN, &configuration), RAFT_E_MISFIT);
+	assert_int_equal(blank.fx.save.seq, 0);
+	replica_free(&old);
+	replica_free(&blank);
+}
+
+/* It votes for candidates of the cluster that it does not know, and stands for election once the log names its store.
+ */
+static void test_raft__joined_node_votes_and_does_not_campaign(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.blank = true});
+	struct raft_configuration configuration = replica_configuration(4);
+	struct raft_entry entry = {.term = 5, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &configuration};
+	struct raft_message append = {
+		.type = RAFT_APPEND, .group = 1, .from = 8, .to = 1, .term = 5, .index = 1, .index_term = 1, .n = 1};
+	struct raft_configuration founding = configuration;
+
+	(void)state;
+	memmove(founding.members, founding.members + 1, 3 * sizeof(founding.members[0]));
+	founding.n = 3;
+	assert_int_equal(begin(&replica, RAFT_JOIN, &founding), 0);
+	assert_true(replica.fx.members_changed);
+	assert_int_equal(replica.fx.save.first, 1);
+	assert_int_equal(replica.fx.save.n, 1);
+	assert_int_equal(replica.fx.save.term, 1);
+	replica_saved(&replica);
+	assert_false(replica.fx.members_changed);
+	assert_true(raft_deadline(replica.raft) == UINT64_MAX);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_CAMPAIGN});
+	assert_int_equal(replica_status(&replica).role, RAFT_FOLLOWER);
+	replica_recv(&replica,
+		     (struct raft_message){.type = RAFT_VOTE, .from = 8, .term = 4, .index = 3, .index_term = 2});
+	assert_int_equal(replica_status(&replica).vote, 8);
+
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	assert_true(replica.fx.members_changed);
+	replica_saved(&replica);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_CAMPAIGN});
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	replica_free(&replica);
+}
+
+/* Another leader's configuration takes the place of one at the very same index. */
+static void test_raft__replaced_configuration_is_a_change(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 1});
+	struct raft_configuration four = replica_configuration(4), five = replica_configuration(5);
+	struct raft_entry entry = {.term = 1, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &four};
+	struct raft_message append = {.type = RAFT_APPEND, .group = 1, .from = 2, .to = 1, .term = 1, .n = 1};
+
+	(void)state;
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	assert_true(replica.fx.members_changed);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	assert_false(replica.fx.members_changed);
+	append.from = 3;
+	append.term = entry.term = 2;
+	entry.configuration = &five;
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	assert_true(replica.fx.members_changed);
+	assert_int_equal(raft_members(replica.raft, NULL)->n, 5);
+	/* Truncated without another one in its place: back to the one before. */
+	append.from = 2;
+	append.term = 3;
+	entry = (struct raft_entry){.term = 3, .type = RAFT_ENTRY_COMMANDS};
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	assert_true(replica.fx.members_changed);
+	assert_int_equal(raft_members(replica.raft, NULL)->n, 3);
 	replica_free(&replica);
 }
 
@@ -106,6 +191,9 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_raft__founding_needs_a_blank_node_that_is_named),
 		cmocka_unit_test(test_raft__founding_writes_index_one),
+		cmocka_unit_test(test_raft__joining_needs_a_blank_node),
+		cmocka_unit_test(test_raft__joined_node_votes_and_does_not_campaign),
+		cmocka_unit_test(test_raft__replaced_configuration_is_a_change),
 		cmocka_unit_test(test_raft__time_does_not_go_back),
 		cmocka_unit_test(test_raft__restore_reports_what_does_not_fit),
 		cmocka_unit_test(test_raft__strange_messages_are_dropped),
