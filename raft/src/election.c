@@ -34,6 +34,9 @@ static void follow(struct raft *raft) {
 	raft->retry_at = RAFT__NEVER;
 	raft->not_before = 0;
 	raft->granted = 0;
+	raft->asked_to_lead = false;
+	raft->transfer_to = 0;
+	raft->fence_due = false;
 }
 
 void raft__adopt(struct raft *raft, struct raft_effects *fx, raft_term term) {
@@ -44,6 +47,7 @@ void raft__adopt(struct raft *raft, struct raft_effects *fx, raft_term term) {
 	raft->vote = 0;
 	raft->term_leader = 0;
 	raft->verified = 0;
+	raft->read_answered = raft->read_asked;
 	raft__save_hard(raft, fx);
 }
 
@@ -66,15 +70,20 @@ void raft__hear(struct raft *raft, uint32_t leader, raft_usec promise) {
 	if (promise > raft->promise_until)
 		raft->promise_until = promise;
 	raft->promise_leader = leader;
+	raft->promise_term = raft->term;
 }
 
-/* How long we may not vote for this candidate. A leader is bound by its own majority: it would depose itself. */
-static raft_usec bound_for(const struct raft *raft, uint32_t candidate) {
+/* How long we may not vote for this candidate. A leader is bound by its own majority: it would depose itself. Neither
+ * binds against a candidate that a leader has asked to take over, as far as it is that leader or an older one that
+ * would be protected: it has given up its lease before. */
+static raft_usec bound_for(const struct raft *raft, const struct raft_message *message) {
+	bool asked = message->flags & RAFT_FLAG_TRANSFER;
+
 	if (raft->role == RAFT_LEADER)
-		return raft__quorum_contact_left(raft);
-	if (raft->now >= raft->promise_until || candidate == raft->promise_leader)
+		return asked && raft->term < message->term ? 0 : raft__quorum_contact_left(raft);
+	if (raft->now >= raft->promise_until || message->from == raft->promise_leader)
 		return 0;
-	return raft->promise_until - raft->now;
+	return asked && raft->promise_term < message->term ? 0 : raft->promise_until - raft->now;
 }
 
 /* Paper §5.4.1: the term of the last entry decides, then the length. Our whole log counts, durable or not. */
@@ -96,7 +105,7 @@ static bool self_votes(const struct raft *raft) {
 bool raft__promotable(const struct raft *raft) {
 	const struct raft__history_item *latest = raft__history_latest(&raft->history), *committed;
 
-	if (!latest || raft->install_seq != 0)
+	if (!latest || raft->install_seq != 0 || raft->unfit)
 		return false;
 	if (self_votes(raft))
 		return true;
@@ -140,6 +149,7 @@ static void ask(struct raft *raft, struct raft_effects *fx, enum raft_message_ty
 			out->message.index = raft->saves.durable;
 		} else {
 			/* Behind the save of (term, vote) all earlier saves are durable too, so the whole log is. */
+			out->message.flags = raft->asked_to_lead ? RAFT_FLAG_TRANSFER : 0;
 			out->message.index = raft->trail.last;
 			out->after_seq = raft__after_hard(raft, fx);
 		}
@@ -161,8 +171,7 @@ static bool campaign_fits(const struct raft *raft) {
 	return !raft__saves_full(&raft->saves) && raft->trail.n < raft->trail.max;
 }
 
-static void campaign(struct raft *raft, struct raft_effects *fx) {
-	RAFT_ASSERT(raft->now >= raft->promise_until);
+static void become_candidate(struct raft *raft, struct raft_effects *fx) {
 	RAFT_ASSERT(raft__promotable(raft));
 
 	raft__adopt(raft, fx, raft->term + 1);
@@ -170,7 +179,33 @@ static void campaign(struct raft *raft, struct raft_effects *fx) {
 	raft->vote = raft->node;
 	raft->attempt++;
 	raft__restart_election_timer(raft);
+}
+
+static void campaign(struct raft *raft, struct raft_effects *fx) {
+	RAFT_ASSERT(raft->now >= raft->promise_until);
+
+	become_candidate(raft, fx);
 	ask(raft, fx, RAFT_VOTE);
+}
+
+/* Only while we follow the leader that asks, and with the very log that it had when it asked: a request that comes late
+ * must find a fence in the way. What we have promised, we have promised to this leader. */
+void raft__recv_timeout_now(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
+	if (message->term != raft->term || raft->leader != message->from)
+		return;
+	if (message->index != raft->trail.last || message->index_term != raft__trail_last_term(&raft->trail))
+		return;
+	if (!raft__promotable(raft) || !campaign_fits(raft))
+		return;
+	become_candidate(raft, fx);
+	raft->asked_to_lead = true;
+	ask(raft, fx, RAFT_VOTE);
+}
+
+void raft__set_fitness(struct raft *raft, bool fit) {
+	raft->unfit = !fit;
+	if (!fit && (raft->role == RAFT_PRECANDIDATE || raft->role == RAFT_CANDIDATE))
+		raft__step_down(raft);
 }
 
 static bool may_campaign(const struct raft *raft) {
@@ -188,6 +223,7 @@ void raft__start_prevote(struct raft *raft, struct raft_effects *fx, uint32_t lo
 
 	raft->role = RAFT_PRECANDIDATE;
 	raft->leader = 0;
+	raft->asked_to_lead = false;
 	if (lost != 0)
 		raft->lost_leader = lost;
 	raft->attempt++;
@@ -271,15 +307,14 @@ static void reply_vote(struct raft *raft, const struct raft_message *request, bo
 }
 
 void raft__recv_prevote(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
-	raft_usec wait = bound_for(raft, message->from);
+	raft_usec wait = bound_for(raft, message);
 	bool free_vote = message->term > raft->term ||
 			 (message->term == raft->term && (raft->vote == 0 || raft->vote == message->from));
 
-	if (!raft__members(raft))
+	/* Whom a leader has asked to take over needs no pre-vote. */
+	if (!raft__members(raft) || (message->flags & RAFT_FLAG_TRANSFER))
 		return;
-	reply_vote(raft, message,
-		   wait == 0 && free_vote && up_to_date(raft, message) && !(message->flags & RAFT_FLAG_TRANSFER), wait,
-		   fx);
+	reply_vote(raft, message, wait == 0 && free_vote && up_to_date(raft, message), wait, fx);
 }
 
 void raft__recv_prevote_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
@@ -300,15 +335,16 @@ void raft__recv_prevote_reply(struct raft *raft, const struct raft_message *mess
 }
 
 /* Candidates that our configuration does not name are judged like others: ours may be the outdated one, and a node that
- * takes itself for a learner may have been promoted by an entry it lacks (dissertation §4.2.3). */
+ * takes itself for a learner may have been promoted by an entry it lacks (dissertation §4.2.3). A candidate that was
+ * asked to take over and whose log is outdated comes too late; its term would only depose the leader that went on. */
 void raft__recv_vote(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
+	bool asked = message->flags & RAFT_FLAG_TRANSFER, grant;
 	raft_usec wait;
-	bool grant;
 
 	if (!raft__members(raft))
 		return;
-	wait = message->term < raft->term ? 0 : bound_for(raft, message->from);
-	if (message->term < raft->term || wait > 0 || (message->flags & RAFT_FLAG_TRANSFER)) {
+	wait = message->term < raft->term ? 0 : bound_for(raft, message);
+	if (message->term < raft->term || wait > 0 || (asked && !up_to_date(raft, message))) {
 		reply_vote(raft, message, false, wait, fx);
 		return;
 	}

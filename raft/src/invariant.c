@@ -37,6 +37,35 @@ static void check_hard(const struct raft *raft) {
 	}
 }
 
+/* Promises count from a moment that has been, so none of them reaches further than P. */
+static void check_lease(const struct raft *raft) {
+	const struct raft_configuration *members = raft__members(raft);
+	raft_usec promise = (raft_usec)members->promise_ms * 1000;
+
+	RAFT_ASSERT(raft->lease_from >= raft->term_start);
+	RAFT_ASSERT(raft__lease_until(raft) == 0 || raft->commit >= raft->term_start);
+	RAFT_ASSERT(raft__lease_until(raft) == 0 || raft->transfer_to == 0);
+	for (uint64_t i = 1; i < raft->n_rounds && i < RAFT__ROUNDS_MAX; i++) {
+		const struct raft__round *round = &raft->rounds[(raft->n_rounds - i) % RAFT__ROUNDS_MAX];
+		const struct raft__round *before = &raft->rounds[(raft->n_rounds - i - 1) % RAFT__ROUNDS_MAX];
+
+		RAFT_ASSERT(before->number < round->number);
+		RAFT_ASSERT(before->boot <= round->boot);
+	}
+	for (int i = 0; i < RAFT_MEMBERS_MAX; i++)
+		RAFT_ASSERT(raft->progress[i].node == 0 ||
+			    raft->progress[i].lease_end <= raft__later(raft->boot, promise));
+}
+
+/* Nothing is appended while leadership is handed over, and no lease comes back before the fence. */
+static void check_transfer(const struct raft *raft) {
+	RAFT_ASSERT(raft->transfer_to == 0 || raft->lease_from == RAFT__NEVER);
+	RAFT_ASSERT(raft->transfer_to == 0 || !raft->fence_due);
+	RAFT_ASSERT(!raft->fence_due || raft->lease_from == RAFT__NEVER);
+	RAFT_ASSERT(raft->transfer_to != raft->node);
+	RAFT_ASSERT(raft->transfer_to == 0 || raft__progress_find(raft, raft->transfer_to));
+}
+
 static void check_leader(const struct raft *raft) {
 	const struct raft_configuration *members = raft__members(raft);
 
@@ -59,6 +88,11 @@ void raft_check(const struct raft *raft) {
 	check_history(raft);
 	check_hard(raft);
 	RAFT_ASSERT(raft->leader == 0 || raft->leader == raft->term_leader);
+	RAFT_ASSERT(raft->promise_term <= raft->term);
+	RAFT_ASSERT(raft->read_answered <= raft->read_asked);
+	RAFT_ASSERT(!raft->asked_to_lead || raft->role == RAFT_CANDIDATE);
+	RAFT_ASSERT(raft->role == RAFT_LEADER || (raft->transfer_to == 0 && !raft->fence_due));
+	RAFT_ASSERT(!raft->unfit || raft->role == RAFT_FOLLOWER || raft->role == RAFT_LEADER);
 	switch (raft->role) {
 	case RAFT_FOLLOWER: break;
 	case RAFT_PRECANDIDATE: RAFT_ASSERT(raft->leader == 0); break;
@@ -66,6 +100,10 @@ void raft_check(const struct raft *raft) {
 		RAFT_ASSERT(raft->vote == raft->node);
 		RAFT_ASSERT(raft->leader == 0);
 		break;
-	case RAFT_LEADER: check_leader(raft); break;
+	case RAFT_LEADER:
+		check_leader(raft);
+		check_lease(raft);
+		check_transfer(raft);
+		break;
 	}
 }

@@ -107,6 +107,22 @@ void raft__progress_compacted(struct raft__progress *progress, raft_index base) 
 		probe_from(progress, progress->next, base);
 }
 
+void raft__progress_catch_up(struct raft__progress *progress, raft_index last, raft_usec now, raft_usec quick) {
+	if (progress->goal != 0 && progress->match >= progress->goal) {
+		progress->goals += progress->goals < UINT32_MAX;
+		progress->quick = now - progress->goal_since <= quick;
+		progress->goal = 0;
+	}
+	if (progress->goal == 0 && progress->match < last) {
+		progress->goal = last;
+		progress->goal_since = now;
+	}
+}
+
+bool raft__progress_caught_up(const struct raft__progress *progress, raft_usec now, raft_usec quick) {
+	return progress->quick && (progress->goal == 0 || now - progress->goal_since <= quick);
+}
+
 void raft__progress_check(const struct raft__progress *progress, const struct raft_limits *limits, raft_index base,
 			  raft_index last) {
 	uint64_t bytes = 0;
@@ -126,4 +142,7 @@ void raft__progress_check(const struct raft__progress *progress, const struct ra
 		bytes += sent->bytes;
 	}
 	RAFT_ASSERT(bytes == progress->bytes);
+	RAFT_ASSERT(progress->goal <= last);
+	RAFT_ASSERT(progress->questions[0].number != 0 || progress->questions[1].number == 0);
+	RAFT_ASSERT(progress->questions[1].number == 0 || progress->questions[0].round <= progress->questions[1].round);
 }

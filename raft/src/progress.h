@@ -24,6 +24,12 @@ struct raft__inflight {
 	uint32_t bytes;
 };
 
+/* A read index that the member has asked for. */
+struct raft__question {
+	uint64_t number; /* 0: none */
+	uint64_t round;  /* started after it came */
+};
+
 struct raft__progress {
 	uint32_t node; /* 0: unused */
 	struct raft_uuid store;
@@ -33,8 +39,16 @@ struct raft__progress {
 	uint64_t probe_round;   /* the latest heartbeat round when it was sent */
 	uint64_t round;         /* highest heartbeat round answered in this term */
 	raft_usec contact;      /* of its last answer in this term; 0: none */
-	uint16_t head, n;       /* REPLICATE: appends that are out, oldest first */
-	uint32_t bytes;         /* of all of them */
+	raft_usec rtt;          /* of heartbeats, smoothed; 0: not known */
+	raft_usec lease_end;    /* boot clock: bound by its promise until then; 0: not at all */
+	bool unfit;             /* says that it could not lead */
+	raft_index goal;        /* catching up: the round ends when it has this; 0: no round */
+	raft_usec goal_since;
+	bool quick;                         /* the last round that has ended was short */
+	uint32_t goals;                     /* rounds that have ended */
+	struct raft__question questions[2]; /* the second waits behind the first */
+	uint16_t head, n;                   /* REPLICATE: appends that are out, oldest first */
+	uint32_t bytes;                     /* of all of them */
 	struct raft__inflight *inflight;
 };
 
@@ -63,6 +77,13 @@ void raft__progress_transferred(struct raft__progress *progress, raft_index inde
 
 /* The log was compacted up to `base`. */
 void raft__progress_compacted(struct raft__progress *progress, raft_index base);
+
+/* Rounds of catching up (dissertation §4.2.1): ends the present one if the member has reached its end, and begins one
+ * if the log has grown beyond that. A round of up to `quick` is short. */
+void raft__progress_catch_up(struct raft__progress *progress, raft_index last, raft_usec now, raft_usec quick);
+
+/* The last round was short, and the present one is not long already. */
+bool raft__progress_caught_up(const struct raft__progress *progress, raft_usec now, raft_usec quick);
 
 void raft__progress_check(const struct raft__progress *progress, const struct raft_limits *limits, raft_index base,
 			  raft_index last);

@@ -84,6 +84,8 @@ struct raft *raft_init(void *memory, const struct raft_boot *boot) {
 	raft->timing = boot->timing;
 	raft->limits = boot->limits;
 	raft->boot_promise = (raft_usec)boot->promise_ms * 1000;
+	raft->promise_term = boot->term;
+	raft->leader_lease = boot->leader_lease;
 	raft->term = boot->term;
 	raft->vote = boot->vote;
 	raft->role = RAFT_FOLLOWER;
@@ -126,11 +128,21 @@ static bool alone(const struct raft *raft) {
 	       raft__configuration_sole(&latest->configuration, raft->node, &raft->store);
 }
 
+/* Questions of one life must not be taken for those of the one before: the seed differs, and if it should not, the time
+ * does, unless a question was asked in every microsecond. */
+static uint64_t first_question(const struct raft *raft) {
+	struct raft__random random = raft->random;
+
+	return raft__random_between(&random, 0, UINT64_MAX / 4) + raft->boot % (UINT64_MAX / 4);
+}
+
 void raft_start(struct raft *raft, const struct raft_clocks *clocks) {
 	RAFT_ASSERT(!raft->started);
 
 	raft->started = true;
 	raft->now = clocks->mono;
+	raft->boot = clocks->boot;
+	raft->read_asked = raft->read_answered = first_question(raft);
 	raft->saves.durable = raft->trail.last;
 	raft__restart_election_timer(raft);
 	/* What was promised before the restart is forgotten, so the worst is assumed. */
@@ -252,6 +264,9 @@ static int recv(struct raft *raft, const struct raft_event *event, struct raft_e
 	case RAFT_APPEND_REPLY: raft__recv_append_reply(raft, message, fx); break;
 	case RAFT_HEARTBEAT: raft__recv_heartbeat(raft, message, fx); break;
 	case RAFT_HEARTBEAT_REPLY: raft__recv_heartbeat_reply(raft, message, fx); break;
+	case RAFT_TIMEOUT_NOW: raft__recv_timeout_now(raft, message, fx); break;
+	case RAFT_READ: raft__recv_read(raft, message, fx); break;
+	case RAFT_READ_REPLY: raft__recv_read_reply(raft, message, fx); break;
 	default: break;
 	}
 	return 0;
@@ -284,7 +299,9 @@ static void saved(struct raft *raft, uint64_t seq, struct raft_effects *fx) {
 	raft__saves_done(&raft->saves, seq);
 	raft__install(raft, fx);
 	raft__count_votes(raft, fx);
-	raft__advance_commit(raft);
+	raft__advance_commit(raft, fx);
+	raft__transfer_ask(raft, fx);
+	raft__answer_reads(raft, fx);
 }
 
 static void time_passed(struct raft *raft, struct raft_effects *fx) {
@@ -328,9 +345,9 @@ static int dispatch(struct raft *raft, const struct raft_event *event, struct ra
 		if (raft->role != RAFT_FOLLOWER)
 			raft__step_down(raft);
 		return 0;
-	case RAFT_READ_INDEX:
-	case RAFT_TRANSFER:
-	case RAFT_FITNESS: break;
+	case RAFT_READ_INDEX: return raft__read_ask(raft, fx);
+	case RAFT_TRANSFER: return raft__transfer(raft, event->peer, fx);
+	case RAFT_FITNESS: raft__set_fitness(raft, event->ok); return 0;
 	}
 	raft_panic(__FILE__, __LINE__, "unknown event");
 }
@@ -380,15 +397,20 @@ int raft_step(struct raft *raft, const struct raft_clocks *clocks, const struct 
 
 	RAFT_ASSERT(raft->started);
 	RAFT_ASSERT(clocks->mono >= raft->now);
+	RAFT_ASSERT(clocks->boot >= raft->boot);
 
 	clear(effects);
 	raft->now = clocks->mono;
+	raft->boot = clocks->boot;
 	r = dispatch(raft, event, effects);
 	RAFT_ASSERT(r == 0 || (effects->save.seq == 0 && effects->n_messages == 0));
 
+	if (raft->role == RAFT_LEADER)
+		raft__catch_up(raft);
 	close_save(raft, &effects->save);
 	effects->apply_to = apply_to(raft);
 	effects->proved_round = raft__proved_round(raft);
+	effects->lease_until = raft__lease_until(raft);
 	effects->role_changed = role != raft->role || term != raft->term || leader != raft->leader;
 	effects->members_changed = members_changed(raft, members, settled, effects);
 	raft__replication_effects(raft, effects);
@@ -409,6 +431,8 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret) {
 		.durable = raft->saves.durable,
 		.commit = raft->commit,
 		.term_start = raft->role == RAFT_LEADER ? raft->term_start : 0,
+		.lease_until = raft__lease_until(raft),
+		.transfer_to = raft->transfer_to,
 		.installing = raft->install_seq != 0,
 		.promise_until = raft->promise_until,
 		.durable_term = raft->saves.term,
@@ -464,6 +488,11 @@ bool raft_get_peer(const struct raft *raft, uint32_t peer, struct raft_peer *ret
 	*ret = (struct raft_peer){.match = progress->match,
 				  .next = progress->next,
 				  .contact = progress->contact,
-				  .snapshot = progress->state == RAFT__SNAPSHOT};
+				  .snapshot = progress->state == RAFT__SNAPSHOT,
+				  .unfit = progress->unfit,
+				  .rtt = progress->rtt,
+				  .catch_up_rounds = progress->goals,
+				  .caught_up =
+					  raft__progress_caught_up(progress, raft->now, raft->timing.election_min)};
 	return true;
 }

@@ -59,14 +59,16 @@ void raft__lead(struct raft *raft, struct raft_effects *fx) {
 	raft->role = RAFT_LEADER;
 	raft->leader = raft->term_leader = raft->node;
 	raft->led_since = raft->now;
+	raft->asked_to_lead = false;
 	raft->retry_at = RAFT__NEVER;
+	raft->n_rounds = 0;
 	for (int i = 0; i < RAFT_MEMBERS_MAX; i++)
 		raft->progress[i].node = 0;
 	track_members(raft, raft->trail.last + 1);
 
 	/* Entries of earlier terms are committed by one of our own behind them (paper §5.4.2, §8). */
 	raft__trail_append(&raft->trail, raft->term);
-	raft->term_start = raft->trail.last;
+	raft->term_start = raft->lease_from = raft->trail.last;
 	raft__save(raft, fx)->first = raft->term_start;
 	raft__save(raft, fx)->n = 1;
 	raft__start_round(raft, fx);
@@ -75,13 +77,15 @@ void raft__lead(struct raft *raft, struct raft_effects *fx) {
 /* ---- Majorities of the leader ---------------------------------------------------------------------------------------
  */
 
-enum quantity { MATCH, ROUND, CONTACT };
+enum quantity { MATCH, ROUND, CONTACT, LEASE };
 
 static uint64_t quantity_of(const struct raft__progress *progress, enum quantity quantity, raft_usec led_since) {
 	switch (quantity) {
 	case MATCH: return progress->match;
 	case ROUND: return progress->round;
 	case CONTACT: return progress->contact > led_since ? progress->contact : led_since;
+	/* Who has nothing of the log yet has not stored P either, and would promise nothing after a restart. */
+	case LEASE: return progress->match > 0 ? progress->lease_end : 0;
 	}
 	return 0;
 }
@@ -105,6 +109,10 @@ uint64_t raft__proved_round(const struct raft *raft) {
 	return raft->role == RAFT_LEADER ? majority(raft, ROUND, raft->round) : 0;
 }
 
+raft_usec raft__lease_end(const struct raft *raft) {
+	return majority(raft, LEASE, RAFT__NEVER - 1);
+}
+
 raft_usec raft__quorum_contact_left(const struct raft *raft) {
 	raft_usec until = raft__later(majority(raft, CONTACT, raft->now), raft->timing.check_quorum);
 
@@ -113,7 +121,7 @@ raft_usec raft__quorum_contact_left(const struct raft *raft) {
 
 /* Paper §5.4.2: only entries of our own term are committed by counting; those before them follow. What is not durable
  * here does not count for us. A leader that the committed configuration does not name any more has done its duty. */
-void raft__advance_commit(struct raft *raft) {
+void raft__advance_commit(struct raft *raft, struct raft_effects *fx) {
 	const struct raft__history_item *latest = raft__history_latest(&raft->history);
 	raft_index index;
 
@@ -124,8 +132,17 @@ void raft__advance_commit(struct raft *raft) {
 		return;
 	raft->commit = index;
 	if (latest->index <= raft->commit &&
-	    !raft__configuration_votes(&latest->configuration, raft->node, &raft->store))
+	    !raft__configuration_votes(&latest->configuration, raft->node, &raft->store)) {
+		raft__transfer_leave(raft, fx);
 		raft__step_down(raft);
+	}
+}
+
+void raft__catch_up(struct raft *raft) {
+	for (int i = 0; i < RAFT_MEMBERS_MAX; i++)
+		if (raft->progress[i].node != 0)
+			raft__progress_catch_up(&raft->progress[i], raft->trail.last, raft->now,
+						raft->timing.election_min);
 }
 
 /* ---- Sending --------------------------------------------------------------------------------------------------------
@@ -142,6 +159,7 @@ static raft_index min_index(raft_index a, raft_index b) {
 void raft__start_round(struct raft *raft, struct raft_effects *fx) {
 	raft->round++;
 	raft->heartbeat_at = raft__later(raft->now, raft->timing.heartbeat);
+	raft__lease_sent(raft);
 	for (int i = 0; i < RAFT_MEMBERS_MAX; i++) {
 		const struct raft__progress *progress = &raft->progress[i];
 		struct raft_out *out;
@@ -154,6 +172,7 @@ void raft__start_round(struct raft *raft, struct raft_effects *fx) {
 		out->message.commit = min_index(raft->commit, progress->match);
 		out->message.wait_us = promise_asked(raft);
 	}
+	raft__transfer_repeat(raft, fx);
 }
 
 static void emit_append(struct raft *raft, uint32_t to, raft_index prev, uint32_t n, struct raft_effects *fx) {
@@ -199,15 +218,21 @@ static void remind(struct raft *raft, const struct raft__progress *progress, raf
 void raft__leader_time(struct raft *raft, struct raft_effects *fx) {
 	/* Silence matters as much as stepping down: heartbeats of a leader without a majority would keep promises alive
 	 * that block the election of one with a majority. */
-	if (raft__quorum_contact_left(raft) == 0)
+	if (raft__quorum_contact_left(raft) == 0) {
 		raft__step_down(raft);
-	else if (raft->now >= raft->heartbeat_at)
+		return;
+	}
+	raft__transfer_time(raft, fx);
+	if (raft->now >= raft->heartbeat_at)
 		raft__start_round(raft, fx);
 }
 
 raft_usec raft__leader_deadline(const struct raft *raft) {
 	raft_usec until = raft__later(raft->now, raft__quorum_contact_left(raft));
+	raft_usec transfer = raft__transfer_deadline(raft);
 
+	if (transfer < until)
+		until = transfer;
 	return raft->heartbeat_at < until ? raft->heartbeat_at : until;
 }
 
@@ -248,6 +273,8 @@ int raft__propose(struct raft *raft, const struct raft_entry *entry, struct raft
 
 	if (raft->role != RAFT_LEADER)
 		return RAFT_E_NOT_LEADER;
+	if (raft->transfer_to != 0)
+		return RAFT_E_TRANSFERRING;
 	if (raft__saves_full(&raft->saves))
 		return RAFT_E_FULL;
 	if (entry->type == RAFT_ENTRY_CONFIGURATION) {
@@ -437,6 +464,7 @@ void raft__recv_heartbeat(struct raft *raft, const struct raft_message *message,
 	if (raft->install_seq == 0 && commit > raft->commit)
 		raft->commit = commit;
 	out = raft__emit(raft, fx, RAFT_HEARTBEAT_REPLY, message->from);
+	out->message.flags = raft->unfit ? RAFT_FLAG_UNFIT : 0;
 	out->message.round = message->round;
 	out->message.index = min_index(raft->verified, raft->saves.durable);
 	out->message.hint_index = raft->verified;
@@ -476,7 +504,9 @@ void raft__recv_append_reply(struct raft *raft, const struct raft_message *messa
 		raft__progress_rejected(progress, message->index, agree, raft->trail.base);
 	} else {
 		raft__progress_matched(progress, &raft->limits, message->index, raft->trail.base);
-		raft__advance_commit(raft);
+		raft__advance_commit(raft, fx);
+		raft__transfer_ask(raft, fx);
+		raft__answer_reads(raft, fx);
 	}
 }
 
@@ -488,11 +518,16 @@ void raft__recv_heartbeat_reply(struct raft *raft, const struct raft_message *me
 	/* Heals a lost acknowledgement. */
 	if (message->index > progress->match) {
 		raft__progress_matched(progress, &raft->limits, message->index, raft->trail.base);
-		raft__advance_commit(raft);
+		raft__advance_commit(raft, fx);
 	}
+	if (message->round >= progress->round)
+		progress->unfit = message->flags & RAFT_FLAG_UNFIT;
+	raft__lease_answered(raft, progress, message->round);
 	raft__progress_heard(progress, message->round, message->hint_index, raft->trail.base);
 	if (raft->role != RAFT_LEADER)
 		return;
 	raft__probe_idle(raft, progress, fx);
 	remind(raft, progress, message->hint_index, fx);
+	raft__transfer_ask(raft, fx);
+	raft__answer_reads(raft, fx);
 }

@@ -296,6 +296,7 @@ struct raft_status {
 	raft_index commit;
 	raft_index term_start; /* leader: index of its own no-op; reads and leader's own commands wait for it to be
 				  applied */
+	raft_usec lease_until; /* as in the effects of the last step */
 	uint32_t transfer_to;  /* leader: who is to take over; 0: nobody */
 	bool installing;
 	raft_usec promise_until; /* mono */

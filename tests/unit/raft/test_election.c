@@ -373,14 +373,41 @@ static void test_election__leader_refuses_while_a_majority_answers(void **state)
 	replica_free(&replica);
 }
 
-static void test_election__transfer_flag_opens_no_door(void **state) {
+/* Who was asked to lead asks for votes at once, so nobody correct sends this. */
+static void test_election__flagged_prevote_is_dropped(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 3});
-	struct raft_message message = vote_request(2, 4, 5, 3);
+	struct raft_message message = prevote_request(2, 4, 5, 3);
 
 	(void)state;
 	message.flags = RAFT_FLAG_TRANSFER;
 	replica_recv(&replica, message);
-	assert_false(granted(&replica, 2));
+	assert_int_equal(replica.fx.n_messages, 0);
+	replica_free(&replica);
+}
+
+static void test_election__unfit_node_votes_and_does_not_stand(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 3});
+
+	(void)state;
+	replica_pass(&replica, 800 * MS);
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_FITNESS, .ok = false});
+	assert_int_equal(replica_status(&replica).role, RAFT_FOLLOWER);
+	assert_true(raft_deadline(replica.raft) == UINT64_MAX);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_CAMPAIGN});
+	assert_int_equal(replica_status(&replica).role, RAFT_FOLLOWER);
+	replica_pass(&replica, 2000 * MS);
+	assert_int_equal(replica.fx.n_messages, 0);
+	replica_recv(&replica, vote_request(2, 4, 5, 3));
+	assert_true(granted(&replica, 2));
+	replica_recv(&replica, heartbeat(2, 4));
+	assert_int_equal(replica_sent(&replica, 2)->message.flags, RAFT_FLAG_UNFIT);
+
+	replica_step(&replica, (struct raft_event){.kind = RAFT_FITNESS, .ok = true});
+	replica_recv(&replica, heartbeat(2, 4));
+	assert_int_equal(replica_sent(&replica, 2)->message.flags, 0);
+	replica_pass(&replica, 800 * MS);
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
 	replica_free(&replica);
 }
 
@@ -545,7 +572,8 @@ int main(void) {
 		cmocka_unit_test(test_election__promise_does_not_bind_against_the_leader_itself),
 		cmocka_unit_test(test_election__restart_promises_the_worst),
 		cmocka_unit_test(test_election__leader_refuses_while_a_majority_answers),
-		cmocka_unit_test(test_election__transfer_flag_opens_no_door),
+		cmocka_unit_test(test_election__flagged_prevote_is_dropped),
+		cmocka_unit_test(test_election__unfit_node_votes_and_does_not_stand),
 		cmocka_unit_test(test_election__lost_connection_of_a_stranger_means_nothing),
 		cmocka_unit_test(test_election__quick_campaign_waits_for_the_own_promise),
 		cmocka_unit_test(test_election__asks_again_when_a_promise_is_over),
