@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct scenario *const chapters[] = {election_scenarios};
+static const struct scenario *const chapters[] = {
+	election_scenarios, replication_scenarios, commit_scenarios, fuzz_scenarios, crash_scenarios,
+};
 
 enum { CHAPTERS = sizeof(chapters) / sizeof(chapters[0]) };
 

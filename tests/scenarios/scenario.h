@@ -16,6 +16,10 @@ struct scenario {
 };
 
 extern const struct scenario election_scenarios[];
+extern const struct scenario replication_scenarios[];
+extern const struct scenario commit_scenarios[];
+extern const struct scenario fuzz_scenarios[];
+extern const struct scenario crash_scenarios[];
 
 /* `lockd-sim --scenario what`: "list", "all" (one line each), or every one whose name begins with `what`. The exit
  * status of the process. */
