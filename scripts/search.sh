@@ -12,7 +12,7 @@ seeds=${1:-1..10000}
 scripts/packages.sh
 cmake --preset release >/dev/null
 cmake --build --preset release | tail -n 1
-build/release/tests/sim/lockd-sim --seeds "$seeds" --jobs "$(nproc)"
+build/release/tests/sim/lockd-sim --seeds "$seeds" --jobs "$(nproc)" --progress
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests/mutants/run.sh . "$work"

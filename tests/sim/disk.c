@@ -312,19 +312,22 @@ static void written(struct sim *sim, void *item) {
 
 static sim_usec write_delay(struct sim *sim, struct disk *disk) {
 	sim_usec delay = sim->plan.save_min + prng_exponential(&disk->prng, sim->plan.save_mean);
-	if (!sim->healed && prng_chance(&disk->prng, sim->plan.stall_ppm))
+	if (!sim->healed && prng_chance(&disk->prng, sim->plan.stall_ppm)) {
 		delay += sim->plan.stall;
+		disk->late_until = sim->now + delay;
+	}
 	if (sim->now + delay < disk->stalled_until)
 		delay = disk->stalled_until - sim->now;
 	return delay;
 }
 
 static sim_usec slowed(struct sim *sim, uint32_t node) {
-	const struct disk *disk = sim_disk(sim, node);
+	struct disk *disk = sim_disk(sim, node);
 	if (disk->slow_until <= sim->now)
 		return 0;
 	sim->totals.saves_slowed++;
 	sim->totals.saves_slowed_leading += host_leads(sim_host(sim, node));
+	disk->late_until = sim->now + disk->slow_by;
 	return disk->slow_by;
 }
 

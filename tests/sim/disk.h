@@ -52,6 +52,7 @@ struct disk {
 	sim_usec full_until;
 	sim_usec stalled_until;                      /* a write that begins before ends no earlier */
 	sim_usec slow_until, slow_by;                /* writes that begin before then take that much longer */
+	sim_usec late_until;                         /* when the last one that stalled or was slow has ended */
 	const struct node_checkpoint *checkpointing; /* borrowed from the node */
 	uint64_t boot;                               /* completions of an earlier boot are void … */
 	uint64_t hurry;                              /* … and those that have been planned anew */

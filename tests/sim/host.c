@@ -34,12 +34,8 @@ static sim_usec time_of(const struct host *host, raft_usec reading) {
 	return at;
 }
 
-raft_usec host_boot_clock(const struct host *host, sim_usec at) {
-	return clock_of(host, at);
-}
-
-static struct raft_clocks clocks_of(const struct sim *sim, const struct host *host) {
-	raft_usec reading = clock_of(host, sim->now);
+struct raft_clocks host_clocks(const struct host *host, sim_usec at) {
+	raft_usec reading = clock_of(host, at);
 	return (struct raft_clocks){.mono = reading - host->asleep, .boot = reading};
 }
 
@@ -171,13 +167,15 @@ static void plan_next(struct sim *sim, struct host *host, raft_usec deadline) {
 static void step(struct sim *sim, struct host *host) {
 	size_t n = host->n_inbox < sim->plan.batch_max ? host->n_inbox : sim->plan.batch_max;
 	struct node_effects effects = {0};
-	struct raft_clocks clocks = clocks_of(sim, host);
+	struct raft_clocks clocks = host_clocks(host, sim->now);
 
 	host->events = memory_fit(host->events, &host->events_size, n, sizeof(*host->events));
 	for (size_t i = 0; i < n; i++)
 		host->events[i] = host->inbox[i].event;
 	host->step_at = NEVER;
 	sim->totals.steps++;
+	for (size_t i = 0; i < n && host_leads(host); i++)
+		checker_session_event(sim, host->id, &host->events[i]);
 	node_step(host->node, &clocks, host->events, n, &effects);
 	for (size_t i = 0; i < n; i++)
 		free(host->inbox[i].body);
@@ -286,7 +284,7 @@ void host_boot(struct sim *sim, uint32_t id) {
 		host->clock_base = prng_range(&host->prng, 1, 3000000);
 		host->asleep = 0;
 	}
-	struct raft_clocks clocks = clocks_of(sim, host);
+	struct raft_clocks clocks = host_clocks(host, sim->now);
 
 	if (node_new(&config, &host->node) < 0)
 		verdict_fail(VERDICT_CRASH, "S8 node-refused", "node %u cannot be made", id);
@@ -347,13 +345,20 @@ void host_wake(struct sim *sim, uint32_t id) {
 	plan_step(sim, host, sim->now);
 }
 
-bool host_leads(const struct host *host) {
+static struct raft_status status_of(const struct host *host) {
 	const struct raft *raft = host->up ? node_raft(host->node, SIM_GROUP) : NULL;
-	struct raft_status status;
-	if (!raft)
-		return false;
-	raft_get_status(raft, &status);
-	return status.role == RAFT_LEADER;
+	struct raft_status status = {0};
+	if (raft)
+		raft_get_status(raft, &status);
+	return status;
+}
+
+bool host_leads(const struct host *host) {
+	return status_of(host).role == RAFT_LEADER;
+}
+
+raft_term host_term(const struct host *host) {
+	return status_of(host).term;
 }
 
 /* ---- Founding ------------------------------------------------------------------------------------------------------

@@ -63,9 +63,10 @@ void host_pause(struct sim *sim, uint32_t id, sim_usec until);
 void host_suspend(struct sim *sim, uint32_t id, sim_usec until);
 /* Ends pause and suspension. */
 void host_wake(struct sim *sim, uint32_t id);
-/* What the boot clock shows. */
-raft_usec host_boot_clock(const struct host *host, sim_usec at);
+/* What its clocks show; not while the machine is suspended. */
+struct raft_clocks host_clocks(const struct host *host, sim_usec at);
 bool host_leads(const struct host *host);
+raft_term host_term(const struct host *host);
 
 /* An event for the next step; host_post_body() copies the body. Dropped while the host is down. */
 void host_post(struct sim *sim, uint32_t id, const struct node_event *event);

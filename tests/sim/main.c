@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,13 +19,14 @@
 enum {
 	JOBS_MAX = 64,
 	MEMORY_BYTES_MAX = 1 << 30,
+	PROGRESS_SECONDS = 5,
 	SEEDS_FOR_TOTALS = 200, /* fewer may miss a kind of fault by chance */
 };
 
 struct options {
 	uint64_t first, last;
 	uint32_t jobs, seconds;
-	bool single, trace;
+	bool single, trace, progress;
 };
 
 /* Shared by the processes: one row each, and who failed first. */
@@ -34,7 +36,7 @@ struct shared {
 };
 
 static void usage(FILE *out) {
-	fputs("usage: lockd-sim [--seeds FROM..TO | --seed N] [--jobs N] [--seconds VIRTUAL] [--trace]\n"
+	fputs("usage: lockd-sim [--seeds FROM..TO | --seed N] [--jobs N] [--seconds VIRTUAL] [--trace] [--progress]\n"
 	      "       lockd-sim --scenario NAME | all | list\n"
 	      "Runs clusters of lockd under virtual time, with faults, and checks their promises after every step.\n"
 	      "  --seeds FROM..TO  run these seeds (1..100)\n"
@@ -42,6 +44,7 @@ static void usage(FILE *out) {
 	      "  --jobs N          use so many processes (1)\n"
 	      "  --seconds N       virtual seconds with faults; otherwise the seed decides\n"
 	      "  --trace           with --seed: print every line as it happens\n"
+	      "  --progress        every few seconds: seeds done, rate and time left, on standard error\n"
 	      "  --scenario NAME   tell the scenarios whose names begin so; list: name them all; all: one line each\n"
 	      "Exit status: 0 all is well, 1 usage, 2 a safety violation, 3 no progress, 4 a crash, 5 a kind of fault\n"
 	      "never struck, 6 a violation could not be replayed.\n",
@@ -98,6 +101,8 @@ static bool parse(int argc, char **argv, struct options *options) {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--trace") == 0) {
 			options->trace = true;
+		} else if (strcmp(argv[i], "--progress") == 0) {
+			options->progress = true;
 		} else if (i + 1 == argc || !parse_option(argv[i], argv[i + 1], options)) {
 			fprintf(stderr, "lockd-sim: %s: unknown option, or its value is missing or wrong\n", argv[i]);
 			return false;
@@ -140,12 +145,46 @@ static void work(struct shared *shared, uint32_t job, const struct options *opti
 	}
 }
 
+static double seconds_of(const struct timespec *begin) {
+	struct timespec end;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (double)(end.tv_sec - begin->tv_sec) + (double)(end.tv_nsec - begin->tv_nsec) / 1e9;
+}
+
+static void report_progress(const struct shared *shared, const struct options *options, const struct timespec *begin) {
+	uint64_t all = options->last - options->first + 1, done = 0;
+	double seconds = seconds_of(begin);
+	for (uint32_t job = 0; job < options->jobs; job++)
+		done += shared->totals[job].seeds;
+	if (done == 0)
+		return;
+	uint64_t left = (uint64_t)(seconds * (double)(all - done) / (double)done);
+	fprintf(stderr,
+		"lockd-sim: %" PRIu64 " of %" PRIu64 " seeds, %.1f seeds/s, %" PRIu64 " min %" PRIu64 " s left\n", done,
+		all, (double)done / seconds, left / 60, left % 60);
+}
+
+static void on_alarm(int number) {
+	(void)number;
+}
+
+/* The alarm does nothing but interrupt the wait for workers. */
+static void start_alarm(void) {
+	const struct timeval pace = {.tv_sec = PROGRESS_SECONDS};
+	(void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+	(void)setitimer(ITIMER_REAL, &(struct itimerval){pace, pace}, NULL);
+}
+
 /* Waits for all; the first failure ends the others, so that one violation is reported. */
-static int wait_for(const struct shared *shared, pid_t *workers, uint32_t jobs) {
+static int wait_for(const struct shared *shared, pid_t *workers, const struct options *options,
+		    const struct timespec *begin) {
 	int failure = VERDICT_OK;
+	uint32_t jobs = options->jobs;
 	for (uint32_t left = jobs; left > 0; left--) {
 		int status;
-		pid_t pid = wait(&status);
+		pid_t pid;
+		while ((pid = wait(&status)) < 0 && errno == EINTR)
+			report_progress(shared, options, begin);
 		if (pid < 0)
 			return VERDICT_CRASH;
 		for (uint32_t job = 0; job < jobs; job++) {
@@ -180,12 +219,6 @@ static int report(const struct shared *shared, const struct options *options, do
 	return VERDICT_OK;
 }
 
-static double seconds_of(const struct timespec *begin) {
-	struct timespec end;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	return (double)(end.tv_sec - begin->tv_sec) + (double)(end.tv_nsec - begin->tv_nsec) / 1e9;
-}
-
 /* A run needs some ten megabytes; one that eats the machine is a bug and shall die like one. */
 static void limit_memory(void) {
 #ifndef __SANITIZE_ADDRESS__
@@ -215,7 +248,9 @@ static int run_many(const struct options *options) {
 			_exit(VERDICT_OK);
 		}
 	}
-	int failure = wait_for(shared, workers, options->jobs);
+	if (options->progress)
+		start_alarm();
+	int failure = wait_for(shared, workers, options, &begin);
 	return failure ? failure : report(shared, options, seconds_of(&begin));
 }
 

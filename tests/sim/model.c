@@ -163,12 +163,14 @@ static void end_session(struct sim *sim, struct model_session *session) {
 /* ---- Requests ------------------------------------------------------------------------------------------------------
  */
 
-static void apply_open(struct sim *sim, const Command__Open *open) {
+static void apply_open(struct sim *sim, uint64_t term, const Command__Open *open) {
 	struct model *model = &sim->model;
 	for (size_t i = 0; i < model->n_sessions; i++) {
 		const struct model_session *other = model->sessions[i];
-		if (other->live && memcmp(other->nonce, open->nonce.data, LIMIT_NONCE_BYTES) == 0)
+		if (other->live && memcmp(other->nonce, open->nonce.data, LIMIT_NONCE_BYTES) == 0) {
+			checker_session_opened(sim, term, other->id);
 			return;
+		}
 	}
 	struct model_session *session = memory_new(sizeof(*session));
 	session->id = model->revision;
@@ -179,6 +181,7 @@ static void apply_open(struct sim *sim, const Command__Open *open) {
 	model->sessions = memory_fit(model->sessions, &model->sessions_size, model->n_sessions + 1,
 				     sizeof(struct model_session *));
 	model->sessions[model->n_sessions++] = session;
+	checker_session_opened(sim, term, session->id);
 }
 
 static void run_acquire(struct sim *sim, struct model_session *session, uint64_t sequence,
@@ -330,13 +333,30 @@ static void apply_timer(struct sim *sim, uint64_t term, const Command__Timer *ti
 		sim->totals.wait_timeouts++;
 }
 
+static void apply_late(struct sim *sim, uint64_t term, const Command__Late *late) {
+	sim->totals.lates++;
+	for (size_t i = 0; late->term == term && i < late->n_opened && i < late->n_quarters; i++) {
+		struct model_session *session = model_find(&sim->model, late->opened[i]);
+		if (session && session->marks < late->quarters[i])
+			session->marks = late->quarters[i];
+	}
+}
+
+static void apply_renewed(struct sim *sim, uint64_t term, const Command__Renewed *renewed) {
+	for (size_t i = 0; renewed->term == term && i < renewed->n_opened; i++) {
+		struct model_session *session = model_find(&sim->model, renewed->opened[i]);
+		if (session)
+			session->marks = 0;
+	}
+}
+
 static void apply_command(struct sim *sim, uint64_t term, const Command__Command *command) {
 	switch (command->body_case) {
-	case COMMAND__COMMAND__BODY_OPEN: apply_open(sim, command->open); break;
+	case COMMAND__COMMAND__BODY_OPEN: apply_open(sim, term, command->open); break;
 	case COMMAND__COMMAND__BODY_EXPIRE: apply_expire(sim, term, command->expire); break;
 	case COMMAND__COMMAND__BODY_TIMER: apply_timer(sim, term, command->timer); break;
-	case COMMAND__COMMAND__BODY_LATE: sim->totals.lates++; break;
-	case COMMAND__COMMAND__BODY_RENEWED: break;
+	case COMMAND__COMMAND__BODY_LATE: apply_late(sim, term, command->late); break;
+	case COMMAND__COMMAND__BODY_RENEWED: apply_renewed(sim, term, command->renewed); break;
 	default: apply_request(sim, command); break;
 	}
 }

@@ -41,7 +41,11 @@ struct model_session {
 	uint32_t ttl_ms;
 	bool live, expired;
 	uint64_t floor;
-	sim_usec keep_until; /* no EXPIRE may be applied before that */
+	uint32_t marks;        /* quarters of its TTL without a sign of life, as recorded by LATE */
+	uint32_t silent_marks; /* marks when checker_session began to count … */
+	sim_usec silent_since; /* … there, on its own clock */
+	uint64_t heard_in;     /* term of the leader that heard its client last */
+	sim_usec keep_until;   /* no EXPIRE may be applied before that */
 	sim_usec ended_at;
 	struct model_result *results; /* by sequence */
 	size_t results_size;

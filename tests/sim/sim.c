@@ -100,6 +100,7 @@ void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals
 	for (uint32_t client = 1; client <= sim->plan.clients; client++)
 		client_start(sim, client, prng_fork(&sim->prng));
 	nemesis_start(sim, prng_fork(&sim->prng));
+	checker_session_start(sim);
 	while (!liveness_is_reached(sim))
 		sim_step(sim);
 	sim->totals.seeds = 1;

@@ -6,6 +6,7 @@
 #include "api/arena.h"
 #include "tests/sim/checker_lock.h"
 #include "tests/sim/checker_raft.h"
+#include "tests/sim/checker_session.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/host.h"
@@ -40,6 +41,7 @@ struct sim {
 	uint32_t at_once;                 /* events since virtual time moved last */
 	uint64_t acknowledged;            /* highest log index that any client has been told of */
 	struct checker_raft checker_raft;
+	struct checker_session checker_session;
 	struct totals totals;
 };
 
