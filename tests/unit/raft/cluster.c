@@ -72,6 +72,7 @@ static void check_elected(struct cluster *cluster, uint32_t n, raft_term term) {
 	REQUIRE(cluster->leader_of[term] == 0, "%u and %u lead term %lu", cluster->leader_of[term], n, term);
 	cluster->leader_of[term] = n;
 	cluster->elections++;
+	cluster->asked_elections += cluster->asked_in[term];
 	for (raft_index i = 1; i <= cluster->n_committed; i++)
 		REQUIRE(i <= node->last && same_entry(&node->log[i], &cluster->committed[i]),
 			"leader %u of term %lu lacks committed entry %lu", n, term, i);
@@ -80,7 +81,7 @@ static void check_elected(struct cluster *cluster, uint32_t n, raft_term term) {
 
 		if (other == n || !old->up || cluster_status(cluster, other).role != RAFT_LEADER)
 			continue;
-		REQUIRE(clocks_of(cluster, old).boot >= old->lease_end, "%u elected in term %lu, %u has a lease", n,
+		REQUIRE(clocks_of(cluster, old).boot >= old->lease_until, "%u elected in term %lu, %u has a lease", n,
 			term, other);
 	}
 }
@@ -95,24 +96,36 @@ static void check_vote(struct cluster *cluster, const struct raft_message *messa
 		candidate = message->to;
 	else
 		return;
+	if (message->type == RAFT_VOTE && (message->flags & RAFT_FLAG_TRANSFER))
+		cluster->asked_in[message->term] = true;
 	vote = &cluster->vote_of[message->term][message->from];
 	REQUIRE(*vote == 0 || *vote == candidate, "%u votes for %u and %u in term %lu", message->from, *vote, candidate,
 		message->term);
 	*vote = candidate;
 }
 
-/* The lease that an embedder would derive: from the send time of the highest proved round. */
-static void track_lease(struct cluster *cluster, struct cluster_node *node, const struct raft_status *status) {
-	raft_usec window =
-		(raft_usec)cluster->promise_ms * MS * (1000000 - cluster->drift_ppm) / (1000000 + cluster->drift_ppm);
-	raft_usec now = clocks_of(cluster, node).boot;
+/* Under a lease the leader knows of everything that is committed. */
+static void check_lease(struct cluster *cluster, uint32_t n, const struct raft_status *status) {
+	struct cluster_node *node = cluster_node(cluster, n);
 
-	for (uint32_t i = 0; i < node->fx.n_messages; i++)
-		if (node->fx.messages[i].message.type == RAFT_HEARTBEAT)
-			node->round_sent[node->fx.messages[i].message.round % 64] = now;
-	node->lease_end = status->role == RAFT_LEADER && node->fx.proved_round > 0
-				  ? node->round_sent[node->fx.proved_round % 64] + window
-				  : 0;
+	node->lease_until = node->fx.lease_until;
+	REQUIRE(status->role == RAFT_LEADER || node->lease_until == 0, "node %u does not lead", n);
+	if (clocks_of(cluster, node).boot < node->lease_until)
+		REQUIRE(status->commit >= cluster->n_committed, "leader %u has %lu, committed is %lu", n,
+			status->commit, cluster->n_committed);
+}
+
+/* A read index names whatever was committed when the question was asked. */
+static void check_read(struct cluster *cluster, uint32_t n) {
+	struct cluster_node *node = cluster_node(cluster, n);
+	const struct cluster_question *question = &node->questions[node->fx.read_round % CLUSTER_QUESTIONS_MAX];
+
+	if (node->fx.read_round == 0)
+		return;
+	cluster->answers++;
+	if (question->number == node->fx.read_round)
+		REQUIRE(node->fx.read_index >= question->committed, "node %u reads at %lu, committed was %lu", n,
+			node->fx.read_index, question->committed);
 }
 
 /* ---- Disk ------------------------------------------------------------------------------------------------------- */
@@ -214,8 +227,10 @@ static void post(struct cluster *cluster, const struct cluster_message *message)
 	if (cluster_random(cluster, 1000) < cluster->lose_per_mille)
 		return;
 	post_once(cluster, message);
-	if (cluster_random(cluster, 1000) < cluster->repeat_per_mille)
-		post_once(cluster, message);
+	if (cluster_random(cluster, 1000) >= cluster->repeat_per_mille)
+		return;
+	post_once(cluster, message);
+	cluster->messages[cluster->n_messages - 1].due += random_between(cluster, 0, cluster->straggle_max);
 }
 
 static void leave(struct cluster *cluster, struct cluster_node *node, const struct cluster_message *message) {
@@ -297,7 +312,8 @@ static int step_once(struct cluster *cluster, uint32_t n, const struct raft_even
 	}
 	REQUIRE(node->last == status.last, "node %u: %lu entries, core says %lu", n, node->last, status.last);
 	check_applied(cluster, n);
-	track_lease(cluster, node, &status);
+	check_lease(cluster, n, &status);
+	check_read(cluster, n);
 	send_messages(cluster, node);
 	if (event->kind == RAFT_SAVED)
 		release_messages(cluster, node);
@@ -478,6 +494,7 @@ static void boot(struct cluster *cluster, uint32_t n) {
 		.base_configuration = node->base.index > 0 ? &node->base.configuration : NULL,
 		.base_configuration_index = node->base.configuration_index,
 		.promise_ms = node->promise_ms,
+		.leader_lease = true,
 		.seed = cluster_random(cluster, UINT64_MAX),
 		.timing = cluster->timing,
 		.limits = cluster->limits,
@@ -498,7 +515,7 @@ static void boot(struct cluster *cluster, uint32_t n) {
 	node->saved_seq = 0;
 	node->n_saves = node->n_held = 0;
 	node->transfers = 0;
-	node->lease_end = 0;
+	node->lease_until = 0;
 	raft_start(node->raft, &clocks);
 	node->up = true;
 }
@@ -645,6 +662,17 @@ int cluster_propose(struct cluster *cluster, uint32_t n, const struct raft_confi
 				   .configuration = configuration};
 
 	return cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_PROPOSE, .entries = &entry});
+}
+
+int cluster_ask(struct cluster *cluster, uint32_t n) {
+	raft_index committed = cluster->n_committed;
+	struct cluster_node *node = cluster_node(cluster, n);
+	int r = cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_READ_INDEX});
+
+	if (r == 0)
+		node->questions[node->fx.round % CLUSTER_QUESTIONS_MAX] =
+			(struct cluster_question){.number = node->fx.round, .committed = committed};
+	return r;
 }
 
 void cluster_cut(struct cluster *cluster, uint32_t a, uint32_t b) {

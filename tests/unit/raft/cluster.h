@@ -3,7 +3,8 @@
  * their saves late and forget the unfinished ones in a crash, clocks that drift within ρ.
  *
  * After every step the invariants of the paper (figure 3) are checked against a record of everything ever elected and
- * committed, and the leader lease against every election. Everything follows from the seed. */
+ * committed, the leader lease against every election and every commit, and each read index against what was committed
+ * when it was asked for. Everything follows from the seed. */
 #ifndef TESTS_UNIT_RAFT_CLUSTER_H
 #define TESTS_UNIT_RAFT_CLUSTER_H
 
@@ -17,6 +18,7 @@ enum {
 	CLUSTER_SAVES_MAX = 64,
 	CLUSTER_HELD_MAX = 1024,
 	CLUSTER_APPEND_MAX = 8,
+	CLUSTER_QUESTIONS_MAX = 64,
 };
 
 enum { MS = 1000 };
@@ -50,6 +52,11 @@ struct cluster_message {
 	raft_usec due;
 };
 
+struct cluster_question {
+	uint64_t number;
+	raft_index committed; /* when it was asked */
+};
+
 struct cluster_node {
 	struct raft *raft;
 	bool up;
@@ -76,8 +83,8 @@ struct cluster_node {
 	/* Drift: the local clock shows offset + now × ppm / 10⁶. */
 	raft_usec offset;
 	uint64_t ppm;
-	raft_usec round_sent[64]; /* local clock, by round modulo the size */
-	raft_usec lease_end;      /* local clock */
+	raft_usec lease_until; /* local clock, as the core says */
+	struct cluster_question questions[CLUSTER_QUESTIONS_MAX];
 };
 
 struct cluster {
@@ -93,17 +100,20 @@ struct cluster {
 	bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; /* [from][to] */
 	raft_usec latency_min, latency_max, disk_min, disk_max;
 	uint32_t lose_per_mille, repeat_per_mille;
-	bool manual_disk; /* saves wait for cluster_flush() */
+	raft_usec straggle_max; /* how late a repeated message may come */
+	bool manual_disk;       /* saves wait for cluster_flush() */
 
 	struct cluster_message *messages;
 	uint32_t n_messages;
 
 	uint64_t next_id;
 	uint32_t leader_of[CLUSTER_TERMS_MAX];
+	bool asked_in[CLUSTER_TERMS_MAX]; /* somebody campaigned because the leader wished it */
 	uint32_t vote_of[CLUSTER_TERMS_MAX][CLUSTER_NODES_MAX + 1]; /* every vote that ever left a node */
 	struct cluster_entry committed[CLUSTER_LOG_MAX];
 	raft_index n_committed;
-	uint32_t elections;
+	uint32_t elections, asked_elections;      /* the latter at the wish of the leader before */
+	uint32_t answers;                         /* to questions for a read index */
 	uint32_t refusals[CLUSTER_NODES_MAX + 1]; /* appends that did not match, by follower */
 };
 
@@ -130,6 +140,8 @@ uint32_t cluster_elect(struct cluster *cluster, raft_usec limit);
 /* Present leader of the highest term, or 0. */
 uint32_t cluster_leader(struct cluster *cluster);
 int cluster_propose(struct cluster *cluster, uint32_t node, const struct raft_configuration *configuration);
+/* Asks the leader for a read index. */
+int cluster_ask(struct cluster *cluster, uint32_t node);
 void cluster_flush(struct cluster *cluster, uint32_t node);
 
 void cluster_isolate(struct cluster *cluster, uint32_t node);

@@ -17,7 +17,7 @@ static uint32_t random_node(struct cluster *cluster) {
 static void fault(struct cluster *cluster) {
 	uint32_t node = random_node(cluster), other = random_node(cluster);
 
-	switch (cluster_random(cluster, 9)) {
+	switch (cluster_random(cluster, 12)) {
 	case 0: cluster_isolate(cluster, node); break;
 	case 1: cluster->cut[node][other] = true; break;
 	case 2:
@@ -42,6 +42,18 @@ static void fault(struct cluster *cluster) {
 		if (cluster_node(cluster, node)->up)
 			cluster_compact(cluster, node,
 					cluster_node(cluster, node)->applied - cluster_random(cluster, 20));
+		break;
+	case 9:
+		if (cluster_node(cluster, node)->up)
+			cluster_step(cluster, node,
+				     &(struct raft_event){.kind = RAFT_FITNESS, .ok = cluster_random(cluster, 3) > 0});
+		break;
+	case 10:
+	case 11:
+		if (cluster_leader(cluster) != 0)
+			(void)cluster_step(cluster, cluster_leader(cluster),
+					   &(struct raft_event){.kind = RAFT_TRANSFER,
+								.peer = cluster_random(cluster, 2) ? node : 0});
 		break;
 	}
 }
@@ -85,6 +97,9 @@ static void load(struct cluster *cluster) {
 		    cluster_node(cluster, n)->last < CLUSTER_LOG_MAX - 200)
 			for (uint64_t k = cluster_random(cluster, 4); k > 0; k--)
 				(void)cluster_propose(cluster, n, NULL);
+	for (uint32_t n = 1; n <= cluster->n; n++)
+		if (cluster_node(cluster, n)->up && cluster_random(cluster, 4) == 0)
+			(void)cluster_ask(cluster, n);
 }
 
 static void recover(struct cluster *cluster) {
@@ -93,6 +108,8 @@ static void recover(struct cluster *cluster) {
 	for (uint32_t n = 1; n <= cluster->n; n++)
 		if (!cluster_node(cluster, n)->up)
 			cluster_restart(cluster, n);
+		else
+			cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_FITNESS, .ok = true});
 	(void)cluster_elect(cluster, 8000 * MS);
 	cluster_run(cluster, 3000 * MS);
 	cluster_assert_converged(cluster);
@@ -100,15 +117,25 @@ static void recover(struct cluster *cluster) {
 
 enum membership { FIXED, CHANGING };
 
-static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max, enum membership membership) {
+/* What must have happened for the faults to mean anything. */
+struct tally {
+	uint32_t answers, asked_elections;
+};
+
+static void survive(struct tally *tally, uint64_t seed, raft_usec latency_max, raft_usec disk_max,
+		    enum membership membership) {
 	struct cluster *cluster = cluster_new(3 + 2 * (seed % 2), seed);
 
 	cluster->latency_max = latency_max;
 	cluster->disk_max = disk_max;
 	cluster->lose_per_mille = 30;
 	cluster->repeat_per_mille = 50;
-	for (uint32_t n = 1; n <= cluster->n; n++)
+	cluster->straggle_max = seed % 3 == 0 ? 1500 * MS : 0;
+	for (uint32_t n = 1; n <= cluster->n; n++) {
+		cluster_crash(cluster, n);
 		cluster_node(cluster, n)->ppm = 900000 + cluster_random(cluster, 200001);
+		cluster_restart(cluster, n);
+	}
 	for (int i = 0; i < 400; i++) {
 		if (cluster_random(cluster, 4) == 0)
 			fault(cluster);
@@ -118,25 +145,39 @@ static void survive(uint64_t seed, raft_usec latency_max, raft_usec disk_max, en
 		cluster_run(cluster, cluster_random(cluster, 100 * MS));
 	}
 	recover(cluster);
+	tally->answers += cluster->answers;
+	tally->asked_elections += cluster->asked_elections;
 	cluster_free(cluster);
 }
 
 static void test_cluster__survives_faults(void **state) {
+	struct tally tally = {0};
+
 	(void)state;
 	for (uint64_t seed = 1; seed <= 40; seed++)
-		survive(seed, 5 * MS, 5 * MS, FIXED);
+		survive(&tally, seed, 5 * MS, 5 * MS, FIXED);
+	assert_true(tally.answers > 100);
+	assert_true(tally.asked_elections > 20);
 }
 
 static void test_cluster__survives_faults_on_slow_disks(void **state) {
+	struct tally tally = {0};
+
 	(void)state;
 	for (uint64_t seed = 100; seed <= 120; seed++)
-		survive(seed, 30 * MS, 80 * MS, FIXED);
+		survive(&tally, seed, 30 * MS, 80 * MS, FIXED);
+	assert_true(tally.answers > 100);
+	assert_true(tally.asked_elections > 20);
 }
 
 static void test_cluster__survives_faults_while_members_change(void **state) {
+	struct tally tally = {0};
+
 	(void)state;
 	for (uint64_t seed = 200; seed <= 240; seed++)
-		survive(seed, 5 * MS, 5 * MS, CHANGING);
+		survive(&tally, seed, 5 * MS, 5 * MS, CHANGING);
+	assert_true(tally.answers > 100);
+	assert_true(tally.asked_elections > 20);
 }
 
 /* ---- Scenes ---------------------------------------------------------------------------------------------------------
