@@ -437,14 +437,24 @@ uint32_t stage_await_leader(struct stage *stage, raft_usec limit) {
 	return stage_run_until(stage, settled_leader, limit) ? stage_leader(stage) : 0;
 }
 
-void stage_elect(struct stage *stage, uint32_t n) {
-	stage_campaign(stage, n);
+/* A refusal may have taught it a higher term; then it asks again. */
+void stage_stand(struct stage *stage, uint32_t n) {
+	const struct stage_node *node = stage_node(stage, n);
+
 	for (raft_usec end = stage->now + 3 * stage->timing.election_max; stage->now < end && !stage->over;) {
-		if (stage_leader(stage) == n && settled_leader(stage))
+		if (node->status.role == RAFT_LEADER)
 			return;
+		if (node->status.role == RAFT_FOLLOWER)
+			stage_campaign(stage, n);
 		stage_run(stage, 1 * MS);
 	}
 	stage_expect(stage, stage->over, "election", "S%u does not come to lead", n);
+}
+
+void stage_elect(struct stage *stage, uint32_t n) {
+	stage_stand(stage, n);
+	stage_expect(stage, stage_run_until(stage, settled_leader, 200 * MS) && stage_leader(stage) == n, "settled",
+		     "S%u does not commit its first entry", n);
 }
 
 /* ---- Life ----------------------------------------------------------------------------------------------------------
@@ -550,7 +560,7 @@ struct stage *stage_new(const struct stage_setup *setup) {
 					     .stagger = 10 * MS};
 	stage->limits = (struct raft_limits){.term_runs = 256,
 					     .saves = STAGE_SAVES_MAX,
-					     .configurations = 32,
+					     .configurations = 64,
 					     .inflight = 8,
 					     .inflight_bytes = 1 << 16};
 	stage->founding = new_configuration(stage, setup->voters ? setup->voters : (2u << setup->nodes) - 2, 0);
@@ -604,6 +614,13 @@ uint32_t stage_leader(struct stage *stage) {
 
 raft_term stage_term(struct stage *stage, uint32_t n) {
 	return stage_node(stage, n)->status.term;
+}
+
+uint32_t stage_count(struct stage *stage, uint32_t node, enum stage_outcome outcome) {
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < stage->n_proposals; i++)
+		n += (node == 0 || stage->proposals[i].node == node) && stage->proposals[i].outcome == outcome;
+	return n;
 }
 
 static bool same_log(const struct stage_log *a, const struct stage_log *b) {

@@ -19,7 +19,7 @@ enum {
 	STAGE_TEXT_BYTES = 16,
 	STAGE_RULES_MAX = 32,
 	STAGE_SAVES_MAX = 32,
-	STAGE_PROPOSALS_MAX = 512,
+	STAGE_PROPOSALS_MAX = 2048,
 };
 
 /* Masks of message types, for rules. */
@@ -129,6 +129,7 @@ struct stage {
 	raft_usec now;
 	struct prng prng;
 	enum stage_tell tell;
+	uint32_t tell_about; /* messages from and to this node only; 0: all */
 	bool patient;
 	raft_usec latency;
 	uint32_t drop_ppm, repeat_ppm; /* by chance */
@@ -183,9 +184,10 @@ int stage_step(struct stage *stage, uint32_t node, const struct raft_event *even
 void stage_run(struct stage *stage, raft_usec duration);
 /* Until `done` says so; false if it does not within `limit`. */
 bool stage_run_until(struct stage *stage, bool (*done)(struct stage *stage), raft_usec limit);
-/* Until that node leads and has committed its no-op; fails the scenario otherwise. */
+/* The node asks for votes until it leads; until it has committed its no-op too. Both fail the scenario otherwise. */
+void stage_stand(struct stage *stage, uint32_t node);
 void stage_elect(struct stage *stage, uint32_t node);
-/* Until somebody does, the leader; 0 if nobody does within `limit`. */
+/* The first leader that has committed its no-op; 0 if there is none within `limit`. */
 uint32_t stage_await_leader(struct stage *stage, raft_usec limit);
 /* The node asks for pre-votes at once, promises are honoured. */
 void stage_campaign(struct stage *stage, uint32_t node);
@@ -239,6 +241,8 @@ uint32_t stage_leader(struct stage *stage);
 raft_term stage_term(struct stage *stage, uint32_t node);
 /* All nodes that are up hold the same log, committed and applied to its end. */
 bool stage_converged(struct stage *stage);
+/* How many proposals to that node (0: any) came out so. */
+uint32_t stage_count(struct stage *stage, uint32_t node, enum stage_outcome outcome);
 /* A table of the logs: a column per index, in it the term; what is committed is marked. */
 void stage_show_logs(struct stage *stage);
 

@@ -85,6 +85,8 @@ void stage_tell_message(struct stage *stage, const struct stage_message *told) {
 	case RAFT_HEARTBEAT: stage->heartbeats++; return;
 	default: return;
 	}
+	if (stage->tell_about != 0 && stage->tell_about != message->from && stage->tell_about != message->to)
+		return;
 	stage_tell(stage, STAGE_TELL_MESSAGES, "S%u → S%u  %s", message->from, message->to, text);
 }
 
@@ -122,7 +124,9 @@ void stage_tell_step(struct stage *stage, uint32_t n, const struct raft_status *
 	raft_index from = node->fx.save.truncate_from;
 
 	tell_role(stage, n, before, &node->status);
-	if (from != 0)
+	if (from != 0 && from == last_before)
+		stage_tell(stage, STAGE_TELL_ROLES, "S%u drops its entry %" PRIu64, n, from);
+	else if (from != 0)
 		stage_tell(stage, STAGE_TELL_ROLES, "S%u drops its entries %" PRIu64 " to %" PRIu64, n, from,
 			   last_before);
 	if (node->status.role == RAFT_LEADER && node->status.commit > before->commit)
