@@ -22,7 +22,8 @@ struct raft_configuration replica_configuration(uint32_t voters) {
 }
 
 struct replica replica_new(struct replica_boot boot) {
-	struct raft_configuration configuration = replica_configuration(boot.voters ? boot.voters : 3);
+	struct raft_configuration configuration =
+		boot.configuration ? *boot.configuration : replica_configuration(boot.voters ? boot.voters : 3);
 	struct raft_boot raft_boot = {
 		.group = 1,
 		.node = 1,
@@ -31,6 +32,7 @@ struct replica replica_new(struct replica_boot boot) {
 		.vote = boot.vote,
 		.base_configuration = boot.blank ? NULL : &configuration,
 		.promise_ms = boot.promise_ms,
+		.leader_lease = boot.leader_lease,
 		.seed = 1,
 		.timing = {.heartbeat = 50 * MS,
 			   .election_min = 400 * MS,
@@ -44,7 +46,8 @@ struct replica replica_new(struct replica_boot boot) {
 								       .inflight = 4,
 								       .inflight_bytes = 4096},
 	};
-	struct replica replica = {.clocks = {.mono = 5000 * MS, .boot = 5000 * MS}};
+	raft_usec now = boot.now ? boot.now : 5000 * MS;
+	struct replica replica = {.clocks = {.mono = now, .boot = now}};
 
 	replica.raft = raft_init(malloc(raft_size(&raft_boot.limits)), &raft_boot);
 	for (const char *term = boot.log ? boot.log : ""; *term; term++)

@@ -20,7 +20,10 @@ struct replica_boot {
 	uint32_t vote;
 	const char *log; /* the term of each entry as a digit; the configuration is that of the base, index 0 */
 	uint32_t promise_ms;
-	struct raft_limits limits; /* 0: comfortable */
+	bool leader_lease;
+	raft_usec now;                                  /* both clocks; default 5 s */
+	const struct raft_configuration *configuration; /* default: all of them voters */
+	struct raft_limits limits;                      /* 0: comfortable */
 };
 
 struct replica replica_new(struct replica_boot boot);
