@@ -19,7 +19,11 @@ extern const struct scenario election_scenarios[];
 extern const struct scenario replication_scenarios[];
 extern const struct scenario commit_scenarios[];
 extern const struct scenario fuzz_scenarios[];
+extern const struct scenario restart_scenarios[];
+extern const struct scenario disruption_scenarios[];
+extern const struct scenario compaction_scenarios[];
 extern const struct scenario crash_scenarios[];
+extern const struct scenario leader_scenarios[];
 
 /* `lockd-sim --scenario what`: "list", "all" (one line each), or every one whose name begins with `what`. The exit
  * status of the process. */

@@ -20,7 +20,7 @@ struct program_answer {
 	sim_usec asked, given;
 };
 
-enum { PROGRAM_ANSWERS_MAX = 64 };
+enum { PROGRAM_ANSWERS_MAX = 1024 };
 
 struct program {
 	struct client_script script; /* first: the client knows the program by it */
