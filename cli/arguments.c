@@ -28,14 +28,27 @@ const struct option_row option_rows[N_OPTIONS] = {
 			       "(default: 5s or a fifth of the TTL, whichever is shorter)"},
 	[OPTION_SINCE] = {"since", 0, "REVISION", "go on behind this revision (default: the state of affairs first)"},
 	[OPTION_COUNT] = {"count", 0, "N", "exit after N lines"},
+	[OPTION_LEARNER] = {"learner", 0, NULL, "it receives the log and does not vote"},
+	[OPTION_PRIORITY] = {"priority", 0, "N", "whom the others would rather follow, 0 to 255 (default 0)"},
+	[OPTION_PEER_ADDRESS] = {"peer-address", 0, "HOST:PORT",
+				 "where the other nodes reach it (default: as it says itself)"},
+	[OPTION_CLIENT_ADDRESS] = {"client-address", 0, "HOST:PORT",
+				   "where clients reach it (default: as it says itself)"},
+	[OPTION_READ] = {"read", 0, "LEVEL",
+			 "linearizable: sees all that was answered before (default); session: at least what\n"
+			 "--at-least says; stale: what a node has applied, however old"},
+	[OPTION_AT_LEAST] = {"at-least", 0, "REVISION", "wait until this revision is applied; needs --read session"},
+	[OPTION_NODE] = {"node", 0, "ID", "ask this node (default: the leader, or any for session and stale)"},
 	[OPTION_JSON] = {"json", 0, NULL, "print JSON; tokens and revisions are strings"},
 	[OPTION_ENDPOINTS] = {"endpoints", 0, "LIST", "nodes to ask, HOST:PORT,HOST:PORT"},
-	[OPTION_TIMEOUT] = {"timeout", 0, "DURATION", "give up on the cluster after this long (default 5s)"},
+	[OPTION_TIMEOUT] =
+		{"timeout", 0, "DURATION",
+		 "give up on the cluster after this long\n(default: 5s, where members or the leader change 60s)"},
 	[OPTION_HELP] = {"help", 'h', NULL, "this text"},
 	[OPTION_VERSION] = {"version", 'V', NULL, "print the version"},
 };
 
-enum { WORDS_MAX = 2 + OPERANDS_MAX };
+enum { WORDS_MAX = 2 + ARGUMENT_CHANGES_MAX };
 
 struct parse {
 	struct arguments arguments;
@@ -84,7 +97,7 @@ static const struct verb *verb_of(const struct parse *parse) {
 
 static int refuse_option(const struct parse *parse, const char *option) {
 	const struct verb *verb = verb_of(parse);
-	char allowed[256];
+	char allowed[512];
 
 	list_options(verb ? verb->options : OPTIONS_COMMON | OPTION_BIT(OPTION_VERSION), allowed, sizeof allowed);
 	return usage(verb, "unknown option '%s', allowed: %s", option, allowed);
@@ -141,6 +154,13 @@ static void take_word(struct parse *parse, const char *word) {
 		parse->surplus = word;
 }
 
+/* "-4" behind a verb that takes it is a word: nothing else begins like that. */
+static bool is_negative(const struct parse *parse, const char *word) {
+	const struct verb *verb = verb_of(parse);
+
+	return verb && verb->operand_repeats && word && word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+}
+
 /* Splits argv into words, options and the command. */
 static int split(int argc, char **argv, struct parse *parse) {
 	struct option longs[N_OPTIONS + 1];
@@ -150,7 +170,14 @@ static int split(int argc, char **argv, struct parse *parse) {
 	prepare_getopt(longs, shorts);
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+	for (;;) {
+		if (optind > 0 && optind < argc && is_negative(parse, argv[optind])) {
+			take_word(parse, argv[optind++]);
+			continue;
+		}
+		code = getopt_long(argc, argv, shorts, longs, NULL);
+		if (code == -1)
+			break;
 		if (code == 1) {
 			take_word(parse, optarg);
 			continue;
@@ -197,16 +224,29 @@ static int check_text(const struct verb *verb, const char *what, const char *tex
 	return 0;
 }
 
+/* "session ls, session rm" for the first word of verbs that have two. false: there is none. */
+static bool list_verbs(const char *first, char *text, size_t n) {
+	size_t n_first = strlen(first), used = 0;
+
+	*text = '\0';
+	for (size_t i = 0; i < n_verbs; i++)
+		if (!strncmp(verbs[i].name, first, n_first) && verbs[i].name[n_first] == ' ')
+			used += (size_t)snprintf(text + used, n - used, "%s%s", used ? ", " : "", verbs[i].name);
+	assert(used < n);
+	return used > 0;
+}
+
 static int find_verb(struct parse *parse) {
 	const struct verb *verb;
+	char allowed[256];
 	size_t used;
 
 	if (parse->n_words == 0)
 		return usage(NULL, "no verb given");
 	verb = verb_find(parse->words, parse->n_words, &used);
-	if (!verb && !strcmp(parse->words[0], "session"))
-		return usage(NULL, "unknown verb 'session%s%s', allowed: session ls", parse->n_words > 1 ? " " : "",
-			     parse->n_words > 1 ? parse->words[1] : "");
+	if (!verb && list_verbs(parse->words[0], allowed, sizeof allowed))
+		return usage(NULL, "unknown verb '%s%s%s', allowed: %s", parse->words[0], parse->n_words > 1 ? " " : "",
+			     parse->n_words > 1 ? parse->words[1] : "", allowed);
 	if (!verb)
 		return usage(NULL, "unknown verb '%s'", parse->words[0]);
 
@@ -216,11 +256,74 @@ static int find_verb(struct parse *parse) {
 	return 0;
 }
 
+static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret) {
+	unsigned long long number;
+	char *end;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || number < min || number > max)
+		return false;
+	*ret = number;
+	return true;
+}
+
+/* +4: shall vote; -4: shall leave. */
+static int take_change(struct parse *parse, const char *word) {
+	struct arguments *arguments = &parse->arguments;
+	struct lockd_member_change change = {.kind = *word == '-' ? LOCKD_MEMBER_ABSENT : LOCKD_MEMBER_VOTER};
+	uint64_t node;
+
+	if ((*word != '+' && *word != '-') || !parse_number(word + 1, 1, UINT32_MAX, &node))
+		return usage(arguments->verb, "'%s': allowed are +ID and -ID", word);
+	for (size_t i = 0; i < arguments->n_changes; i++)
+		if (arguments->changes[i].node == node)
+			return usage(arguments->verb, "node %llu stands there twice", (unsigned long long)node);
+	change.node = (uint32_t)node;
+	arguments->changes[arguments->n_changes++] = change;
+	return 0;
+}
+
+static int take_changes(struct parse *parse) {
+	const struct verb *verb = parse->arguments.verb;
+	int r;
+
+	if (parse->n_words < verb->operands_min)
+		return usage(verb, "%s is missing", verb->operands[0]);
+	if (parse->n_words > ARGUMENT_CHANGES_MAX || parse->surplus)
+		return usage(verb, "more than %d changes", ARGUMENT_CHANGES_MAX);
+	if (parse->arguments.command)
+		return usage(verb, "no COMMAND is allowed, but '%s' was given", parse->arguments.command[0]);
+	for (size_t i = 0; i < parse->n_words; i++) {
+		r = take_change(parse, parse->words[i]);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Ids of nodes, and priorities. */
+static int take_number_operand(struct parse *parse, size_t i) {
+	const char *operand = parse->arguments.verb->operands[i];
+	bool priority = !strcmp(operand, "PRIORITY");
+	uint64_t number, min = priority ? 0 : 1, max = priority ? ARGUMENT_PRIORITY_MAX : UINT32_MAX;
+
+	if (!priority && strcmp(operand, "ID") && strcmp(operand, "OLD") && strcmp(operand, "NEW"))
+		return 0;
+	if (!parse_number(parse->words[i], min, max, &number))
+		return usage(parse->arguments.verb, "%s '%s': not a number from %llu to %llu", operand, parse->words[i],
+			     (unsigned long long)min, (unsigned long long)max);
+	parse->arguments.numbers[i] = (uint32_t)number;
+	return 0;
+}
+
 static int take_operands(struct parse *parse) {
 	const struct verb *verb = parse->arguments.verb;
 	size_t max = verb_operands_max(verb);
 	int r;
 
+	if (verb->operand_repeats)
+		return take_changes(parse);
 	if (parse->n_words < verb->operands_min)
 		return usage(verb, "%s is missing", verb->operands[parse->n_words]);
 	if (parse->n_words > max)
@@ -238,6 +341,9 @@ static int take_operands(struct parse *parse) {
 			return r;
 		if (!strcmp(operand, "NAME") && !*parse->words[i])
 			return usage(verb, "NAME is empty");
+		r = take_number_operand(parse, i);
+		if (r)
+			return r;
 		parse->arguments.operands[i] = parse->words[i];
 	}
 	return 0;
@@ -280,17 +386,10 @@ static int take_duration(const struct parse *parse, enum option_id id, int ms_mi
 
 static int take_number(const struct parse *parse, enum option_id id, uint64_t min, uint64_t max, uint64_t *ret) {
 	const char *text = parse->texts[id];
-	unsigned long long number;
-	char *end;
 
-	if (!text)
-		return 0;
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || number < min || number > max)
+	if (text && !parse_number(text, min, max, ret))
 		return usage(parse->arguments.verb, "--%s '%s': not a number from %llu to %llu", option_rows[id].name,
 			     text, (unsigned long long)min, (unsigned long long)max);
-	*ret = number;
 	return 0;
 }
 
@@ -315,14 +414,58 @@ static int take_waiting(struct parse *parse) {
 	return take_duration(parse, OPTION_WAIT, 0, INT_MAX, &arguments->wait_ms);
 }
 
+static int take_level(struct parse *parse) {
+	static const char *const names[] = {[LOCKD_READ_LINEARIZABLE] = "linearizable",
+					    [LOCKD_READ_SESSION] = "session",
+					    [LOCKD_READ_STALE] = "stale"};
+	const char *text = parse->texts[OPTION_READ];
+
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(text, names[i])) {
+			parse->arguments.read.level = (enum lockd_read_level)i;
+			return 0;
+		}
+	return usage(parse->arguments.verb, "--read '%s': allowed are linearizable, session and stale", text);
+}
+
+static int take_read(struct parse *parse) {
+	struct lockd_read *read = &parse->arguments.read;
+	uint64_t node = 0;
+	int r;
+
+	if ((r = take_level(parse)) || (r = take_number(parse, OPTION_AT_LEAST, 0, UINT64_MAX, &read->at_least)) ||
+	    (r = take_number(parse, OPTION_NODE, 1, UINT32_MAX, &node)))
+		return r;
+	read->node = (uint32_t)node;
+	if (parse->texts[OPTION_AT_LEAST] && read->level != LOCKD_READ_SESSION)
+		return usage(parse->arguments.verb, "--at-least needs --read session");
+	return 0;
+}
+
+static int take_member(struct parse *parse) {
+	struct arguments *arguments = &parse->arguments;
+	uint64_t priority = 0;
+	int r = take_number(parse, OPTION_PRIORITY, 0, ARGUMENT_PRIORITY_MAX, &priority);
+
+	arguments->priority = (uint32_t)priority;
+	arguments->peer_address = parse->texts[OPTION_PEER_ADDRESS];
+	arguments->client_address = parse->texts[OPTION_CLIENT_ADDRESS];
+	return r;
+}
+
 static int take_values(struct parse *parse) {
 	struct arguments *arguments = &parse->arguments;
 	uint64_t conflict = EXIT_NOT_ACQUIRED;
 	int r;
 
+	if (arguments->verb->timeout_ms)
+		arguments->timeout_ms = arguments->verb->timeout_ms;
+
 	if ((r = take_duration(parse, OPTION_TTL, ARGUMENT_TTL_MS_MIN, ARGUMENT_TTL_MS_MAX, &arguments->ttl_ms)) ||
-	    (r = take_duration(parse, OPTION_TIMEOUT, 1, INT_MAX, &arguments->timeout_ms)) ||
-	    (r = take_kill_after(parse)) || (r = take_waiting(parse)) ||
+	    (r = take_duration(parse, OPTION_TIMEOUT, 1, INT_MAX, &arguments->timeout_ms)) || (r = take_read(parse)) ||
+	    (r = take_member(parse)) || (r = take_kill_after(parse)) || (r = take_waiting(parse)) ||
 	    (r = take_number(parse, OPTION_CONFLICT_EXIT_CODE, 0, 255, &conflict)) ||
 	    (r = take_number(parse, OPTION_SINCE, 0, UINT64_MAX, &arguments->since)) ||
 	    (r = take_number(parse, OPTION_COUNT, 1, UINT64_MAX, &arguments->count)))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lockctl: locks, sessions and elections of a lockd cluster on the command line. It uses nothing of the project but the
+/* lockctl: locks, sessions, elections and members of a lockd cluster on the command line. It uses nothing of the project but the
  * public client library. */
 #include "cli/arguments.h"
 #include "cli/report.h"

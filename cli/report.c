@@ -22,7 +22,9 @@ int exit_status_of(enum lockd_status status) {
 	switch (status) {
 	case LOCKD_OK: return 0;
 	case LOCKD_HELD:
-	case LOCKD_WAIT_EXPIRED: return EXIT_NOT_ACQUIRED;
+	case LOCKD_WAIT_EXPIRED:
+	case LOCKD_UNSETTLED:
+	case LOCKD_NOT_READY: return EXIT_NOT_ACQUIRED;
 	/* The cluster as a whole does not serve: the same command may succeed later. */
 	case LOCKD_UNREACHABLE:
 	case LOCKD_DEADLINE:

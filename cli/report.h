@@ -11,7 +11,7 @@ enum exit_status {
 	EXIT_USAGE = 64,        /* sysexits: EX_USAGE */
 	EXIT_UNREACHABLE = 69,  /* sysexits: EX_UNAVAILABLE */
 	EXIT_OTHER = 70,        /* sysexits: EX_SOFTWARE */
-	EXIT_NOT_ACQUIRED = 75, /* sysexits: EX_TEMPFAIL */
+	EXIT_NOT_ACQUIRED = 75, /* sysexits: EX_TEMPFAIL; members: not now */
 	EXIT_LEASE_LOST = 79,   /* the first number behind those of sysexits */
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,

@@ -7,9 +7,9 @@
 
 #include <lockd/lockd.h>
 
-/* Prints the lock that the first operand names. `nobody` says what it is when nobody holds it, `verb` stands in front
- * of messages. Returns the exit status: that of `print`, EXIT_NOTHING, or as report_status() has it. */
+/* Prints the lock that the first operand names, a list of one. `nobody` says what it is when nobody holds it, `verb`
+ * stands in front of messages. Returns the exit status: that of `print`, EXIT_NOTHING, or as report_status() has it. */
 int show_lock(const struct arguments *arguments, const char *verb, const char *nobody,
-	      int (*print)(const struct lockd_lock_info *lock));
+	      int (*print)(const struct lockd_lock_list *list));
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/table.h"
+#include "cli/document.h"
 #include "cli/duration.h"
 #include "cli/report.h"
 
@@ -12,7 +13,7 @@
 #include <string.h>
 
 static bool is_number(const struct column *column) {
-	return column->kind != COLUMN_TEXT;
+	return column->kind != COLUMN_TEXT && column->kind != COLUMN_BOOL;
 }
 
 static void add_column(struct table *table, const struct column *column) {
@@ -24,8 +25,14 @@ static void add_column(struct table *table, const struct column *column) {
 		table->failed = true;
 		return;
 	}
-	if (column->kind == COLUMN_COUNT || column->kind == COLUMN_DURATION)
-		(void)scols_column_set_json_type(made, SCOLS_JSON_NUMBER);
+	switch (column->kind) {
+	case COLUMN_COUNT:
+	case COLUMN_DURATION:
+	case COLUMN_LATENCY: (void)scols_column_set_json_type(made, SCOLS_JSON_NUMBER); break;
+	case COLUMN_BOOL: (void)scols_column_set_json_type(made, SCOLS_JSON_BOOLEAN); break;
+	case COLUMN_TEXT:
+	case COLUMN_ID: break;
+	}
 }
 
 void table_init(struct table *table, const char *name, const struct column *columns, size_t n_columns, bool json) {
@@ -47,6 +54,8 @@ void table_init(struct table *table, const char *name, const struct column *colu
 void table_deinit(struct table *table) {
 	scols_unref_table(table->scols);
 	table->scols = NULL;
+	json_decref(table->rest);
+	table->rest = NULL;
 }
 
 void table_begin_line(struct table *table) {
@@ -72,18 +81,45 @@ void table_put_text(struct table *table, const char *text) {
 }
 
 void table_put_number(struct table *table, uint64_t number) {
+	enum column_kind kind = table->columns[table->filled].kind;
 	char text[32];
 
 	assert(table->filled < table->n_columns);
-	if (table->columns[table->filled].kind == COLUMN_DURATION && !table->json)
+	if (kind == COLUMN_DURATION && !table->json)
 		duration_format(number, text, sizeof text);
+	else if (kind == COLUMN_LATENCY && !table->json)
+		(void)snprintf(text, sizeof text, "%.2fms", (double)number / 1000);
 	else
 		(void)snprintf(text, sizeof text, "%" PRIu64, number);
 	put(table, text);
 }
 
+void table_put_bool(struct table *table, bool value) {
+	put(table, value ? "yes" : "no");
+}
+
+void table_set_rest(struct table *table, json_t *rest) {
+	if (!rest)
+		table->failed = true;
+	table->rest = rest;
+}
+
+/* Prints smartcols' object with the further members in front. */
+static int print_with_rest(const char *text, json_t *rest) {
+	json_t *document = json_loads(text, 0, NULL);
+
+	if (!document || json_object_update(rest, document) < 0) {
+		json_decref(document);
+		return document_print(NULL, DOCUMENT_INDENTED);
+	}
+	json_decref(document);
+	return document_print(json_incref(rest), DOCUMENT_INDENTED);
+}
+
 int table_print(struct table *table) {
+	json_t *rest = json_incref(table->rest);
 	char *text = NULL;
+	int r = 0;
 
 	assert(table->filled == 0 || table->filled == table->n_columns);
 	if (!table->failed && scols_print_table_to_string(table->scols, &text) != 0)
@@ -91,14 +127,16 @@ int table_print(struct table *table) {
 	table_deinit(table);
 	if (table->failed) {
 		report("%s", strerror(ENOMEM));
-		return EXIT_OTHER;
-	}
-	if (text && *text) {
+		r = EXIT_OTHER;
+	} else if (rest) {
+		r = print_with_rest(text, rest);
+	} else if (text && *text) {
 		(void)fputs(text, stdout);
 		/* smartcols ends JSON with a newline, and a table without. */
 		if (text[strlen(text) - 1] != '\n')
 			(void)putchar('\n');
 	}
 	free(text);
-	return 0;
+	json_decref(rest);
+	return r;
 }

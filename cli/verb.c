@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define OPTIONS_LOOKING (OPTIONS_COMMON | OPTION_BIT(OPTION_JSON))
+#define OPTIONS_CHANGING OPTIONS_COMMON
 #define OPTIONS_HOLDING                                                                                                \
 	(OPTIONS_LOOKING | OPTION_BIT(OPTION_TTL) | OPTION_BIT(OPTION_TRY) | OPTION_BIT(OPTION_WAIT) |                 \
 	 OPTION_BIT(OPTION_LABEL) | OPTION_BIT(OPTION_CONFLICT_EXIT_CODE) | OPTION_BIT(OPTION_KILL_AFTER))
@@ -35,20 +36,21 @@ const struct verb verbs[] = {
 	{
 		.name = "ls",
 		.operands = {"PREFIX"},
-		.options = OPTIONS_LOOKING,
+		.options = OPTIONS_LOOKING | OPTIONS_READING,
 		.summary = "list the locks that are held",
 		.description = "PREFIX: only those whose name begins with it.\n"
 			       "\n"
 			       "Examples:\n"
 			       "  lockctl ls\n"
-			       "  lockctl ls batch/ --json\n",
+			       "  lockctl ls batch/ --json\n"
+			       "  lockctl ls --read stale --node 2\n",
 		.run = verb_ls,
 	},
 	{
 		.name = "show",
 		.operands = {"NAME"},
 		.operands_min = 1,
-		.options = OPTIONS_LOOKING,
+		.options = OPTIONS_LOOKING | OPTIONS_READING,
 		.summary = "show one lock, its holder and who waits for it",
 		.description = "Exits 1 when nobody holds the lock.\n"
 			       "\n"
@@ -58,7 +60,7 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "session ls",
-		.options = OPTIONS_LOOKING,
+		.options = OPTIONS_LOOKING | OPTIONS_READING,
 		.summary = "list the sessions",
 		.description = "Example:\n"
 			       "  lockctl session ls --json\n",
@@ -133,6 +135,126 @@ const struct verb verbs[] = {
 			"  lockctl resign db/primary --timeout 30s\n",
 		.run = verb_resign,
 	},
+	{
+		.name = "cluster members",
+		.options = OPTIONS_LOOKING,
+		.summary = "show the members, how they follow, and who waits to be added",
+		.description =
+			"A row per member as the leader sees it: role (leader, voter, learner; joining and leaving\n"
+			"while a change is under way), priority, addresses, entries it lags behind, round trip of\n"
+			"heartbeats, time since its last answer, and whether it could lead. Below: nodes that have\n"
+			"called and are no members. Exits 69 when no leader answers, with what a follower knows.\n"
+			"\n"
+			"Example:\n"
+			"  lockctl cluster members --json\n",
+		.run = verb_cluster_members,
+	},
+	{
+		.name = "cluster add",
+		.operands = {"ID"},
+		.operands_min = 1,
+		.options = OPTIONS_CHANGING | OPTION_BIT(OPTION_LEARNER) | OPTION_BIT(OPTION_PRIORITY) |
+			   OPTION_BIT(OPTION_PEER_ADDRESS) | OPTION_BIT(OPTION_CLIENT_ADDRESS),
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "make a node a member",
+		.description =
+			"The node must run, with an empty data folder and the --peer lines of this cluster and its\n"
+			"own, and have called ('lockctl cluster members' lists it). It receives the log first and\n"
+			"votes once it has caught up. Adding a member again changes what the options say.\n"
+			"\n"
+			"Examples:\n"
+			"  lockctl cluster add 4\n"
+			"  lockctl cluster add 5 --learner --priority 0\n",
+		.run = verb_cluster_add,
+	},
+	{
+		.name = "cluster remove",
+		.operands = {"ID"},
+		.operands_min = 1,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "make a node no member any more",
+		.description = "A leader that is removed leads until the change is made, then another one does.\n"
+			       "\n"
+			       "Example:\n"
+			       "  lockctl cluster remove 1\n",
+		.run = verb_cluster_remove,
+	},
+	{
+		.name = "cluster promote",
+		.operands = {"ID"},
+		.operands_min = 1,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "make a learner a voter, once it has caught up",
+		.description = "Example:\n"
+			       "  lockctl cluster promote 5\n",
+		.run = verb_cluster_promote,
+	},
+	{
+		.name = "cluster demote",
+		.operands = {"ID"},
+		.operands_min = 1,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "make a voter a learner",
+		.description = "Example:\n"
+			       "  lockctl cluster demote 2\n",
+		.run = verb_cluster_demote,
+	},
+	{
+		.name = "cluster replace",
+		.operands = {"OLD", "NEW"},
+		.operands_min = 2,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "put one node in the place of another, in one change",
+		.description = "Example:\n"
+			       "  lockctl cluster replace 2 4\n",
+		.run = verb_cluster_replace,
+	},
+	{
+		.name = "cluster change",
+		.operands = {"CHANGE"},
+		.operands_min = 1,
+		.operand_repeats = true,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "add and remove several nodes, in one change",
+		.description = "+ID: shall vote. -ID: shall be no member. All take effect together.\n"
+			       "\n"
+			       "Example:\n"
+			       "  lockctl cluster change +4 +5 -1 -2\n",
+		.run = verb_cluster_change,
+	},
+	{
+		.name = "cluster prefer",
+		.operands = {"ID", "PRIORITY"},
+		.operands_min = 2,
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "say how much the other nodes would rather follow this one",
+		.description = "PRIORITY is 0 to 255; the fit voter with the highest comes to lead.\n"
+			       "\n"
+			       "Example:\n"
+			       "  lockctl cluster prefer 3 100\n",
+		.run = verb_cluster_prefer,
+	},
+	{
+		.name = "cluster transfer",
+		.operands = {"ID"},
+		.options = OPTIONS_CHANGING,
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
+		.summary = "hand leadership over to another node",
+		.description =
+			"Without ID: to the voter that is closest to taking over. Nothing is lost; requests wait for\n"
+			"the few milliseconds that it takes.\n"
+			"\n"
+			"Examples:\n"
+			"  lockctl cluster transfer\n"
+			"  lockctl cluster transfer 3\n",
+		.run = verb_cluster_transfer,
+	},
 };
 
 const size_t n_verbs = sizeof verbs / sizeof *verbs;
@@ -163,7 +285,8 @@ size_t verb_operands_max(const struct verb *verb) {
 static void print_synopsis(const struct verb *verb) {
 	printf("Usage: lockctl %s", verb->name);
 	for (size_t i = 0; i < verb_operands_max(verb); i++)
-		printf(i < verb->operands_min ? " %s" : " [%s]", verb->operands[i]);
+		printf(i < verb->operands_min ? " %s%s" : " [%s%s]", verb->operands[i],
+		       verb->operand_repeats ? "…" : "");
 	printf(" [OPTION…]%s\n", verb->takes_command ? " [-- COMMAND…]" : "");
 }
 
@@ -200,9 +323,9 @@ void verb_print_help(const struct verb *verb) {
 
 void verb_print_overview(void) {
 	puts("Usage: lockctl VERB [ARGUMENT…] [OPTION…]\n\n"
-	     "Locks, sessions and elections of a lockd cluster.\n\nVerbs:");
+	     "Locks, sessions, elections and members of a lockd cluster.\n\nVerbs:");
 	for (size_t i = 0; i < n_verbs; i++)
-		printf("  %-12s%s\n", verbs[i].name, verbs[i].summary);
+		printf("  %-17s%s\n", verbs[i].name, verbs[i].summary);
 	puts("\nOptions of every verb:");
 	print_options(OPTIONS_COMMON | OPTION_BIT(OPTION_VERSION));
 	puts("\n'lockctl VERB --help' says more. Nodes come from --endpoints, LOCKD_ENDPOINTS,\n"

@@ -15,8 +15,10 @@ struct verb {
 	const char *name;                     /* one word, or two ("session ls") */
 	const char *operands[OPERANDS_MAX];   /* names for messages and the synopsis */
 	size_t operands_min;                  /* those behind are optional */
+	bool operand_repeats;                 /* the only one, +ID or -ID, may be given again and again */
 	bool takes_command;                   /* `-- COMMAND…` may follow */
 	unsigned options;                     /* bit per enum option_id that the verb understands */
+	int timeout_ms;                       /* default; 0: ARGUMENT_TIMEOUT_MS_DEFAULT */
 	const char *summary;                  /* one line, no full stop */
 	const char *description;              /* paragraphs and examples for --help */
 	int (*run)(const struct arguments *); /* returns the exit status of the process */
@@ -42,5 +44,14 @@ int verb_campaign(const struct arguments *arguments);
 int verb_leader(const struct arguments *arguments);
 int verb_observe(const struct arguments *arguments);
 int verb_resign(const struct arguments *arguments);
+int verb_cluster_members(const struct arguments *arguments);
+int verb_cluster_add(const struct arguments *arguments);
+int verb_cluster_remove(const struct arguments *arguments);
+int verb_cluster_promote(const struct arguments *arguments);
+int verb_cluster_demote(const struct arguments *arguments);
+int verb_cluster_replace(const struct arguments *arguments);
+int verb_cluster_change(const struct arguments *arguments);
+int verb_cluster_prefer(const struct arguments *arguments);
+int verb_cluster_transfer(const struct arguments *arguments);
 
 #endif

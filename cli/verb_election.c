@@ -15,7 +15,8 @@ static const struct column columns[] = {
 	{"HOST", "host", COLUMN_TEXT},   {"PID", "pid", COLUMN_COUNT},
 };
 
-static int print_leader(const struct lockd_lock_info *lock) {
+static int print_leader(const struct lockd_lock_list *list) {
+	const struct lockd_lock_info *lock = list->locks;
 	struct table table;
 
 	table_init(&table, "leader", columns, sizeof columns / sizeof *columns, false);
@@ -28,7 +29,9 @@ static int print_leader(const struct lockd_lock_info *lock) {
 	return table_print(&table);
 }
 
-static int print_leader_document(const struct lockd_lock_info *lock) {
+static int print_leader_document(const struct lockd_lock_list *list) {
+	const struct lockd_lock_info *lock = list->locks;
+
 	return document_print(json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "name", document_text(lock->name),
 					"value", document_text(lock->value), "token", document_id(lock->token),
 					"revision", document_id(lock->granted_revision), "owner",

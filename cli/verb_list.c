@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ls, show: which locks are held, by whom, and who waits. */
+#include "cli/answer.h"
 #include "cli/arguments.h"
 #include "cli/connection.h"
 #include "cli/document.h"
@@ -37,6 +38,8 @@ static int print_locks(const struct lockd_lock_list *list, bool json) {
 		table_put_text(&table, lock->holder.label);
 		table_put_text(&table, lock->value);
 	}
+	if (json)
+		table_set_rest(&table, json_pack("{s:o}", "answer", answer_document(&list->answer)));
 	return table_print(&table);
 }
 
@@ -49,27 +52,30 @@ int verb_ls(const struct arguments *arguments) {
 	r = connection_open(arguments, &client);
 	if (r)
 		return r;
-	status = lockd_list(client, arguments->operands[0], arguments->timeout_ms, &list);
+	status = lockd_list(client, arguments->operands[0], &arguments->read, arguments->timeout_ms, &list);
 	if (status) {
 		r = report_status(client, "ls", status);
 	} else {
 		r = print_locks(list, arguments_given(arguments, OPTION_JSON));
+		answer_report(arguments, &list->answer);
 		lockd_lock_list_free(list);
 	}
 	lockd_close(client);
 	return r;
 }
 
-static int print_lock_document(const struct lockd_lock_info *lock) {
+static int print_lock_document(const struct lockd_lock_list *list) {
+	const struct lockd_lock_info *lock = list->locks;
 	json_t *waiters = json_array();
 
 	for (size_t i = 0; i < lock->n_waiters; i++)
 		(void)json_array_append_new(waiters, document_session(&lock->waiters[i]));
-	return document_print(json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o}", "name", document_text(lock->name),
-					"value", document_text(lock->value), "token", document_id(lock->token),
-					"granted_revision", document_id(lock->granted_revision), "held_ms",
-					(json_int_t)lock->held_ms, "holder", document_session(&lock->holder), "waiting",
-					(json_int_t)lock->waiting, "waiters", waiters),
+	return document_print(json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:o, s:o}", "name",
+					document_text(lock->name), "value", document_text(lock->value), "token",
+					document_id(lock->token), "granted_revision",
+					document_id(lock->granted_revision), "held_ms", (json_int_t)lock->held_ms,
+					"holder", document_session(&lock->holder), "waiting", (json_int_t)lock->waiting,
+					"waiters", waiters, "answer", answer_document(&list->answer)),
 			      DOCUMENT_INDENTED);
 }
 
@@ -101,7 +107,8 @@ static void print_field(const char *name, const char *value) {
 		printf("%-10s%s\n", name, value);
 }
 
-static int print_lock(const struct lockd_lock_info *lock) {
+static int print_lock(const struct lockd_lock_list *list) {
+	const struct lockd_lock_info *lock = list->locks;
 	const struct lockd_session_info *holder = &lock->holder;
 	char text[32];
 

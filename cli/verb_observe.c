@@ -189,7 +189,7 @@ static int observe(struct observer *observer, struct lockd_client *client) {
 
 	/* An observation outlasts any failure of the cluster. That there is one at all is asked first, so that a wrong
 	 * address does not look like an election without changes. */
-	status = lockd_show(client, name, observer->arguments->timeout_ms, &list);
+	status = lockd_show(client, name, NULL, observer->arguments->timeout_ms, &list);
 	if (status && status != LOCKD_NOT_FOUND)
 		return report_status(client, "observe", status);
 	if (!status)

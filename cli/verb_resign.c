@@ -141,7 +141,7 @@ int verb_resign(const struct arguments *arguments) {
 	r = connection_open(arguments, &client);
 	if (r)
 		return r;
-	status = lockd_show(client, arguments->operands[0], arguments->timeout_ms, &list);
+	status = lockd_show(client, arguments->operands[0], NULL, arguments->timeout_ms, &list);
 	if (status == LOCKD_NOT_FOUND) {
 		report("resign: %s: vacant", arguments->operands[0]);
 		r = EXIT_NOTHING;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session ls: who is connected, and with how much at stake. */
+#include "cli/answer.h"
 #include "cli/arguments.h"
 #include "cli/connection.h"
 #include "cli/report.h"
@@ -28,6 +29,8 @@ static int print_sessions(const struct lockd_session_list *list, bool json) {
 		table_put_number(&table, session->waiting);
 		table_put_text(&table, session->label);
 	}
+	if (json)
+		table_set_rest(&table, json_pack("{s:o}", "answer", answer_document(&list->answer)));
 	return table_print(&table);
 }
 
@@ -40,11 +43,12 @@ int verb_session_ls(const struct arguments *arguments) {
 	r = connection_open(arguments, &client);
 	if (r)
 		return r;
-	status = lockd_sessions(client, arguments->timeout_ms, &list);
+	status = lockd_sessions(client, &arguments->read, arguments->timeout_ms, &list);
 	if (status) {
 		r = report_status(client, "session ls", status);
 	} else {
 		r = print_sessions(list, arguments_given(arguments, OPTION_JSON));
+		answer_report(arguments, &list->answer);
 		lockd_session_list_free(list);
 	}
 	lockd_close(client);

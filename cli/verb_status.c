@@ -15,6 +15,8 @@ static const struct column columns[] = {
 	{"ROLE", "role", COLUMN_TEXT},
 	{"TERM", "term", COLUMN_COUNT},
 	{"LEADER", "leader", COLUMN_COUNT},
+	{"LEASE", "lease_ms", COLUMN_DURATION},
+	{"RTT", "rtt_us", COLUMN_LATENCY},
 	{"COMMIT", "commit", COLUMN_COUNT},
 	{"APPLIED", "applied", COLUMN_COUNT},
 	{"LOG", "log", COLUMN_TEXT},
@@ -37,7 +39,34 @@ static void put_log(struct table *table, const struct lockd_node_info *node) {
 	table_put_text(table, text);
 }
 
-static void put_node(struct table *table, const struct lockd_node_info *node) {
+static bool leads(const struct lockd_node_info *node) {
+	return node->status == LOCKD_OK && node->leader != 0 && node->node == node->leader;
+}
+
+/* How long the leader's heartbeats to this node take there and back; 0: nobody knows. */
+static uint32_t rtt_us(const struct lockd_node_list *list, uint32_t node) {
+	for (size_t i = 0; i < list->n; i++)
+		for (size_t j = 0; leads(&list->nodes[i]) && j < list->nodes[i].n_peers; j++)
+			if (list->nodes[i].peers[j].node == node && list->nodes[i].node != node)
+				return list->nodes[i].peers[j].rtt_us;
+	return 0;
+}
+
+/* The leader's lease, the others' distance from it. */
+static void put_nearness(struct table *table, const struct lockd_node_list *list, const struct lockd_node_info *node) {
+	uint32_t rtt = rtt_us(list, node->node);
+
+	if (leads(node))
+		table_put_number(table, node->lease_ms);
+	else
+		table_put_text(table, NULL);
+	if (rtt)
+		table_put_number(table, rtt);
+	else
+		table_put_text(table, NULL);
+}
+
+static void put_node(struct table *table, const struct lockd_node_list *list, const struct lockd_node_info *node) {
 	table_put_number(table, node->node);
 	table_put_text(table, node->role);
 	table_put_number(table, node->term);
@@ -45,6 +74,7 @@ static void put_node(struct table *table, const struct lockd_node_info *node) {
 		table_put_number(table, node->leader);
 	else
 		table_put_text(table, NULL);
+	put_nearness(table, list, node);
 	table_put_number(table, node->commit);
 	table_put_number(table, node->applied);
 	put_log(table, node);
@@ -87,7 +117,7 @@ static int print_nodes(const struct lockd_node_list *list) {
 			put_silent_node(&table, node);
 			continue;
 		}
-		put_node(&table, node);
+		put_node(&table, list, node);
 		if (n == N_COLUMNS)
 			table_put_text(&table, NULL);
 	}
@@ -95,10 +125,21 @@ static int print_nodes(const struct lockd_node_list *list) {
 }
 
 static json_t *peer_document(const struct lockd_peer_info *peer) {
-	return json_pack("{s:I, s:o, s:o, s:b, s:I, s:o}", "node", (json_int_t)peer->node, "peer_address",
-			 document_text(peer->peer_address), "client_address", document_text(peer->client_address),
-			 "voter", peer->voter, "match", (json_int_t)peer->match, "contact_ms",
-			 peer->contact_ms < 0 ? json_null() : json_integer(peer->contact_ms));
+	return json_pack("{s:I, s:o, s:o, s:o, s:b, s:I, s:I, s:I, s:o, s:I, s:b, s:b, s:b}", "node",
+			 (json_int_t)peer->node, "peer_address", document_text(peer->peer_address), "client_address",
+			 document_text(peer->client_address), "store", document_text(peer->store), "voter", peer->voter,
+			 "roles", (json_int_t)peer->roles, "priority", (json_int_t)peer->priority, "match",
+			 (json_int_t)peer->match, "contact_ms",
+			 peer->contact_ms < 0 ? json_null() : json_integer(peer->contact_ms), "rtt_us",
+			 (json_int_t)peer->rtt_us, "caught_up", peer->caught_up, "unfit", peer->unfit, "snapshot",
+			 peer->snapshot);
+}
+
+static json_t *times_document(const struct lockd_node_info *node) {
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "heartbeat_ms", (json_int_t)node->heartbeat_ms, "promise_ms",
+			 (json_int_t)node->promise_ms, "drift_ppm", (json_int_t)node->drift_ppm, "election_ms_min",
+			 (json_int_t)node->election_ms_min, "election_ms_max", (json_int_t)node->election_ms_max,
+			 "ttl_ms_min", (json_int_t)node->ttl_ms_min);
 }
 
 static json_t *node_document(const struct lockd_node_info *node) {
@@ -127,6 +168,11 @@ static json_t *node_document(const struct lockd_node_info *node) {
 			  (json_int_t)node->pending, "group", (json_int_t)node->group, "epoch", (json_int_t)node->epoch,
 			  "version", document_text(node->version), "incarnation", document_text(node->incarnation),
 			  "state_hash", document_text(node->state_hash), "peers", peers));
+	(void)json_object_update_new(document, json_pack("{s:I, s:b, s:I, s:I, s:b, s:o}", "configuration_index",
+							 (json_int_t)node->configuration_index, "joint", node->joint,
+							 "transfer_to", (json_int_t)node->transfer_to, "lease_ms",
+							 (json_int_t)node->lease_ms, "fit", node->fit, "times",
+							 times_document(node)));
 	return document;
 }
 

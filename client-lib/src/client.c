@@ -50,6 +50,7 @@ static int64_t tick(struct lockd_client *client) {
 	next_us = lockd__session_tick(client, now_us);
 	next_us = earlier(next_us, lockd__endpoint_tick(client, now_us));
 	next_us = earlier(next_us, lockd__keepalive_tick(client, now_us));
+	next_us = earlier(next_us, lockd__request_tick(client, now_us));
 	next_us = earlier(next_us, lockd__request_flush(client, now_us));
 	next_us = earlier(next_us, lockd__observe_flush(client, now_us));
 	next_us = earlier(next_us, lockd__leader_tick(client, now_us));
@@ -155,8 +156,24 @@ static void *run(void *arg) {
 
 /* ---- Frames ----------------------------------------------------------------------------------------------------- */
 
+/* false: it is no such frame. */
+static bool take_hello_reply(struct lockd_client *client, struct lockd__connection *connection, uint64_t id,
+			     const uint8_t *body, size_t body_bytes) {
+	Client__HelloReply *hello = client__hello_reply__unpack(&client->arena.allocator, body_bytes, body);
+
+	if (!hello || id != 0)
+		return false;
+	if (connection->endpoint->greeted)
+		lockd__endpoint_news(client, connection->endpoint, hello);
+	else
+		lockd__endpoint_greet(client, connection->endpoint, hello);
+	return true;
+}
+
 static void take_reply(struct lockd_client *client, struct lockd__connection *connection, uint64_t id,
 		       const Client__Reply *reply, const uint8_t *body, size_t body_bytes) {
+	if (reply->revision > client->seen)
+		client->seen = reply->revision;
 	if (reply->status != LOCKD_NOT_LEADER && reply->status != LOCKD_LEADER_CHANGED &&
 	    connection->endpoint->node == client->leader.node)
 		client->leader.hops = 0;
@@ -173,7 +190,6 @@ void lockd__client_frame(struct lockd_client *client, struct lockd__connection *
 			 const uint8_t *body, size_t body_bytes) {
 	ProtobufCAllocator *allocator = &client->arena.allocator;
 	bool greeted = connection->endpoint->greeted;
-	Client__HelloReply *hello;
 	Client__Reply *reply;
 	Client__Event *event;
 
@@ -181,9 +197,9 @@ void lockd__client_frame(struct lockd_client *client, struct lockd__connection *
 		lockd__connection_fail(connection, "out of memory for a reply");
 		return;
 	}
-	if (type == FRAME_HELLO_REPLY && !greeted && (hello = client__hello_reply__unpack(allocator, body_bytes, body)))
-		lockd__endpoint_greet(client, connection->endpoint, hello);
-	else if (type == FRAME_REPLY && greeted && (reply = client__reply__unpack(allocator, body_bytes, body)))
+	if (type == FRAME_HELLO_REPLY && take_hello_reply(client, connection, id, body, body_bytes))
+		return;
+	if (type == FRAME_REPLY && greeted && (reply = client__reply__unpack(allocator, body_bytes, body)))
 		take_reply(client, connection, id, reply, body, body_bytes);
 	else if (type == FRAME_EVENT && greeted && (event = client__event__unpack(allocator, body_bytes, body)))
 		lockd__observe_event(client, id, event);
@@ -426,13 +442,14 @@ static const char *complaint(const struct lockd_client *client, const struct loc
 
 void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
 	bool greeted = false;
-	size_t at = 0;
+	size_t at;
 
 	if (!text || n == 0)
 		return;
 	text[0] = '\0';
 	if (!client || lockd__client_enter(client) != LOCKD_OK)
 		return;
+	at = append(text, n, 0, "%s%s", client->error, "");
 	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
 		const char *what = complaint(client, e);
 
@@ -441,8 +458,6 @@ void lockd_last_error(struct lockd_client *client, char *text, size_t n) {
 			at = append(text, n, at, at ? "; %s: %s" : "%s: %s", e->address, what);
 	}
 	if (greeted && client->leader.node == 0)
-		at = append(text, n, at, at ? "; %s%s" : "%s%s", "no node leads", "");
-	if (client->error[0])
-		(void)append(text, n, at, at ? "; %s%s" : "%s%s", client->error, "");
+		(void)append(text, n, at, at ? "; %s%s" : "%s%s", "no node leads", "");
 	lockd__client_leave(client);
 }

@@ -38,19 +38,24 @@ struct lockd_client {
 	uint64_t seed;          /* of jitter */
 	uint64_t next_frame_id; /* unique in the handle, so that no connection's answer is taken for another's */
 	uint64_t next_order;
-	struct arena arena; /* for the frame being read */
-	char error[LOCKD__ERROR_BYTES_MAX];
+	struct arena arena;                   /* for the frame being read */
+	char error[LOCKD__REFUSAL_BYTES_MAX]; /* what the cluster said when it last refused a request */
+	unsigned read_turn;                   /* whom to ask next what any node can answer */
+	uint64_t seen;                        /* highest revision of an answer */
 
 	uint8_t incarnation[LIMIT_UUID_BYTES]; /* of the cluster that was met first; all nodes must be of it */
 	bool incarnated;
 	struct lockd__endpoint endpoints[LOCKD__ENDPOINTS_MAX];
+	uint32_t members[LOCKD__MEMBERS_MAX]; /* as the leader last named them */
+	size_t n_members;                     /* 0: not known */
 	struct lockd__connections connections, reaped;
 	struct lockd__leader leader;
 
 	struct lockd__requests waiting;
 	struct lockd__sent sent;
 	unsigned requests;               /* in both */
-	unsigned pinned;                 /* of them, to an endpoint */
+	unsigned leaderless;             /* of them, that need no leader: for one endpoint, or for any */
+	unsigned patient;                /* of them, whose answer may take minutes */
 	struct lockd__requests finished; /* their callbacks are due */
 
 	struct lockd__sessions sessions;

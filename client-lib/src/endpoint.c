@@ -16,6 +16,8 @@ enum {
 	BACKOFF_US_MAX = 1000 * 1000,
 	/* From the beginning of a dial to HELLO_REPLY. */
 	GREET_US = LIMIT_HELLO_MS * 1000,
+	/* How often to look whether nothing is outstanding any more at a node that left. */
+	LEAVE_US = 100 * 1000,
 	/* Of a node that does not know its cluster yet, and says no ρ: leases are counted with the default. */
 	DRIFT_PPM_UNSAID = 100 * 1000,
 };
@@ -119,6 +121,70 @@ static bool is_covered(struct lockd_client *client, const struct lockd__endpoint
 	return other != endpoint && other->greeted;
 }
 
+struct lockd__endpoint *lockd__endpoint_for_read(struct lockd_client *client, uint32_t rather) {
+	struct lockd__endpoint *endpoint = rather ? lockd__endpoint_of_node(client, rather) : NULL;
+
+	if (endpoint && endpoint->greeted && !endpoint->left)
+		return endpoint;
+	for (unsigned i = 0; i < LOCKD__ENDPOINTS_MAX; i++) {
+		endpoint = &client->endpoints[client->read_turn++ % LOCKD__ENDPOINTS_MAX];
+		if (endpoint->used && endpoint->greeted && !endpoint->left && endpoint->node != client->leader.node)
+			return endpoint;
+	}
+	return client->leader.node ? lockd__endpoint_of_node(client, client->leader.node) : NULL;
+}
+
+/* ---- Nodes that left -------------------------------------------------------------------------------------------- */
+
+/* Nobody is known to lead, or no member is connected nor being dialled for the first time. Who is no member to an old
+ * leader that was cut off may be the very leader. */
+static bool is_last_resort(const struct lockd_client *client) {
+	if (client->leader.node == 0 || client->leader.doubted)
+		return true;
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
+		if (e->used && !e->left && (e->greeted || !e->tried))
+			return false;
+	return true;
+}
+
+static bool is_resting(const struct lockd_client *client, const struct lockd__endpoint *endpoint) {
+	return endpoint->left && endpoint->pinned == 0 && !is_last_resort(client);
+}
+
+/* Whether an answer may still come over this connection. */
+static bool is_awaited(struct lockd_client *client, const struct lockd__connection *connection) {
+	const struct lockd_observation *observation;
+	const struct lockd__keepalive *keepalive;
+	struct lockd__request *request;
+
+	if (client->leader.asked == connection || client->leader.node == connection->endpoint->node)
+		return true;
+	TAILQ_FOREACH (keepalive, &client->keepalives, link)
+		if (keepalive->connection == connection)
+			return true;
+	TAILQ_FOREACH (observation, &client->observations, link)
+		if (observation->connection == connection)
+			return true;
+	RB_FOREACH (request, lockd__sent, &client->sent)
+		if (request->connection == connection)
+			return true;
+	return false;
+}
+
+/* Ends the connection of a resting one as soon as nothing is outstanding there. false: something is. */
+static bool let_go(struct lockd_client *client, struct lockd__endpoint *endpoint) {
+	if (endpoint->connection && is_awaited(client, endpoint->connection))
+		return false;
+	if (endpoint->connection)
+		lockd__connection_fail(endpoint->connection, "the node has left the cluster");
+	endpoint->failures = 0;
+	endpoint->error[0] = '\0'; /* nothing is wrong with it */
+	endpoint->used = !endpoint->learned;
+	return true;
+}
+
+/* ---- Time ------------------------------------------------------------------------------------------------------- */
+
 static void dial(struct lockd_client *client, struct lockd__endpoint *endpoint, int64_t now_us) {
 	endpoint->connection = lockd__connection_dial(client, endpoint, now_us + GREET_US);
 	if (!endpoint->connection)
@@ -131,6 +197,11 @@ int64_t lockd__endpoint_tick(struct lockd_client *client, int64_t now_us) {
 	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
 		if (e->used && e->connection && e->connection->broken)
 			lockd__connection_fail(e->connection, "out of memory for a request");
+		if (e->used && is_resting(client, e)) {
+			if (!let_go(client, e) && now_us + LEAVE_US < next_us)
+				next_us = now_us + LEAVE_US;
+			continue;
+		}
 		if (!e->used || e->greeted)
 			continue;
 		if (e->connection && e->connection->greet_by_us <= now_us)
@@ -246,9 +317,12 @@ static void learn_node(struct lockd_client *client, const Client__Node *node) {
 		return;
 	}
 	endpoint = lockd__endpoint_of_node(client, node->node);
-	if (endpoint && (endpoint->greeted || !endpoint->learned))
+	if (endpoint && endpoint->greeted)
 		return;
-	if (!endpoint)
+	/* An address that was given and leads nowhere may be an old one of the node. */
+	if (endpoint && !endpoint->learned && endpoint->failures == 0)
+		return;
+	if (!endpoint || !endpoint->learned)
 		endpoint = place_for_learned(client);
 	if (!endpoint || endpoint->connection)
 		return;
@@ -256,16 +330,57 @@ static void learn_node(struct lockd_client *client, const Client__Node *node) {
 	memcpy(endpoint->address, address, sizeof address);
 }
 
-/* The leader's list is the membership: learned nodes that it does not name have left the cluster. */
-static void forget_nodes(struct lockd_client *client, const Client__HelloReply *reply) {
-	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
-		if (!e->used || !e->learned || names(reply, e->node))
-			continue;
-		if (e->connection)
-			lockd__connection_fail(e->connection, "the node has left the cluster");
-		fail_pinned(client, e);
-		e->used = false;
+/* The leader's list is the membership. */
+static void take_members(struct lockd_client *client, const Client__HelloReply *reply) {
+	client->n_members = 0;
+	if (reply->n_nodes > LOCKD__MEMBERS_MAX)
+		return;
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		client->members[client->n_members++] = reply->nodes[i]->node;
+}
+
+static bool is_member(const struct lockd_client *client, uint32_t node) {
+	for (size_t i = 0; i < client->n_members; i++)
+		if (client->members[i] == node)
+			return true;
+	return client->n_members == 0;
+}
+
+static void mark_nodes_that_left(struct lockd_client *client) {
+	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
+		e->left = e->used && e->node != 0 && !is_member(client, e->node);
+}
+
+/* The list of another node may be an old one; it is better than none. */
+static void take_nodes(struct lockd_client *client, const Client__HelloReply *reply) {
+	if (client->leader.node != 0 && client->leader.node != reply->node && reply->leader != reply->node)
+		return;
+	for (size_t i = 0; i < reply->n_nodes; i++)
+		learn_node(client, reply->nodes[i]);
+}
+
+static void take_cluster(struct lockd_client *client, struct lockd__endpoint *endpoint,
+			 const Client__HelloReply *reply) {
+	if (reply->incarnation.len && !client->incarnated) {
+		memcpy(client->incarnation, reply->incarnation.data, LIMIT_UUID_BYTES);
+		client->incarnated = true;
 	}
+	endpoint->drift_ppm = reply->drift_ppm ? reply->drift_ppm : DRIFT_PPM_UNSAID;
+}
+
+/* What a node says of the leader counts at once when it is news; at its greeting only if nobody is known, or if it was
+ * named before and says so itself. */
+static void take_leader_and_nodes(struct lockd_client *client, const Client__HelloReply *reply, bool is_news) {
+	bool leads = reply->leader == reply->node;
+
+	take_nodes(client, reply);
+	if (client->leader.node == 0 || is_news || (leads && client->leader.expected == reply->node))
+		lockd__leader_hint(client, reply->leader);
+	if (leads && client->leader.node == reply->node && names(reply, reply->node))
+		take_members(client, reply);
+	mark_nodes_that_left(client);
+	pthread_cond_broadcast(&client->left);
+	lockd__client_kick(client);
 }
 
 void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *endpoint,
@@ -282,21 +397,24 @@ void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *
 		endpoint->error[0] = '\0'; /* nothing is wrong with it */
 		return;
 	}
-	if (reply->incarnation.len && !client->incarnated) {
-		memcpy(client->incarnation, reply->incarnation.data, LIMIT_UUID_BYTES);
-		client->incarnated = true;
-	}
 	endpoint->greeted = true;
 	endpoint->tried = true;
 	endpoint->failures = 0;
-	endpoint->drift_ppm = reply->drift_ppm ? reply->drift_ppm : DRIFT_PPM_UNSAID;
 	endpoint->error[0] = '\0';
-	for (size_t i = 0; i < reply->n_nodes; i++)
-		learn_node(client, reply->nodes[i]);
-	if (reply->leader == reply->node && names(reply, reply->node))
-		forget_nodes(client, reply);
-	if (client->leader.node == 0)
-		lockd__leader_hint(client, reply->leader);
-	pthread_cond_broadcast(&client->left);
-	lockd__client_kick(client);
+	take_cluster(client, endpoint, reply);
+	take_leader_and_nodes(client, reply, false);
+}
+
+void lockd__endpoint_news(struct lockd_client *client, struct lockd__endpoint *endpoint,
+			  const Client__HelloReply *reply) {
+	char reason[LOCKD__ERROR_BYTES_MAX] = "the node's greeting is malformed";
+
+	if (reply->node != endpoint->node || refuses(client, reply, reason)) {
+		lockd__connection_fail(endpoint->connection, reason);
+		return;
+	}
+	take_cluster(client, endpoint, reply);
+	if (client->leader.node == reply->node && reply->leader != reply->node)
+		lockd__leader_lost(client);
+	take_leader_and_nodes(client, reply, true);
 }

@@ -22,13 +22,17 @@ enum {
 	 * not dialled. */
 	LOCKD__ENDPOINTS_MAX = LOCKD__ENDPOINTS_GIVEN_MAX + LIMIT_NODES_MAX,
 	LOCKD__ADDRESS_BYTES_MAX = LIMIT_HOST_BYTES_MAX + sizeof "[]:65535",
+	/* Old and new members while they change. Of a longer list none is believed to be complete. */
+	LOCKD__MEMBERS_MAX = 2 * LIMIT_NODES_MAX,
 	LOCKD__ERROR_BYTES_MAX = 160,
+	LOCKD__REFUSAL_BYTES_MAX = 512,
 };
 
 struct lockd__endpoint {
 	bool used;                              /* an unused one is a free place in the client's array */
 	bool learned;                           /* named by a node rather than by the user */
 	bool greeted;                           /* HELLO_REPLY said OK on `connection` */
+	bool left;                              /* its node is no member any more: a last resort, if configured */
 	bool tried;                             /* an attempt has ended, well or not */
 	char address[LOCKD__ADDRESS_BYTES_MAX]; /* "host:port", or "[v6]:port" */
 	uint32_t node;                          /* which node answers there; 0: not known yet */
@@ -36,6 +40,7 @@ struct lockd__endpoint {
 	struct lockd__connection *connection; /* being dialled, or open */
 	int64_t dial_us;                      /* not before, while there is no connection */
 	unsigned failures;                    /* in a row */
+	unsigned pinned;                      /* requests for just this one */
 	char error[LOCKD__ERROR_BYTES_MAX];   /* why the last attempt ended; empty while all is well */
 };
 
@@ -50,7 +55,12 @@ int lockd__endpoint_parse_list(const char *list, struct lockd__endpoint *endpoin
 
 struct lockd__endpoint *lockd__endpoint_of_node(struct lockd_client *client, uint32_t node);
 
-/* Dials what is due and gives up attempts that take too long. Returns when to come again. */
+/* Whom to ask what any member can answer: `rather` if it is connected, else a follower, each in turn, else the leader;
+ * NULL: no member is connected. */
+struct lockd__endpoint *lockd__endpoint_for_read(struct lockd_client *client, uint32_t rather);
+
+/* Dials what is due and gives up attempts that take too long, lets go of nodes that left. Returns when to come again.
+ */
 int64_t lockd__endpoint_tick(struct lockd_client *client, int64_t now_us);
 
 /* The endpoint's connection is gone, for that reason; it is dialled again after a back-off. */
@@ -62,5 +72,9 @@ void lockd__endpoint_hurry(struct lockd_client *client, struct lockd__endpoint *
 /* The first frame of a connection. */
 void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *endpoint,
 			   const Client__HelloReply *reply);
+
+/* The node says it again, since it knows another leader or other members. */
+void lockd__endpoint_news(struct lockd_client *client, struct lockd__endpoint *endpoint,
+			  const Client__HelloReply *reply);
 
 #endif

@@ -13,7 +13,7 @@ enum {
 	ASK_US_MAX = 400 * 1000,
 	/* While the leader is known, but may hang, or its silence says nothing. */
 	ASK_DOUBTED_US = 250 * 1000,
-	ASK_OBSERVING_US = 2 * 1000 * 1000,
+	ASK_PATIENT_US = 2 * 1000 * 1000,
 	ANSWER_US = 500 * 1000,
 	/* An answer that needs no waiting is overdue after that long; looked for that often. */
 	OVERDUE_US = 500 * 1000,
@@ -57,10 +57,12 @@ void lockd__leader_hint(struct lockd_client *client, uint32_t node) {
 	if (!endpoint || node == client->leader.node)
 		return;
 	if (!endpoint->greeted) {
+		client->leader.expected = node;
 		lockd__endpoint_hurry(client, endpoint);
 		return;
 	}
 	client->leader.node = node;
+	client->leader.expected = 0;
 	stop_asking(client);
 	lockd__keepalive_forget(client, NULL);
 	lockd__request_put_back(client, NULL);
@@ -174,6 +176,8 @@ static bool is_overdue(struct lockd_client *client, int64_t now_us) {
 	RB_FOREACH (request, lockd__sent, &client->sent) {
 		if (now_us - request->sent_us <= OVERDUE_US)
 			return false;
+		if (request->connection != connection || lockd__request_is_patient(request))
+			continue;
 		if (request->kind != LOCKD__ACQUIRE || request->wait_ms == 0)
 			return true;
 	}
@@ -202,7 +206,7 @@ static void check(struct lockd_client *client, int64_t now_us) {
 static int64_t ask_interval_us(struct lockd_client *client) {
 	if (client->leader.doubted)
 		return ASK_DOUBTED_US;
-	return TAILQ_EMPTY(&client->observations) ? LOCKD__NEVER : ASK_OBSERVING_US;
+	return TAILQ_EMPTY(&client->observations) && client->patient == 0 ? LOCKD__NEVER : ASK_PATIENT_US;
 }
 
 static bool needs_leader(struct lockd_client *client) {

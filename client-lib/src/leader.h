@@ -2,7 +2,8 @@
 /* Who leads, as far as this handle knows. Requests go to the leader only; everybody else would refuse them.
  *
  * A refusal or a HELLO_REPLY may name the leader. While it is not known the connected nodes are asked in turn, with a
- * short back-off. While it is known, but answers are overdue or only observations are running (whose silence says
+ * short back-off: nodes say by themselves who leads when that changes, but one may be cut off from the others. While it
+ * is known, but answers are overdue or only observations and changes of members are running (whose silence says
  * nothing), the nodes are asked as well, less often: a leader that hangs keeps its connections open. When answers are
  * overdue the leader is asked for a sign of life, too: a connection that died without a word (a firewall forgot it, a
  * cable was pulled) would be given up by TCP after many minutes only, when the leases are long over. */
@@ -19,6 +20,7 @@ struct lockd__connection;
 
 struct lockd__leader {
 	uint32_t node;     /* 0: not known. Otherwise its endpoint is greeted */
+	uint32_t expected; /* named as leader before it was connected; 0: none */
 	uint64_t term_max; /* the greatest term that a node has told of */
 	/* The question on its way: at most one. */
 	struct lockd__connection *asked;

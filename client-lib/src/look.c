@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls that look: locks and sessions in pages from the leader, and every node's view of itself. */
+/* The calls that look: locks and sessions in pages, from the leader or from whom else the caller may read, and every
+ * node's view of itself. */
 #include "client.h"
 #include "clock.h"
 #include "pool.h"
@@ -68,6 +69,66 @@ static enum lockd_status fetch(struct lockd_client *client, struct lockd__reques
 	return page_decode(page);
 }
 
+/* ---- Whom to ask ------------------------------------------------------------------------------------------------ */
+
+static bool is_read(const struct lockd_read *read) {
+	return !read || ((unsigned)read->level <= LOCKD_READ_STALE &&
+			 (read->at_least == 0 || read->level == LOCKD_READ_SESSION));
+}
+
+static bool all_tried(const struct lockd_client *client) {
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
+		if (e->used && !e->tried)
+			return false;
+	return true;
+}
+
+/* The endpoint of just that node, as soon as it is known. NULL: nobody names it, or there is no time left. */
+static struct lockd__endpoint *find_node(struct lockd_client *client, uint32_t node, int64_t deadline_us) {
+	struct lockd__endpoint *endpoint;
+
+	while (!(endpoint = lockd__endpoint_of_node(client, node)) && !all_tried(client) && !client->closing &&
+	       lockd__clock_us() < deadline_us)
+		lockd__clock_wait(&client->left, &client->mutex, deadline_us);
+	if (endpoint)
+		lockd__endpoint_hurry(client, endpoint);
+	else
+		(void)snprintf(client->error, sizeof client->error, "node %u is not known here", node);
+	return endpoint;
+}
+
+/* Says how a page is to be read; `before` is what the page before it was worth, if any. */
+static enum lockd_status aim(struct lockd_client *client, struct lockd__request *request, const struct lockd_read *read,
+			     const struct lockd_answer *before, int64_t deadline_us) {
+	if (!read)
+		return LOCKD_OK;
+	request->level = read->level;
+	request->at_least = read->at_least;
+	request->anywhere = read->node == 0 && read->level != LOCKD_READ_LINEARIZABLE;
+	request->rather = before->node;
+	if (read->node)
+		request->endpoint = find_node(client, read->node, deadline_us);
+	if (client->closing)
+		return LOCKD_CLOSED;
+	return read->node && !request->endpoint ? LOCKD_UNREACHABLE : LOCKD_OK;
+}
+
+/* Of several pages the oldest counts. */
+static void take_answer(struct lockd_answer *answer, const Client__Reply *reply) {
+	int64_t age_ms = 0;
+
+	if (reply->read_level == CLIENT__READ_LEVEL__STALE)
+		age_ms = reply->age_ms == UINT32_MAX ? -1 : (int64_t)reply->age_ms;
+	if (answer->age_ms < 0 || (age_ms >= 0 && answer->age_ms > age_ms))
+		age_ms = answer->age_ms;
+	*answer = (struct lockd_answer){
+		.level = (enum lockd_read_level)reply->read_level,
+		.node = reply->node_id,
+		.revision = reply->revision,
+		.age_ms = age_ms,
+	};
+}
+
 /* ---- Rows ------------------------------------------------------------------------------------------------------- */
 
 static void fill_session(struct lockd__pool *pool, const Client__Session *session, struct lockd_session_info *ret) {
@@ -122,7 +183,7 @@ static enum lockd_status add_locks(struct lock_list *list, const Client__Reply *
 	list->list.locks = rows;
 	for (size_t i = 0; i < reply->n_locks; i++)
 		fill_lock(&list->pool, reply->locks[i], &rows[list->list.n++]);
-	list->list.revision = reply->revision;
+	take_answer(&list->list.answer, reply);
 	return list->pool.failed ? LOCKD_NO_MEMORY : LOCKD_OK;
 }
 
@@ -135,30 +196,45 @@ static enum lockd_status add_sessions(struct session_list *list, const Client__R
 	list->list.sessions = rows;
 	for (size_t i = 0; i < reply->n_sessions; i++)
 		fill_session(&list->pool, reply->sessions[i], &rows[list->list.n++]);
-	list->list.revision = reply->revision;
+	take_answer(&list->list.answer, reply);
 	return list->pool.failed ? LOCKD_NO_MEMORY : LOCKD_OK;
 }
 
 /* ---- Locks ------------------------------------------------------------------------------------------------------ */
 
+/* The request for the page behind what the list has. */
+static enum lockd_status next_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
+				    const struct lockd_read *read, int64_t deadline_us, const struct lock_list *list,
+				    struct lockd__request **ret) {
+	struct lockd__request *request = lockd__request_new(client, NULL, kind, name, NULL);
+	enum lockd_status status = LOCKD_NO_MEMORY;
+
+	if (!request)
+		return LOCKD_NO_MEMORY;
+	if (list->list.n > 0) {
+		free(request->after);
+		request->after = strdup(list->rows[list->list.n - 1].name);
+	}
+	if (request->after)
+		status = aim(client, request, read, &list->list.answer, deadline_us);
+	if (status == LOCKD_OK)
+		*ret = request;
+	else
+		lockd__request_free(request);
+	return status;
+}
+
 static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
-				     int64_t deadline_us, struct lock_list *list) {
+				     const struct lockd_read *read, int64_t deadline_us, struct lock_list *list) {
 	struct lockd__request *request;
 	struct page page;
 	enum lockd_status status;
 	bool more;
 
 	do {
-		request = lockd__request_new(client, NULL, kind, name, NULL);
-		if (request && list->list.n > 0) {
-			free(request->after);
-			request->after = strdup(list->rows[list->list.n - 1].name);
-		}
-		if (!request || !request->after) {
-			if (request)
-				lockd__request_free(request);
-			return LOCKD_NO_MEMORY;
-		}
+		status = next_locks(client, kind, name, read, deadline_us, list, &request);
+		if (status != LOCKD_OK)
+			return status;
 		status = fetch(client, request, deadline_us, &page);
 		if (status == LOCKD_OK)
 			status = add_locks(list, page.reply);
@@ -169,7 +245,7 @@ static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__re
 }
 
 static enum lockd_status look_at_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
-				       int timeout_ms, struct lockd_lock_list **ret) {
+				       const struct lockd_read *read, int timeout_ms, struct lockd_lock_list **ret) {
 	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), timeout_ms);
 	struct lock_list *list;
 	enum lockd_status status = lockd__client_enter_blocking(client);
@@ -177,7 +253,7 @@ static enum lockd_status look_at_locks(struct lockd_client *client, enum lockd__
 	if (status != LOCKD_OK)
 		return status;
 	list = calloc(1, sizeof *list);
-	status = list ? fetch_locks(client, kind, name, deadline_us, list) : LOCKD_NO_MEMORY;
+	status = list ? fetch_locks(client, kind, name, read, deadline_us, list) : LOCKD_NO_MEMORY;
 	lockd__client_leave_blocking(client);
 	if (status == LOCKD_OK)
 		*ret = &list->list;
@@ -192,18 +268,19 @@ static bool is_text(const char *text) {
 	return n <= LIMIT_NAME_BYTES_MAX && text_is_valid(text, n);
 }
 
-enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, int timeout_ms,
-			     struct lockd_lock_list **ret) {
-	if (!client || !ret || timeout_ms < LOCKD_FOREVER || (prefix && strlen(prefix) > LIMIT_NAME_BYTES_MAX))
+enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, const struct lockd_read *read,
+			     int timeout_ms, struct lockd_lock_list **ret) {
+	if (!client || !ret || !is_read(read) || timeout_ms < LOCKD_FOREVER ||
+	    (prefix && strlen(prefix) > LIMIT_NAME_BYTES_MAX))
 		return LOCKD_MISUSE;
-	return look_at_locks(client, LOCKD__LIST, prefix, timeout_ms, ret);
+	return look_at_locks(client, LOCKD__LIST, prefix, read, timeout_ms, ret);
 }
 
-enum lockd_status lockd_show(struct lockd_client *client, const char *name, int timeout_ms,
-			     struct lockd_lock_list **ret) {
-	if (!client || !ret || timeout_ms < LOCKD_FOREVER || !name || !*name || !is_text(name))
+enum lockd_status lockd_show(struct lockd_client *client, const char *name, const struct lockd_read *read,
+			     int timeout_ms, struct lockd_lock_list **ret) {
+	if (!client || !ret || !is_read(read) || timeout_ms < LOCKD_FOREVER || !name || !*name || !is_text(name))
 		return LOCKD_MISUSE;
-	return look_at_locks(client, LOCKD__SHOW, name, timeout_ms, ret);
+	return look_at_locks(client, LOCKD__SHOW, name, read, timeout_ms, ret);
 }
 
 void lockd_lock_list_free(struct lockd_lock_list *list) {
@@ -218,7 +295,8 @@ void lockd_lock_list_free(struct lockd_lock_list *list) {
 
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
-static enum lockd_status fetch_sessions(struct lockd_client *client, int64_t deadline_us, struct session_list *list) {
+static enum lockd_status fetch_sessions(struct lockd_client *client, const struct lockd_read *read, int64_t deadline_us,
+					struct session_list *list) {
 	struct lockd__request *request;
 	uint64_t after_opened = 0;
 	struct page page;
@@ -230,6 +308,11 @@ static enum lockd_status fetch_sessions(struct lockd_client *client, int64_t dea
 		if (!request)
 			return LOCKD_NO_MEMORY;
 		request->after_opened = after_opened;
+		status = aim(client, request, read, &list->list.answer, deadline_us);
+		if (status != LOCKD_OK) {
+			lockd__request_free(request);
+			return status;
+		}
 		status = fetch(client, request, deadline_us, &page);
 		if (status == LOCKD_OK)
 			status = add_sessions(list, page.reply);
@@ -241,18 +324,19 @@ static enum lockd_status fetch_sessions(struct lockd_client *client, int64_t dea
 	return status;
 }
 
-enum lockd_status lockd_sessions(struct lockd_client *client, int timeout_ms, struct lockd_session_list **ret) {
+enum lockd_status lockd_sessions(struct lockd_client *client, const struct lockd_read *read, int timeout_ms,
+				 struct lockd_session_list **ret) {
 	int64_t deadline_us = lockd__clock_deadline_us(lockd__clock_us(), timeout_ms);
 	struct session_list *list;
 	enum lockd_status status;
 
-	if (!client || !ret || timeout_ms < LOCKD_FOREVER)
+	if (!client || !ret || !is_read(read) || timeout_ms < LOCKD_FOREVER)
 		return LOCKD_MISUSE;
 	status = lockd__client_enter_blocking(client);
 	if (status != LOCKD_OK)
 		return status;
 	list = calloc(1, sizeof *list);
-	status = list ? fetch_sessions(client, deadline_us, list) : LOCKD_NO_MEMORY;
+	status = list ? fetch_sessions(client, read, deadline_us, list) : LOCKD_NO_MEMORY;
 	lockd__client_leave_blocking(client);
 	if (status == LOCKD_OK)
 		*ret = &list->list;
@@ -275,20 +359,15 @@ void lockd_session_list_free(struct lockd_session_list *list) {
 
 /* Whether the nodes' list is as good as it gets: somebody told us of the others, or nobody can be reached. */
 static bool knows_nodes(const struct lockd_client *client) {
-	bool all_tried = true;
-
-	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
 		if (e->used && e->greeted)
 			return true;
-		if (e->used && !e->tried)
-			all_tried = false;
-	}
-	return all_tried;
+	return all_tried(client);
 }
 
 /* An endpoint that leads to the same node as a connected one, or as an earlier one, is not asked. */
 static bool is_asked(struct lockd_client *client, const struct lockd__endpoint *endpoint) {
-	if (!endpoint->used)
+	if (!endpoint->used || (endpoint->left && endpoint->learned))
 		return false;
 	return endpoint->node == 0 || lockd__endpoint_of_node(client, endpoint->node) == endpoint;
 }
@@ -323,6 +402,24 @@ static const char *hexadecimal(struct lockd__pool *pool, const ProtobufCBinaryDa
 	return text;
 }
 
+static void fill_peer(struct lockd__pool *pool, const Client__Peer *peer, struct lockd_peer_info *ret) {
+	*ret = (struct lockd_peer_info){
+		.node = peer->node,
+		.peer_address = lockd__pool_text(pool, &peer->peer_address),
+		.client_address = lockd__pool_text(pool, &peer->client_address),
+		.store = hexadecimal(pool, &peer->store),
+		.voter = peer->voter,
+		.roles = peer->roles,
+		.priority = peer->priority,
+		.match = peer->match,
+		.contact_ms = peer->contact_ms == UINT32_MAX ? -1 : (int64_t)peer->contact_ms,
+		.rtt_us = peer->rtt_us,
+		.caught_up = peer->caught_up,
+		.unfit = peer->unfit,
+		.snapshot = peer->snapshot,
+	};
+}
+
 static void fill_peers(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
 	struct lockd_peer_info *peers = lockd__pool_alloc(pool, status->n_peers * sizeof *peers + 1);
 
@@ -331,15 +428,35 @@ static void fill_peers(struct lockd__pool *pool, const Client__NodeStatus *statu
 	info->peers = peers;
 	info->n_peers = status->n_peers;
 	for (size_t i = 0; i < status->n_peers; i++)
-		peers[i] = (struct lockd_peer_info){
-			.node = status->peers[i]->node,
-			.peer_address = lockd__pool_text(pool, &status->peers[i]->peer_address),
-			.client_address = lockd__pool_text(pool, &status->peers[i]->client_address),
-			.voter = status->peers[i]->voter,
-			.match = status->peers[i]->match,
-			.contact_ms =
-				status->peers[i]->contact_ms == UINT32_MAX ? -1 : (int64_t)status->peers[i]->contact_ms,
+		fill_peer(pool, status->peers[i], &peers[i]);
+}
+
+static void fill_candidates(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
+	struct lockd_candidate_info *candidates =
+		lockd__pool_alloc(pool, status->n_candidates * sizeof *candidates + 1);
+
+	if (!candidates)
+		return;
+	info->candidates = candidates;
+	info->n_candidates = status->n_candidates;
+	for (size_t i = 0; i < status->n_candidates; i++)
+		candidates[i] = (struct lockd_candidate_info){
+			.node = status->candidates[i]->node,
+			.store = hexadecimal(pool, &status->candidates[i]->store),
+			.peer_address = lockd__pool_text(pool, &status->candidates[i]->peer_address),
+			.client_address = lockd__pool_text(pool, &status->candidates[i]->client_address),
+			.age_ms = status->candidates[i]->age_ms,
 		};
+}
+
+static void fill_times(const Client__NodeStatus *status, struct lockd_node_info *info) {
+	info->promise_ms = status->promise_ms;
+	info->drift_ppm = status->drift_ppm;
+	info->heartbeat_ms = status->heartbeat_ms;
+	info->election_ms_min = status->election_ms_min;
+	info->election_ms_max = status->election_ms_max;
+	info->ttl_ms_min = status->ttl_ms_min;
+	info->lease_ms = status->lease_ms;
 }
 
 static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
@@ -363,10 +480,16 @@ static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status
 	info->seats = status->seats;
 	info->pending = status->pending;
 	info->uptime_ms = status->uptime_ms;
+	info->configuration_index = status->configuration_index;
+	info->joint = status->joint;
+	info->transfer_to = status->transfer_to;
+	info->fit = status->fit;
+	fill_times(status, info);
 	fill_peers(pool, status, info);
+	fill_candidates(pool, status, info);
 }
 
-static void take_answer(struct lockd__pool *pool, struct page *page, struct lockd_node_info *info) {
+static void take_status(struct lockd__pool *pool, struct page *page, struct lockd_node_info *info) {
 	info->status = page_decode(page);
 	if (info->status == LOCKD_OK && page->reply->node)
 		fill_node(pool, page->reply->node, info);
@@ -436,7 +559,7 @@ static enum lockd_status collect(struct lockd_client *client, struct question *q
 					       .state_hash = ""};
 		(void)lockd__waiter_wait(client, &questions[i].page.waiter, questions[i].request, deadline_us);
 		info.node = questions[i].endpoint->node;
-		take_answer(&list->pool, &questions[i].page, &info);
+		take_status(&list->pool, &questions[i].page, &info);
 		if (info.status == LOCKD_DEADLINE)
 			info.status = LOCKD_UNREACHABLE;
 		if (info.status == LOCKD_OK)

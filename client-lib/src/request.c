@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <lockd/admin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 enum {
 	RETRY_US_MIN = 10 * 1000,
 	RETRY_US_MAX = 1000 * 1000,
+	/* A node that has not answered a read for so long, which any other can answer too, hangs or lags. */
+	READ_US = 1000 * 1000,
 };
 
 int lockd__request_compare(const struct lockd__request *a, const struct lockd__request *b);
@@ -71,19 +74,36 @@ static void wait_again(struct lockd_client *client, struct lockd__request *reque
 	request->retry_us = retry_us;
 }
 
+static bool needs_leader(const struct lockd__request *request) {
+	return !request->endpoint && !request->anywhere;
+}
+
+bool lockd__request_is_patient(const struct lockd__request *request) {
+	return request->kind == LOCKD__CHANGE_MEMBERS || request->kind == LOCKD__TRANSFER_LEADER;
+}
+
+/* It becomes one more, or one fewer, of what the client counts. */
+static void count(struct lockd_client *client, const struct lockd__request *request, unsigned one) {
+	client->requests += one;
+	if (!needs_leader(request))
+		client->leaderless += one;
+	if (lockd__request_is_patient(request))
+		client->patient += one;
+	if (request->endpoint)
+		request->endpoint->pinned += one;
+}
+
 void lockd__request_submit(struct lockd_client *client, struct lockd__request *request) {
 	if (request->session)
 		TAILQ_INSERT_TAIL(&request->session->requests, request, member);
 	wait_again(client, request, 0);
-	client->requests++;
-	if (request->endpoint)
-		client->pinned++;
+	count(client, request, 1);
 	/* A call of several requests may come to its next one while the handle is being closed. */
 	if (client->closing) {
 		lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
 		return;
 	}
-	if (client->leader.node == 0 || request->kind == LOCKD__STATUS)
+	if (client->leader.node == 0 || !needs_leader(request))
 		lockd__client_kick(client);
 	(void)lockd__request_flush(client, lockd__clock_us());
 }
@@ -216,12 +236,57 @@ static void send_in_session(struct lockd__request *request, Client__Request *mes
 	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
 }
 
-static void send_read(struct lockd__request *request, Client__Request *message) {
+_Static_assert((int)LOCKD_MEMBER_VOTER == (int)CLIENT__MEMBER_CHANGE__KIND__VOTER, "kinds are those of the wire");
+_Static_assert((int)LOCKD_MEMBER_LEARNER == (int)CLIENT__MEMBER_CHANGE__KIND__LEARNER, "kinds are those of the wire");
+_Static_assert((int)LOCKD_MEMBER_ABSENT == (int)CLIENT__MEMBER_CHANGE__KIND__ABSENT, "kinds are those of the wire");
+_Static_assert((int)LOCKD_MEMBER_SAME == (int)CLIENT__MEMBER_CHANGE__KIND__SAME, "kinds are those of the wire");
+
+static void send_changes(struct lockd__request *request, Client__Request *message) {
+	Client__MemberChange changes[LOCKD_MEMBER_CHANGES_MAX], *pointers[LOCKD_MEMBER_CHANGES_MAX];
+	Client__ChangeMembers body = CLIENT__CHANGE_MEMBERS__INIT;
+
+	for (size_t i = 0; i < request->n_changes; i++) {
+		const struct lockd_member_change *change = &request->changes[i];
+		client__member_change__init(&changes[i]);
+		changes[i].kind = (Client__MemberChange__Kind)change->kind;
+		changes[i].node = change->node;
+		changes[i].set_priority = change->set_priority != 0;
+		changes[i].priority = change->set_priority ? change->priority : 0;
+		changes[i].peer_address = text_of(change->peer_address ? change->peer_address : "");
+		changes[i].client_address = text_of(change->client_address ? change->client_address : "");
+		pointers[i] = &changes[i];
+	}
+	body.n_changes = request->n_changes;
+	body.changes = pointers;
+	message->body_case = CLIENT__REQUEST__BODY_CHANGE_MEMBERS;
+	message->change_members = &body;
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
+static void send_transfer(struct lockd_client *client, struct lockd__request *request, Client__Request *message) {
+	Client__TransferLeader body = CLIENT__TRANSFER_LEADER__INIT;
+
+	if (!request->in_doubt)
+		request->leader_node = client->leader.node;
+	body.node = request->target_node;
+	message->body_case = CLIENT__REQUEST__BODY_TRANSFER_LEADER;
+	message->transfer_leader = &body;
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
+_Static_assert((int)LOCKD_READ_LINEARIZABLE == (int)CLIENT__READ_LEVEL__LINEARIZABLE, "levels are those of the wire");
+_Static_assert((int)LOCKD_READ_SESSION == (int)CLIENT__READ_LEVEL__SESSION, "levels are those of the wire");
+_Static_assert((int)LOCKD_READ_STALE == (int)CLIENT__READ_LEVEL__STALE, "levels are those of the wire");
+
+static void send_read(struct lockd_client *client, struct lockd__request *request, Client__Request *message) {
 	Client__List list = CLIENT__LIST__INIT;
 	Client__Show show = CLIENT__SHOW__INIT;
 	Client__Sessions sessions = CLIENT__SESSIONS__INIT;
 	Client__Status status = CLIENT__STATUS__INIT;
 
+	message->read_level = (Client__ReadLevel)request->level;
+	if (request->level == LOCKD_READ_SESSION)
+		message->at_least = request->at_least > client->seen ? request->at_least : client->seen;
 	switch (request->kind) {
 	case LOCKD__LIST:
 		message->body_case = CLIENT__REQUEST__BODY_LIST;
@@ -248,6 +313,15 @@ static void send_read(struct lockd__request *request, Client__Request *message) 
 	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
 }
 
+static void send_outside_session(struct lockd_client *client, struct lockd__request *request,
+				 Client__Request *message) {
+	switch (request->kind) {
+	case LOCKD__CHANGE_MEMBERS: send_changes(request, message); break;
+	case LOCKD__TRANSFER_LEADER: send_transfer(client, request, message); break;
+	default: send_read(client, request, message); break;
+	}
+}
+
 static void transmit(struct lockd_client *client, struct lockd__request *request, struct lockd__connection *connection,
 		     int64_t now_us) {
 	Client__Request message = CLIENT__REQUEST__INIT;
@@ -265,7 +339,7 @@ static void transmit(struct lockd_client *client, struct lockd__request *request
 		return;
 	}
 	if (!session) {
-		send_read(request, &message);
+		send_outside_session(client, request, &message);
 		return;
 	}
 	if (request->sequence == 0) {
@@ -282,9 +356,30 @@ static bool may_go(const struct lockd__request *request, const struct lockd__con
 	return connection && lockd__connection_has_room(connection);
 }
 
+/* Where it can go, as things are; NULL: nowhere. */
+static struct lockd__connection *destination(struct lockd_client *client, const struct lockd__request *request) {
+	const struct lockd__endpoint *endpoint = request->endpoint;
+
+	if (request->anywhere)
+		endpoint = lockd__endpoint_for_read(client, request->rather);
+	if (!needs_leader(request))
+		return endpoint && endpoint->greeted ? endpoint->connection : NULL;
+	return lockd__leader_connection(client);
+}
+
+/* Whether what a transfer asked for has come about, as seen from here. To ask the next leader again, where any node
+ * would do, would move the leadership once more. */
+static bool is_transferred(const struct lockd_client *client, const struct lockd__request *request) {
+	uint32_t leader = client->leader.node;
+
+	if (request->kind != LOCKD__TRANSFER_LEADER || !request->in_doubt || leader == 0)
+		return false;
+	return request->target_node ? leader == request->target_node : leader != request->leader_node;
+}
+
 /* One pass. Returns whether it made others sendable. */
 static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret_next_us) {
-	struct lockd__connection *leader = lockd__leader_connection(client), *connection;
+	struct lockd__connection *connection;
 	struct lockd__request *request, *next;
 	bool moved = false;
 
@@ -295,9 +390,11 @@ static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret
 				*ret_next_us = request->retry_us;
 			continue;
 		}
-		connection = leader;
-		if (request->endpoint)
-			connection = request->endpoint->greeted ? request->endpoint->connection : NULL;
+		if (is_transferred(client, request)) {
+			lockd__request_finish(client, request, LOCKD_OK, 0, 0);
+			continue;
+		}
+		connection = destination(client, request);
 		if (!is_admitted(request)) {
 			block(client, request);
 		} else if (may_go(request, connection)) {
@@ -311,7 +408,7 @@ static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret
 int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
 	int64_t next_us = LOCKD__NEVER;
 
-	if (!lockd__leader_connection(client) && client->pinned == 0)
+	if (!lockd__leader_connection(client) && client->leaderless == 0)
 		return LOCKD__NEVER;
 	while (flush_once(client, now_us, &next_us))
 		;
@@ -331,13 +428,29 @@ void lockd__request_put_back(struct lockd_client *client, const struct lockd__co
 	struct lockd__request *request, *next;
 
 	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next) {
-		if (request->endpoint)
+		if (request->endpoint || (!connection && request->anywhere))
 			continue;
 		if (connection ? request->connection != connection : request->connection == leader)
 			continue;
 		request->in_doubt = true;
 		send_again(client, request, 0);
 	}
+}
+
+int64_t lockd__request_tick(struct lockd_client *client, int64_t now_us) {
+	struct lockd__request *request, *next;
+
+	if (client->leaderless == 0)
+		return LOCKD__NEVER;
+	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next) {
+		if (!request->anywhere)
+			continue;
+		if (now_us - request->sent_us < READ_US)
+			return request->sent_us + READ_US;
+		request->rather = 0;
+		send_again(client, request, 0);
+	}
+	return LOCKD__NEVER;
 }
 
 static int64_t retry_delay_us(struct lockd_client *client, struct lockd__request *request) {
@@ -441,6 +554,14 @@ static void answer(struct lockd_client *client, struct lockd__request *request, 
 	lockd__request_finish(client, request, (enum lockd_status)reply->status, reply->token, reply->revision);
 }
 
+/* Whether what stands in the way may be what the request itself has begun at an earlier leader; or that the next leader
+ * has not met the nodes yet. */
+static bool may_be_own(const struct lockd__request *request, const Client__Reply *reply) {
+	if (!request->in_doubt)
+		return false;
+	return request->kind == LOCKD__CHANGE_MEMBERS || reply->status == LOCKD_UNSETTLED;
+}
+
 bool lockd__request_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,
 			     const Client__Reply *reply, const uint8_t *body, size_t body_bytes) {
 	struct lockd__request key = {.frame_id = frame_id};
@@ -455,16 +576,20 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 			return true;
 	}
 	switch (reply->status) {
-	case LOCKD_QUEUED: break; /* the seat is taken; the grant is what is waited for */
+	case LOCKD_QUEUED: break;                            /* the seat is taken; the grant is what is waited for */
+	case LOCKD_LEADER_CHANGED: request->in_doubt = true; /* fall through */
 	case LOCKD_NOT_LEADER:
-		send_again(client, request, 0);
+		/* A follower without a leader cannot read for others: it, or another one, may be able to soon. */
+		send_again(client, request, needs_leader(request) ? 0 : retry_delay_us(client, request));
 		lockd__leader_refused(client, connection, reply);
 		break;
-	case LOCKD_LEADER_CHANGED:
-		request->in_doubt = true;
-		send_again(client, request, 0);
-		lockd__leader_refused(client, connection, reply);
-		break;
+	case LOCKD_UNSETTLED:
+	case LOCKD_NOT_READY:
+		if (!may_be_own(request, reply)) {
+			answer(client, request, reply, body, body_bytes);
+			break;
+		}
+		/* fall through */
 	case LOCKD_BUSY:
 	case LOCKD_DISK_FULL:
 		note_error(client, reply);
@@ -489,9 +614,7 @@ static void take_out(struct lockd_client *client, struct lockd__request *request
 	else
 		RB_REMOVE(lockd__sent, &client->sent, request);
 	request->state = LOCKD__FINISHED;
-	client->requests--;
-	if (request->endpoint)
-		client->pinned--;
+	count(client, request, -1U);
 	if (!request->session)
 		return;
 	TAILQ_REMOVE(&request->session->requests, request, member);

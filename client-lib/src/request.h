@@ -26,6 +26,7 @@
 
 struct lockd__connection;
 struct lockd__endpoint;
+struct lockd_member_change;
 
 enum lockd__request_kind {
 	LOCKD__OPEN,
@@ -37,6 +38,8 @@ enum lockd__request_kind {
 	LOCKD__SHOW,
 	LOCKD__SESSIONS,
 	LOCKD__STATUS, /* pinned to an endpoint */
+	LOCKD__CHANGE_MEMBERS,
+	LOCKD__TRANSFER_LEADER,
 };
 
 enum {
@@ -72,7 +75,7 @@ struct lockd__request {
 	uint64_t sequence;             /* 0: not given yet */
 	uint64_t frame_id;
 	struct lockd__connection *connection; /* SENT: on which one */
-	struct lockd__endpoint *endpoint;     /* STATUS: whom to ask */
+	struct lockd__endpoint *endpoint;     /* STATUS, and reads of one node: whom to ask */
 	int64_t sent_us;                      /* last transmission */
 	int64_t retry_us;                     /* WAITING: not before */
 	unsigned retries;
@@ -85,8 +88,16 @@ struct lockd__request {
 	uint32_t wait_ms;
 	uint64_t token;
 	uint64_t after_opened;            /* SESSIONS */
+	enum lockd_read_level level;      /* LIST, SHOW, SESSIONS */
+	uint64_t at_least;                /* SESSION */
+	bool anywhere;                    /* a read that any node may answer */
+	uint32_t rather;                  /* anywhere: by this one while it is connected; 0: by none in particular */
 	uint8_t nonce[LIMIT_NONCE_BYTES]; /* OPEN */
 	int64_t nonce_us;                 /* OPEN: first transmission under this nonce; 0: none yet */
+	const struct lockd_member_change *changes; /* CHANGE_MEMBERS: the caller's, who waits for the end */
+	size_t n_changes;
+	uint32_t target_node; /* TRANSFER_LEADER; 0: any */
+	uint32_t leader_node; /* TRANSFER_LEADER: who led when it was first sent; 0: not sent yet */
 
 	/* An acquire that is being given up and its cancellation know each other. The cancellation is made with the
 	 * acquire and kept as `spare`, so that giving up cannot fail. */
@@ -116,6 +127,9 @@ void lockd__request_submit(struct lockd_client *client, struct lockd__request *r
 /* Sends all that may be sent. Returns when the next one that is backing off is due. */
 int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us);
 
+/* Sends elsewhere what a node keeps waiting that any other can answer as well. Returns when to come again. */
+int64_t lockd__request_tick(struct lockd_client *client, int64_t now_us);
+
 /* The answer to the transmission `frame_id`, from that connection. false: no request waits for it. */
 bool lockd__request_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,
 			     const Client__Reply *reply, const uint8_t *body, size_t body_bytes);
@@ -126,6 +140,9 @@ void lockd__request_put_back(struct lockd_client *client, const struct lockd__co
 /* Ends it: tells whoever wants to know, remembers the outcome, frees it. */
 void lockd__request_finish(struct lockd_client *client, struct lockd__request *request, enum lockd_status status,
 			   uint64_t token, uint64_t revision);
+
+/* Whether the answer may take minutes, so that waiting for it says nothing about the leader. */
+bool lockd__request_is_patient(const struct lockd__request *request);
 
 /* Nobody waits for the answer any more. Returns what the caller that gave up is to be told. */
 enum lockd_status lockd__request_abandon(struct lockd_client *client, struct lockd__request *request);

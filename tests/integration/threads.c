@@ -201,11 +201,11 @@ static void look(struct worker *worker) {
 
 	switch (below(worker, 3)) {
 	case 0:
-		if (lockd_list(run.client, "threads/", below(worker, 2000), &locks) == LOCKD_OK)
+		if (lockd_list(run.client, "threads/", NULL, below(worker, 2000), &locks) == LOCKD_OK)
 			lockd_lock_list_free(locks);
 		break;
 	case 1:
-		if (lockd_sessions(run.client, below(worker, 2000), &sessions) == LOCKD_OK)
+		if (lockd_sessions(run.client, NULL, below(worker, 2000), &sessions) == LOCKD_OK)
 			lockd_session_list_free(sessions);
 		break;
 	default:
@@ -304,7 +304,7 @@ static void open_sessions(void) {
 /* Every outcome is known by then, so nothing may come later. */
 static void expect_nothing_held(void) {
 	struct lockd_lock_list *locks;
-	enum lockd_status status = lockd_list(run.client, "threads/", PATIENCE_MS, &locks);
+	enum lockd_status status = lockd_list(run.client, "threads/", NULL, PATIENCE_MS, &locks);
 
 	if (status != LOCKD_OK)
 		die("list", status);

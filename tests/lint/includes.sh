@@ -30,9 +30,9 @@ check raft       'raft/'                                                      "$
 check lockd/state 'api/|lockd/state/|lockd/status\.h'                         "$io"
 check lockd/node 'api/|raft/|lockd/state/|lockd/node/|lockd/status\.h'        "$io"
 check lockd/io   'api/|raft/raft\.h|lockd/(state|node|io)/|lockd/status\.h'   ''
-check client-lib 'api/|client-lib/|lockd/(lockd|fence|status)\.h'             'sqlite3'
-check cli        'cli/|lockd/(lockd|fence|status)\.h'                         'nng|sqlite3|protobuf-c'
-check examples   'lockd/(lockd|fence|status)\.h'                              'nng|sqlite3|protobuf-c'
+check client-lib 'api/|client-lib/|lockd/(lockd|admin|fence|status)\.h'             'sqlite3'
+check cli        'cli/|lockd/(lockd|admin|fence|status)\.h'                         'nng|sqlite3|protobuf-c'
+check examples   'lockd/(lockd|admin|fence|status)\.h'                              'nng|sqlite3|protobuf-c'
 
 # main and config set up what lockd/io provides; they touch neither transport nor storage themselves.
 for file in lockd/*.c lockd/*.h; do

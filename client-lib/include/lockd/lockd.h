@@ -55,7 +55,8 @@ LOCKD_PUBLIC enum lockd_status lockd_open(const struct lockd_options *options, s
 LOCKD_PUBLIC void lockd_close(struct lockd_client *client);
 
 /* A sentence about the most recent failure to reach or to speak with the cluster ("10.0.0.1:7600: connection refused;
- * …"), for people. Copied into `text`, cut to `n` bytes, always terminated; empty when there was none. */
+ * …"), for people. What the cluster said when it refused a request stands in front. Copied into `text`, cut to `n`
+ * bytes, always terminated; empty when there was none. */
 LOCKD_PUBLIC void lockd_last_error(struct lockd_client *client, char *text, size_t n);
 
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
@@ -184,7 +185,29 @@ LOCKD_PUBLIC enum lockd_status lockd_observe(struct lockd_client *client, const 
 LOCKD_PUBLIC void lockd_observe_stop(struct lockd_observation *observation);
 
 /* ---- Looking ---------------------------------------------------------------------------------------------------- */
-/* Linearizable unless said otherwise. Results are freed by their own free function; all strings belong to them. */
+/* Results are freed by their own free function; all strings belong to them. */
+
+enum lockd_read_level {
+	LOCKD_READ_LINEARIZABLE, /* sees every operation that was answered before the call */
+	LOCKD_READ_SESSION,      /* never goes back: sees at least what this handle has been answered so far */
+	LOCKD_READ_STALE,        /* what the asked node has applied, however old: see `age_ms` */
+};
+
+/* How to read. NULL, and {0}: linearizable, at the leader. */
+struct lockd_read {
+	enum lockd_read_level level;
+	uint64_t at_least; /* SESSION: a revision that must have been applied, from another handle or process */
+	uint32_t node;     /* ask this one only (UNREACHABLE when it does not answer). 0: the leader; for SESSION and
+			      STALE any connected node, rather a follower, so that the leader has less to do */
+};
+
+/* What a result is worth. */
+struct lockd_answer {
+	enum lockd_read_level level;
+	uint32_t node;     /* who answered */
+	uint64_t revision; /* of the state that was read; of a long list: of its last page */
+	int64_t age_ms;    /* STALE: since the node last heard of its leader, 0: it leads, -1: it never has. Else 0 */
+};
 
 struct lockd_session_info {
 	const char *id, *owner, *host, *label;
@@ -204,21 +227,45 @@ struct lockd_lock_info {
 struct lockd_lock_list {
 	const struct lockd_lock_info *locks;
 	size_t n;
-	uint64_t revision;
+	struct lockd_answer answer;
 };
 
 struct lockd_session_list {
 	const struct lockd_session_info *sessions;
 	size_t n;
-	uint64_t revision;
+	struct lockd_answer answer;
+};
+
+/* Flags. A member with VOTER alone keeps its vote; while a change is under way (`joint`), one with VOTER and without
+ * OUTGOING is coming to vote, and one with OUTGOING and without VOTER is losing its vote. */
+enum lockd_role {
+	LOCKD_ROLE_VOTER = 1,
+	LOCKD_ROLE_OUTGOING = 2, /* votes in the configuration that is being left */
+	LOCKD_ROLE_LEARNER = 4,  /* receives the log, is counted nowhere */
 };
 
 struct lockd_peer_info {
 	uint32_t node;
 	const char *peer_address, *client_address;
+	const char *store; /* uuid of its data folder, hexadecimal */
 	int voter;
-	uint64_t match;     /* leader only, else 0 */
-	int64_t contact_ms; /* leader only: since the peer's last answer; -1: none */
+	unsigned roles;    /* of enum lockd_role */
+	uint32_t priority; /* 0 to 255: whom the others would rather follow */
+	/* Known to the leader only. */
+	uint64_t match;     /* highest index known to be on its disk; else 0 */
+	int64_t contact_ms; /* since its last answer; -1: none */
+	uint32_t rtt_us;    /* of heartbeats, smoothed; 0: not known */
+	int caught_up;      /* follows closely enough to vote */
+	int unfit;          /* says that it could not lead */
+	int snapshot;       /* needs a snapshot */
+};
+
+/* A node that has called and is no member: lockd_change_members() can add it. */
+struct lockd_candidate_info {
+	uint32_t node;
+	const char *store; /* uuid of its data folder, hexadecimal */
+	const char *peer_address, *client_address;
+	uint32_t age_ms; /* since it called */
 };
 
 struct lockd_node_info {
@@ -229,8 +276,17 @@ struct lockd_node_info {
 	const char *role, *version, *incarnation, *state_hash;
 	uint64_t term, commit, applied, log_first, log_last, log_bytes, checkpoint;
 	uint64_t sessions, locks, seats, pending, uptime_ms;
-	const struct lockd_peer_info *peers;
+	uint64_t configuration_index; /* of the latest configuration */
+	int joint;                    /* a change of members is under way: two majorities are needed */
+	uint32_t transfer_to;         /* leader only: who is to take over */
+	uint32_t lease_ms;            /* leader only: what is left of its lease */
+	int fit;                      /* could lead: its disk keeps up, and it is not stopping */
+	uint32_t heartbeat_ms, promise_ms, drift_ppm, election_ms_min, election_ms_max;
+	uint32_t ttl_ms_min;                 /* smallest TTL that suits these times */
+	const struct lockd_peer_info *peers; /* the members, itself included */
 	size_t n_peers;
+	const struct lockd_candidate_info *candidates;
+	size_t n_candidates;
 };
 
 struct lockd_node_list {
@@ -238,19 +294,22 @@ struct lockd_node_list {
 	size_t n;
 };
 
-/* Held locks whose name begins with prefix (NULL: all), in order of name. */
-LOCKD_PUBLIC enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, int timeout_ms,
-					  struct lockd_lock_list **ret);
+/* Held locks whose name begins with prefix (NULL: all), in order of name. Each page of a long list is read by itself,
+ * at the level asked for, and those of one list from one node as long as it is connected. */
+LOCKD_PUBLIC enum lockd_status lockd_list(struct lockd_client *client, const char *prefix,
+					  const struct lockd_read *read, int timeout_ms, struct lockd_lock_list **ret);
 /* One lock with its waiters, as a list of one; NOT_FOUND: it is not held. Also the way to ask who leads an election. */
-LOCKD_PUBLIC enum lockd_status lockd_show(struct lockd_client *client, const char *name, int timeout_ms,
-					  struct lockd_lock_list **ret);
+LOCKD_PUBLIC enum lockd_status lockd_show(struct lockd_client *client, const char *name, const struct lockd_read *read,
+					  int timeout_ms, struct lockd_lock_list **ret);
 LOCKD_PUBLIC void lockd_lock_list_free(struct lockd_lock_list *list);
 
-LOCKD_PUBLIC enum lockd_status lockd_sessions(struct lockd_client *client, int timeout_ms,
-					      struct lockd_session_list **ret);
+/* In order of opening; pages as with lockd_list(). */
+LOCKD_PUBLIC enum lockd_status lockd_sessions(struct lockd_client *client, const struct lockd_read *read,
+					      int timeout_ms, struct lockd_session_list **ret);
 LOCKD_PUBLIC void lockd_session_list_free(struct lockd_session_list *list);
 
-/* Asks every node that it knows of for its own view; not linearizable, by nature. OK if at least one answered. */
+/* Asks every node that it knows of, members and the configured endpoints, for its own view; not linearizable, by
+ * nature. OK if at least one answered. */
 LOCKD_PUBLIC enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struct lockd_node_list **ret);
 LOCKD_PUBLIC void lockd_node_list_free(struct lockd_node_list *list);
 

@@ -3,16 +3,16 @@
  * run the whole lockctl as a process of its own.
  *
  *   FAKE_<CALL>   the status that the call returns, by name (FAKE_ACQUIRE=HELD); OPEN, SESSION, ACQUIRE, CLOSE, LIST,
- * SHOW, SESSIONS, NODES, OBSERVE. PENDING leaves an acquire without an answer. FAKE_ERROR    what lockd_last_error()
- * says. FAKE_FIFO     a FIFO; each line written to it changes the session: "SAFE", "JEOPARDY ms-left", "EXPIRED",
- * "GRANT". FAKE_LOG      a file to which each call appends a line with its arguments. FAKE_PID      the pid of the
- * holder of shown locks; FAKE_HOST its host. FAKE_EVENTS   events of an observation: "leader:REVISION:TOKEN:VALUE
- * vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty. FAKE_LEADS    a file; while it exists the election has a
- * leader, whose going is observed. */
+ * SHOW, SESSIONS, NODES, OBSERVE, CHANGE, TRANSFER. PENDING leaves an acquire without an answer. FAKE_ERROR    what
+ * lockd_last_error() says. FAKE_FIFO     a FIFO; each line written to it changes the session: "SAFE", "JEOPARDY
+ * ms-left", "EXPIRED", "GRANT". FAKE_LOG      a file to which each call appends a line with its arguments. FAKE_PID the
+ * pid of the holder of shown locks; FAKE_HOST its host. FAKE_EVENTS   events of an observation:
+ * "leader:REVISION:TOKEN:VALUE vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty. FAKE_LEADS    a file; while
+ * it exists the election has a leader, whose going is observed. */
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <lockd/lockd.h>
+#include <lockd/admin.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -386,8 +386,44 @@ static struct lockd_lock_info locks[] = {
 };
 
 static const struct lockd_peer_info peers[] = {
-	{1, "10.0.0.1:7601", "10.0.0.1:7600", 1, 0, -1},
-	{2, "10.0.0.2:7601", "10.0.0.2:7600", 1, 1203, 12},
+	{.node = 1,
+	 .peer_address = "10.0.0.1:7601",
+	 .client_address = "10.0.0.1:7600",
+	 .store = "aa",
+	 .voter = 1,
+	 .roles = LOCKD_ROLE_VOTER | LOCKD_ROLE_OUTGOING,
+	 .priority = 9,
+	 .contact_ms = -1},
+	{.node = 2,
+	 .peer_address = "10.0.0.2:7601",
+	 .client_address = "10.0.0.2:7600",
+	 .store = "bb",
+	 .voter = 1,
+	 .roles = LOCKD_ROLE_VOTER,
+	 .match = 1203,
+	 .contact_ms = 12,
+	 .rtt_us = 850,
+	 .caught_up = 1},
+	{.node = 3,
+	 .peer_address = "10.0.0.3:7601",
+	 .client_address = "10.0.0.3:7600",
+	 .store = "cc",
+	 .roles = LOCKD_ROLE_OUTGOING,
+	 .contact_ms = 7000,
+	 .match = 204,
+	 .rtt_us = 12345,
+	 .unfit = 1},
+	{.node = 4,
+	 .peer_address = "10.0.0.4:7601",
+	 .client_address = "10.0.0.4:7600",
+	 .store = "dd",
+	 .roles = LOCKD_ROLE_LEARNER,
+	 .contact_ms = -1,
+	 .snapshot = 1},
+};
+
+static const struct lockd_candidate_info candidates[] = {
+	{.node = 5, .store = "ee", .peer_address = "10.0.0.5:7601", .client_address = "10.0.0.5:7600", .age_ms = 400},
 };
 
 static const struct lockd_node_info nodes[] = {
@@ -411,12 +447,52 @@ static const struct lockd_node_info nodes[] = {
 	 .sessions = 3,
 	 .locks = 2,
 	 .uptime_ms = 3 * 3600 * 1000,
+	 .configuration_index = 1100,
+	 .joint = 1,
+	 .lease_ms = 140,
+	 .fit = 1,
+	 .heartbeat_ms = 50,
+	 .promise_ms = 200,
+	 .drift_ppm = 100000,
+	 .election_ms_min = 400,
+	 .election_ms_max = 800,
+	 .ttl_ms_min = 3000,
 	 .peers = peers,
-	 .n_peers = 2},
-	{.endpoint = "10.0.0.2:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
+	 .n_peers = 4,
+	 .candidates = candidates,
+	 .n_candidates = 1},
+	{.endpoint = "10.0.0.2:7600",
+	 .reason = "",
+	 .node = 2,
+	 .leader = 1,
+	 .role = "follower",
+	 .version = "",
+	 .term = 7,
+	 .commit = 1203,
+	 .applied = 1202,
+	 .log_first = 1,
+	 .log_last = 1203,
+	 .fit = 1,
+	 .peers = peers,
+	 .n_peers = 4},
+	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
 };
 
-static enum lockd_status give_locks(const char *call, size_t first, size_t n, struct lockd_lock_list **ret) {
+static struct lockd_answer give_answer(const struct lockd_read *read) {
+	struct lockd_answer answer = {.node = 1, .revision = REVISION};
+
+	if (!read)
+		return answer;
+	answer.level = read->level;
+	if (read->node)
+		answer.node = read->node;
+	if (read->level == LOCKD_READ_STALE)
+		answer.age_ms = read->node == 9 ? -1 : 1500;
+	return answer;
+}
+
+static enum lockd_status give_locks(const char *call, size_t first, size_t n, const struct lockd_read *read,
+				    struct lockd_lock_list **ret) {
 	enum lockd_status status = answer(call);
 	struct lockd_lock_list *list;
 
@@ -429,36 +505,47 @@ static enum lockd_status give_locks(const char *call, size_t first, size_t n, st
 	list = calloc(1, sizeof *list);
 	list->locks = locks + first;
 	list->n = getenv("FAKE_EMPTY") ? 0 : n;
+	list->answer = give_answer(read);
 	*ret = list;
 	return LOCKD_OK;
 }
 
-enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, int timeout_ms,
-			     struct lockd_lock_list **ret) {
-	assert(client);
-	note("list %s timeout %d", or_null(prefix), timeout_ms);
-	return give_locks("FAKE_LIST", 0, 2, ret);
+static void note_read(const struct lockd_read *read) {
+	if (read && (read->level || read->at_least || read->node))
+		note("read %d at least %" PRIu64 " node %" PRIu32, (int)read->level, read->at_least, read->node);
 }
 
-enum lockd_status lockd_show(struct lockd_client *client, const char *name, int timeout_ms,
-			     struct lockd_lock_list **ret) {
+enum lockd_status lockd_list(struct lockd_client *client, const char *prefix, const struct lockd_read *read,
+			     int timeout_ms, struct lockd_lock_list **ret) {
+	assert(client);
+	note("list %s timeout %d", or_null(prefix), timeout_ms);
+	note_read(read);
+	return give_locks("FAKE_LIST", 0, 2, read, ret);
+}
+
+enum lockd_status lockd_show(struct lockd_client *client, const char *name, const struct lockd_read *read,
+			     int timeout_ms, struct lockd_lock_list **ret) {
 	assert(client);
 	note("show %s timeout %d", name, timeout_ms);
-	return give_locks("FAKE_SHOW", 1, 1, ret);
+	note_read(read);
+	return give_locks("FAKE_SHOW", 1, 1, read, ret);
 }
 
 void lockd_lock_list_free(struct lockd_lock_list *list) {
 	free(list);
 }
 
-enum lockd_status lockd_sessions(struct lockd_client *client, int timeout_ms, struct lockd_session_list **ret) {
+enum lockd_status lockd_sessions(struct lockd_client *client, const struct lockd_read *read, int timeout_ms,
+				 struct lockd_session_list **ret) {
 	enum lockd_status status = answer("FAKE_SESSIONS");
 
 	assert(client && timeout_ms > 0);
+	note_read(read);
 	if (status)
 		return status;
 	*ret = calloc(1, sizeof **ret);
 	(*ret)->sessions = waiters;
+	(*ret)->answer = give_answer(read);
 	(*ret)->n = getenv("FAKE_EMPTY") ? 0 : 2;
 	return LOCKD_OK;
 }
@@ -474,11 +561,36 @@ enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struc
 	if (status)
 		return status;
 	*ret = calloc(1, sizeof **ret);
-	(*ret)->nodes = nodes;
-	(*ret)->n = getenv("FAKE_EMPTY") ? 1 : 2;
+	/* Without the leader; the leader alone; all. */
+	(*ret)->nodes = getenv("FAKE_LEADERLESS") ? nodes + 1 : nodes;
+	(*ret)->n = getenv("FAKE_LEADERLESS") ? 2 : getenv("FAKE_EMPTY") ? 1 : 3;
 	return LOCKD_OK;
 }
 
 void lockd_node_list_free(struct lockd_node_list *list) {
 	free(list);
+}
+
+/* ---- Changing the cluster -----------------------------------------------------------------------------------------
+ */
+
+enum lockd_status lockd_change_members(struct lockd_client *client, const struct lockd_member_change *changes, size_t n,
+				       int timeout_ms) {
+	static const char *const kinds[] = {"voter", "learner", "absent", "same"};
+
+	assert(client);
+	note("change %zu timeout %d", n, timeout_ms);
+	for (size_t i = 0; i < n; i++) {
+		note("%s %" PRIu32 " peer %s client %s", kinds[changes[i].kind], changes[i].node,
+		     or_null(changes[i].peer_address), or_null(changes[i].client_address));
+		if (changes[i].set_priority)
+			note("priority %" PRIu32, changes[i].priority);
+	}
+	return answer("FAKE_CHANGE");
+}
+
+enum lockd_status lockd_transfer_leader(struct lockd_client *client, uint32_t node, int timeout_ms) {
+	assert(client);
+	note("transfer %" PRIu32 " timeout %d", node, timeout_ms);
+	return answer("FAKE_TRANSFER");
 }

@@ -18,6 +18,7 @@ _Static_assert((int)ARGUMENT_NAME_BYTES_MAX == (int)LIMIT_NAME_BYTES_MAX, "names
 _Static_assert((int)ARGUMENT_VALUE_BYTES_MAX == (int)LIMIT_VALUE_BYTES_MAX, "values");
 _Static_assert((int)ARGUMENT_LABEL_BYTES_MAX == (int)LIMIT_LABEL_BYTES_MAX, "labels");
 _Static_assert((int)ARGUMENT_TTL_MS_MIN == (int)LIMIT_TTL_MS_MIN, "shortest lease");
+_Static_assert((int)ARGUMENT_CHANGES_MAX == (int)LOCKD_MEMBER_CHANGES_MAX, "changes");
 _Static_assert((int)ARGUMENT_TTL_MS_MAX == (int)LIMIT_TTL_MS_MAX, "longest lease");
 
 static void test_arguments__refuses_and_names_the_argument(void **state) {
@@ -63,15 +64,63 @@ static void test_arguments__refuses_and_names_the_argument(void **state) {
 		 "lockctl: lock: --conflict-exit-code '256': not a number from 0 to 255; try 'lockctl lock --help'\n"},
 		{"observe a --count 0", "lockctl: observe: --count '0': not a number from 1 to 18446744073709551615; "
 					"try 'lockctl observe --help'\n"},
-		{"ls --frob",
-		 "lockctl: ls: unknown option '--frob', allowed: --json, --endpoints, --timeout, --help; try "
-		 "'lockctl ls --help'\n"},
-		{"ls -x",
-		 "lockctl: ls: unknown option '-x', allowed: --json, --endpoints, --timeout, --help; try 'lockctl ls "
+		{"ls --frob", "lockctl: ls: unknown option '--frob', allowed: --read, --at-least, --node, --json, "
+			      "--endpoints, --timeout, --help; try "
+			      "'lockctl ls --help'\n"},
+		{"ls -x", "lockctl: ls: unknown option '-x', allowed: --read, --at-least, --node, --json, --endpoints, "
+			  "--timeout, --help; try 'lockctl ls "
+			  "--help'\n"},
+		{"ls --ttl 10s", "lockctl: ls: unknown option '--ttl', allowed: --read, --at-least, --node, --json, "
+				 "--endpoints, --timeout, --help; try "
+				 "'lockctl ls --help'\n"},
+		{"cluster",
+		 "lockctl: unknown verb 'cluster', allowed: cluster members, cluster add, cluster remove, cluster "
+		 "promote, "
+		 "cluster demote, cluster replace, cluster change, cluster prefer, cluster transfer; try 'lockctl "
 		 "--help'\n"},
-		{"ls --ttl 10s",
-		 "lockctl: ls: unknown option '--ttl', allowed: --json, --endpoints, --timeout, --help; try "
-		 "'lockctl ls --help'\n"},
+		{"cluster add", "lockctl: cluster add: ID is missing; try 'lockctl cluster add --help'\n"},
+		{"cluster add x",
+		 "lockctl: cluster add: ID 'x': not a number from 1 to 4294967295; try 'lockctl cluster "
+		 "add --help'\n"},
+		{"cluster remove 0", "lockctl: cluster remove: ID '0': not a number from 1 to 4294967295; try 'lockctl "
+				     "cluster remove --help'\n"},
+		{"cluster remove 4 --learner",
+		 "lockctl: cluster remove: unknown option '--learner', allowed: --endpoints, "
+		 "--timeout, --help; try 'lockctl cluster remove --help'\n"},
+		{"cluster add 4 --priority 256",
+		 "lockctl: cluster add: --priority '256': not a number from 0 to 255; try "
+		 "'lockctl cluster add --help'\n"},
+		{"cluster prefer 4",
+		 "lockctl: cluster prefer: PRIORITY is missing; try 'lockctl cluster prefer --help'\n"},
+		{"cluster prefer 4 256",
+		 "lockctl: cluster prefer: PRIORITY '256': not a number from 0 to 255; try 'lockctl "
+		 "cluster prefer --help'\n"},
+		{"cluster replace 1",
+		 "lockctl: cluster replace: NEW is missing; try 'lockctl cluster replace --help'\n"},
+		{"cluster transfer 1 2",
+		 "lockctl: cluster transfer: unexpected argument '2'; try 'lockctl cluster transfer "
+		 "--help'\n"},
+		{"cluster change", "lockctl: cluster change: CHANGE is missing; try 'lockctl cluster change --help'\n"},
+		{"cluster change 4",
+		 "lockctl: cluster change: '4': allowed are +ID and -ID; try 'lockctl cluster change "
+		 "--help'\n"},
+		{"cluster change +4 -0", "lockctl: cluster change: '-0': allowed are +ID and -ID; try 'lockctl cluster "
+					 "change --help'\n"},
+		{"cluster change +4 -4",
+		 "lockctl: cluster change: node 4 stands there twice; try 'lockctl cluster change --help'\n"},
+		{"cluster change +1 +2 +3 +4 +5 +6 +7 +8 +9 +10 +11 +12 +13 +14 +15 +16 +17 +18 -19",
+		 "lockctl: cluster change: more than 18 changes; try 'lockctl cluster change --help'\n"},
+		{"cluster change +4 -- true",
+		 "lockctl: cluster change: no COMMAND is allowed, but 'true' was given; try 'lockctl cluster change "
+		 "--help'\n"},
+		{"ls -4", "lockctl: ls: unknown option '-4', allowed: --read, --at-least, --node, --json, --endpoints, "
+			  "--timeout, --help; try 'lockctl ls --help'\n"},
+		{"ls --read weak",
+		 "lockctl: ls: --read 'weak': allowed are linearizable, session and stale; try 'lockctl "
+		 "ls --help'\n"},
+		{"ls --at-least 5", "lockctl: ls: --at-least needs --read session; try 'lockctl ls --help'\n"},
+		{"ls --node 0",
+		 "lockctl: ls: --node '0': not a number from 1 to 4294967295; try 'lockctl ls --help'\n"},
 		{"--frob",
 		 "lockctl: unknown option '--frob', allowed: --endpoints, --timeout, --help, --version; try 'lockctl "
 		 "--help'\n"},
@@ -95,7 +144,7 @@ static void test_arguments__refuses_and_names_the_argument(void **state) {
 
 /* What the result points to lives until the next call. */
 static int parse(const char *line, struct arguments *ret) {
-	static char copy[1024], *argv[16];
+	static char copy[1024], *argv[32];
 	char *rest, *word;
 	int argc = 0;
 
@@ -158,6 +207,36 @@ static void test_arguments__finds_verbs_of_two_words(void **state) {
 	assert_true(arguments_given(&arguments, OPTION_JSON));
 }
 
+static void test_arguments__takes_changes_with_either_sign(void **state) {
+	struct arguments arguments;
+
+	(void)state;
+	assert_int_equal(parse("lockctl cluster change +4 -1 --timeout 2m +5 -12", &arguments), 0);
+	assert_int_equal(arguments.n_changes, 4);
+	assert_int_equal(arguments.changes[0].kind, LOCKD_MEMBER_VOTER);
+	assert_int_equal(arguments.changes[0].node, 4);
+	assert_int_equal(arguments.changes[1].kind, LOCKD_MEMBER_ABSENT);
+	assert_int_equal(arguments.changes[1].node, 1);
+	assert_int_equal(arguments.changes[2].node, 5);
+	assert_int_equal(arguments.changes[3].kind, LOCKD_MEMBER_ABSENT);
+	assert_int_equal(arguments.changes[3].node, 12);
+	assert_int_equal(arguments.timeout_ms, 120000);
+}
+
+static void test_arguments__a_change_of_members_has_more_time(void **state) {
+	struct arguments arguments;
+
+	(void)state;
+	assert_int_equal(parse("lockctl cluster transfer", &arguments), 0);
+	assert_int_equal(arguments.timeout_ms, 60000);
+	assert_int_equal(arguments.numbers[0], 0);
+	assert_int_equal(parse("lockctl cluster transfer 3 --timeout 1s", &arguments), 0);
+	assert_int_equal(arguments.timeout_ms, 1000);
+	assert_int_equal(arguments.numbers[0], 3);
+	assert_int_equal(parse("lockctl cluster members", &arguments), 0);
+	assert_int_equal(arguments.timeout_ms, 5000);
+}
+
 static void test_arguments__help_needs_nothing_else(void **state) {
 	struct process process;
 	char line[64];
@@ -194,6 +273,8 @@ int main(void) {
 		cmocka_unit_test(test_arguments__takes_options_anywhere_before_the_command),
 		cmocka_unit_test(test_arguments__has_the_documented_defaults),
 		cmocka_unit_test(test_arguments__finds_verbs_of_two_words),
+		cmocka_unit_test(test_arguments__takes_changes_with_either_sign),
+		cmocka_unit_test(test_arguments__a_change_of_members_has_more_time),
 		cmocka_unit_test(test_arguments__help_needs_nothing_else),
 		cmocka_unit_test(test_arguments__version_is_printed),
 	};

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,24 +190,23 @@ static void test_verb_list__session_ls_prints_aligned_columns(void **state) {
 static void test_verb_list__status_has_a_row_for_a_silent_node(void **state) {
 	(void)state;
 	expect("status", 0,
-	       "ENDPOINT      NODE ROLE        TERM LEADER COMMIT APPLIED LOG                CHECKPOINT SESSIONS LOCKS "
-	       "UPTIME "
-	       "VERSION REASON\n"
-	       "10.0.0.1:7600    1 leader         7      1   1203    1203 1001-1204 (40 KiB)       1000        3     2 "
-	       " 3h00m "
-	       "0.1.0   -\n"
-	       "10.0.0.2:7600    - unreachable    -      -      -       - -                           -        -     - "
-	       "     - "
-	       "-       cannot connect: Connection refused\n",
+	       "ENDPOINT      NODE ROLE        TERM LEADER LEASE    RTT COMMIT APPLIED LOG                CHECKPOINT "
+	       "SESSIONS LOCKS UPTIME VERSION REASON\n"
+	       "10.0.0.1:7600    1 leader         7      1 140ms      -   1203    1203 1001-1204 (40 KiB)       1000 "
+	       "       3     2  3h00m 0.1.0   -\n"
+	       "10.0.0.2:7600    2 follower       7      1     - 0.85ms   1203    1202 1-1203 (0 KiB)              0 "
+	       "       0     0    0ms -       -\n"
+	       "10.0.0.3:7600    - unreachable    -      -     -      -      -       - -                           - "
+	       "       -     -      - -       cannot connect: Connection refused\n",
 	       "");
 	setenv("FAKE_EMPTY", "1", 1);
 	expect("status", 0,
-	       "ENDPOINT      NODE ROLE   TERM LEADER COMMIT APPLIED LOG                CHECKPOINT SESSIONS LOCKS "
-	       "UPTIME "
-	       "VERSION\n"
-	       "10.0.0.1:7600    1 leader    7      1   1203    1203 1001-1204 (40 KiB)       1000        3     2  "
-	       "3h00m "
-	       "0.1.0\n",
+	       "ENDPOINT      NODE ROLE   TERM LEADER LEASE RTT COMMIT APPLIED LOG                CHECKPOINT SESSIONS "
+	       "LOCKS "
+	       "UPTIME VERSION\n"
+	       "10.0.0.1:7600    1 leader    7      1 140ms   -   1203    1203 1001-1204 (40 KiB)       1000        3  "
+	       "   2 "
+	       " 3h00m 0.1.0\n",
 	       "");
 }
 
@@ -214,32 +214,106 @@ static void test_verb_list__status_json_has_every_node(void **state) {
 	json_t *document = run_json("status --json"), *nodes = json_object_get(document, "nodes"), *node, *peers;
 
 	(void)state;
-	assert_int_equal(json_array_size(nodes), 2);
+	assert_int_equal(json_array_size(nodes), 3);
 	node = json_array_get(nodes, 0);
 	assert_string_equal(text_at(node, "status"), "OK");
 	assert_int_equal(number_at(node, "commit"), 1203);
 	assert_string_equal(text_at(node, "state_hash"), "abcd");
 	peers = json_object_get(node, "peers");
-	assert_int_equal(json_array_size(peers), 2);
+	assert_int_equal(json_array_size(peers), 4);
 	assert_true(json_is_null(json_object_get(json_array_get(peers, 0), "contact_ms")));
 	assert_int_equal(number_at(json_array_get(peers, 1), "contact_ms"), 12);
-	node = json_array_get(nodes, 1);
+	assert_int_equal(number_at(json_array_get(peers, 1), "rtt_us"), 850);
+	assert_int_equal(number_at(json_array_get(peers, 1), "roles"), 1);
+	assert_true(json_is_true(json_object_get(json_array_get(peers, 2), "unfit")));
+	assert_true(json_is_true(json_object_get(json_array_get(peers, 3), "snapshot")));
+	assert_int_equal(number_at(node, "lease_ms"), 140);
+	assert_int_equal(number_at(node, "configuration_index"), 1100);
+	assert_true(json_is_true(json_object_get(node, "joint")));
+	assert_true(json_is_true(json_object_get(node, "fit")));
+	assert_int_equal(number_at(json_object_get(node, "times"), "promise_ms"), 200);
+	node = json_array_get(nodes, 2);
 	assert_string_equal(text_at(node, "status"), "UNREACHABLE");
 	assert_string_equal(text_at(node, "reason"), "cannot connect: Connection refused");
 	assert_null(json_object_get(node, "commit"));
 	json_decref(document);
 }
 
+static void test_verb_list__says_what_a_read_is_worth(void **state) {
+	static const struct {
+		const char *line, *log, *err;
+	} rows[] = {
+		{"ls --read linearizable", "list NULL timeout 5000\n",
+		 "lockctl: ls: linearizable, node 1, revision 655360\n"},
+		{"ls --node 2", "list NULL timeout 5000\nread 0 at least 0 node 2\n",
+		 "lockctl: ls: linearizable, node 2, revision 655360\n"},
+		{"show db/primary --read session --at-least 77",
+		 "show db/primary timeout 5000\nread 1 at least 77 node 0\n",
+		 "lockctl: show: session, node 1, revision 655360\n"},
+		{"session ls --read stale --node 3", "read 2 at least 0 node 3\n",
+		 "lockctl: session ls: stale, node 3, revision 655360, heard of its leader 1.5s ago\n"},
+		{"ls --read stale --node 9", "list NULL timeout 5000\nread 2 at least 0 node 9\n",
+		 "lockctl: ls: stale, node 9, revision 655360, never heard of a leader\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct process process;
+		char *log, want[256];
+
+		process_run(&process, rows[i].line);
+		assert_string_equal(process.err, rows[i].err);
+		assert_int_equal(process.status, 0);
+		process_free(&process);
+		log = process_log();
+		snprintf(want, sizeof want, "open NULL\n%sclose\n", rows[i].log);
+		assert_string_equal(log, want);
+		free(log);
+		remove(getenv("FAKE_LOG"));
+	}
+}
+
+static void test_verb_list__json_always_says_what_a_read_is_worth(void **state) {
+	static const char *const lines[] = {"ls --json --read stale --node 9",
+					    "session ls --json --read stale --node 9",
+					    "show db/primary --json --read stale --node 9"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		json_t *document = run_json(lines[i]), *answer = json_object_get(document, "answer");
+
+		assert_string_equal(text_at(answer, "read"), "stale");
+		assert_int_equal(number_at(answer, "node"), 9);
+		assert_string_equal(text_at(answer, "revision"), "655360");
+		assert_true(json_is_null(json_object_get(answer, "age_ms")));
+		json_decref(document);
+	}
+}
+
+static void test_verb_list__a_stale_read_that_finds_nothing_says_so(void **state) {
+	(void)state;
+	setenv("FAKE_SHOW", "NOT_FOUND", 1);
+	expect("show deploy --read stale", EXIT_NOTHING, "", "lockctl: show: deploy: not held (stale read)\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_verb_list__##name, process_setup, process_teardown)
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		TEST(failures_have_their_exit_status),   TEST(a_full_disk_is_not_a_success),
-		TEST(ls_prints_aligned_columns),         TEST(ls_json_keeps_every_bit_of_a_token),
-		TEST(nothing_held_prints_nothing),       TEST(show_prints_holder_and_queue),
-		TEST(show_json_nests_holder_and_queue),  TEST(show_of_a_free_lock_says_so),
-		TEST(session_ls_prints_aligned_columns), TEST(status_has_a_row_for_a_silent_node),
+		TEST(failures_have_their_exit_status),
+		TEST(a_full_disk_is_not_a_success),
+		TEST(ls_prints_aligned_columns),
+		TEST(ls_json_keeps_every_bit_of_a_token),
+		TEST(nothing_held_prints_nothing),
+		TEST(show_prints_holder_and_queue),
+		TEST(show_json_nests_holder_and_queue),
+		TEST(show_of_a_free_lock_says_so),
+		TEST(session_ls_prints_aligned_columns),
+		TEST(status_has_a_row_for_a_silent_node),
 		TEST(status_json_has_every_node),
+		TEST(says_what_a_read_is_worth),
+		TEST(json_always_says_what_a_read_is_worth),
+		TEST(a_stale_read_that_finds_nothing_says_so),
 	};
 
 	setenv("LOCKCTL", LOCKCTL_PATH, 1);

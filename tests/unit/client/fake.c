@@ -115,13 +115,12 @@ void fake_write(struct fake *fake, const void *bytes, size_t n) {
 
 /* ---- Answering by itself ---------------------------------------------------------------------------------------- */
 
-static void answer_hello(struct fake *fake, struct connection *connection) {
+static void say_hello_reply(struct fake *fake, struct connection *connection, uint64_t id) {
 	const struct fake_manner *manner = &fake->manner;
 	Client__HelloReply reply = CLIENT__HELLO_REPLY__INIT;
 	Client__Node nodes[FAKE_NODES_MAX], *pointers[FAKE_NODES_MAX];
 	uint8_t incarnation[16];
 
-	fake->hellos++;
 	memset(incarnation, manner->cluster, sizeof incarnation);
 	reply.status = manner->hello_status;
 	reply.protocol = manner->protocol ? manner->protocol : 1;
@@ -141,7 +140,7 @@ static void answer_hello(struct fake *fake, struct connection *connection) {
 		pointers[reply.n_nodes++] = &nodes[i];
 	}
 	if (!manner->mute)
-		send_frame(connection->fd, FRAME_HELLO_REPLY, 0, &reply.base);
+		send_frame(connection->fd, FRAME_HELLO_REPLY, id, &reply.base);
 }
 
 static void answer(struct fake *fake, struct connection *connection, uint64_t id, const Client__Request *request) {
@@ -206,7 +205,8 @@ static void take_frame(struct fake *fake, struct connection *connection, const s
 	Client__Request *message;
 
 	if (frame->type == FRAME_HELLO) {
-		answer_hello(fake, connection);
+		fake->hellos++;
+		say_hello_reply(fake, connection, 0);
 		return;
 	}
 	assert(frame->type == FRAME_REQUEST);
@@ -434,6 +434,17 @@ static unsigned get(struct fake *fake, const unsigned *counter) {
 	n = *counter;
 	pthread_mutex_unlock(&fake->mutex);
 	return n;
+}
+
+unsigned fake_connections(struct fake *fake) {
+	return get(fake, &fake->n_connections);
+}
+
+void fake_greet_again(struct fake *fake, uint64_t id) {
+	pthread_mutex_lock(&fake->mutex);
+	for (unsigned i = 0; i < fake->n_connections; i++)
+		say_hello_reply(fake, &fake->connections[i], id);
+	pthread_mutex_unlock(&fake->mutex);
 }
 
 unsigned fake_hellos(struct fake *fake) {

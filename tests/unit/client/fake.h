@@ -12,7 +12,7 @@
 
 struct fake;
 
-enum { FAKE_NODES_MAX = 3, FAKE_PATIENCE_MS = 5000 };
+enum { FAKE_NODES_MAX = 5, FAKE_PATIENCE_MS = 5000 };
 
 /* How it greets and what it says of itself. May be changed while it runs, through fake_set(). */
 struct fake_manner {
@@ -61,6 +61,9 @@ void fake_request_free(struct fake_request *request);
 void fake_reply(struct fake *fake, const struct fake_request *request, const Client__Reply *reply);
 void fake_reply_status(struct fake *fake, const struct fake_request *request, enum lockd_status status);
 void fake_event(struct fake *fake, const struct fake_request *observe, const Client__Event *event);
+/* Says HELLO_REPLY once more on all connections, as its manner is by then; `id` is the frame's, 0 by right. */
+void fake_greet_again(struct fake *fake, uint64_t id);
+unsigned fake_connections(struct fake *fake);
 /* Bytes that need be no frame. */
 void fake_write(struct fake *fake, const void *bytes, size_t n);
 

@@ -67,7 +67,7 @@ static int child(struct lockd_client *client, struct lockd_session *session) {
 		return 2;
 	if (lockd_acquire(session, "a", NULL, LOCKD_TRY, 100, &grant) != LOCKD_FORKED)
 		return 3;
-	if (lockd_list(client, NULL, 100, &list) != LOCKD_FORKED)
+	if (lockd_list(client, NULL, NULL, 100, &list) != LOCKD_FORKED)
 		return 4;
 	if (lockd_session_remaining_ms(session) != 0 || lockd_session_get_state(session) != LOCKD_EXPIRED)
 		return 5;
@@ -188,7 +188,7 @@ static void test_client__names_who_does_not_answer(void **test) {
 	manner.mute = true;
 	fake = fake_new(&manner);
 	client = fake_client(fake_address(fake));
-	assert_int_equal(lockd_list(client, NULL, 100, &list), LOCKD_UNREACHABLE);
+	assert_int_equal(lockd_list(client, NULL, NULL, 100, &list), LOCKD_UNREACHABLE);
 	lockd_last_error(client, text, sizeof text);
 	snprintf(expected, sizeof expected, "%s: no answer yet", fake_address(fake));
 	assert_string_equal(text, expected);
@@ -198,7 +198,7 @@ static void test_client__names_who_does_not_answer(void **test) {
 	manner.silent = true;
 	fake_set(fake, &manner);
 	client = fake_client(fake_address(fake));
-	assert_int_equal(lockd_list(client, NULL, 1000, &list), LOCKD_DEADLINE);
+	assert_int_equal(lockd_list(client, NULL, NULL, 1000, &list), LOCKD_DEADLINE);
 	lockd_last_error(client, text, sizeof text);
 	snprintf(expected, sizeof expected, "%s: the leader does not answer", fake_address(fake));
 	assert_string_equal(text, expected);

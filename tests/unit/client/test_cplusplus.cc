@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every public function is declared for C++ and exported by the shared library: their addresses are taken. */
+#include <lockd/admin.h>
 #include <lockd/fence.h>
 #include <lockd/lockd.h>
 
@@ -32,6 +33,8 @@ int main() {
 	        reinterpret_cast<const void *>(lockd_session_list_free),
 	        reinterpret_cast<const void *>(lockd_nodes),
 	        reinterpret_cast<const void *>(lockd_node_list_free),
+	        reinterpret_cast<const void *>(lockd_change_members),
+	        reinterpret_cast<const void *>(lockd_transfer_leader),
 	        reinterpret_cast<const void *>(lockd_status_name),
 	        reinterpret_cast<const void *>(lockd_status_text),
 	        reinterpret_cast<const void *>(lockd_status_outcome),

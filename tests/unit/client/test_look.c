@@ -15,6 +15,7 @@
 struct call {
 	struct lockd_client *client;
 	const char *name;
+	const struct lockd_read *read;
 	enum lockd_status status;
 	struct lockd_lock_list *locks;
 	struct lockd_session_list *sessions;
@@ -23,21 +24,21 @@ struct call {
 static void *list(void *arg) {
 	struct call *call = arg;
 
-	call->status = lockd_list(call->client, call->name, FAKE_PATIENCE_MS, &call->locks);
+	call->status = lockd_list(call->client, call->name, call->read, FAKE_PATIENCE_MS, &call->locks);
 	return NULL;
 }
 
 static void *show(void *arg) {
 	struct call *call = arg;
 
-	call->status = lockd_show(call->client, call->name, FAKE_PATIENCE_MS, &call->locks);
+	call->status = lockd_show(call->client, call->name, call->read, FAKE_PATIENCE_MS, &call->locks);
 	return NULL;
 }
 
 static void *list_sessions(void *arg) {
 	struct call *call = arg;
 
-	call->status = lockd_sessions(call->client, FAKE_PATIENCE_MS, &call->sessions);
+	call->status = lockd_sessions(call->client, call->read, FAKE_PATIENCE_MS, &call->sessions);
 	return NULL;
 }
 
@@ -76,21 +77,26 @@ static void reply_lock(struct fake *fake, const struct fake_request *request, co
 }
 
 static void test_look__refuses_bad_arguments(void **test) {
+	static const struct lockd_read no_level = {.level = (enum lockd_read_level)3};
+	static const struct lockd_read idle_revision = {.level = LOCKD_READ_STALE, .at_least = 1};
 	struct lockd_client *client = fake_client("127.0.0.1:1");
 	struct lockd_session_list *sessions;
 	struct lockd_lock_list *locks;
 	struct lockd_node_list *nodes;
 
 	(void)test;
-	assert_int_equal(lockd_list(NULL, NULL, 0, &locks), LOCKD_MISUSE);
-	assert_int_equal(lockd_list(client, NULL, 0, NULL), LOCKD_MISUSE);
-	assert_int_equal(lockd_list(client, NULL, -2, &locks), LOCKD_MISUSE);
-	assert_int_equal(lockd_show(client, NULL, 0, &locks), LOCKD_MISUSE);
-	assert_int_equal(lockd_show(client, "", 0, &locks), LOCKD_MISUSE);
-	assert_int_equal(lockd_sessions(client, 0, NULL), LOCKD_MISUSE);
+	assert_int_equal(lockd_list(NULL, NULL, NULL, 0, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_list(client, NULL, NULL, 0, NULL), LOCKD_MISUSE);
+	assert_int_equal(lockd_list(client, NULL, NULL, -2, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_show(client, NULL, NULL, 0, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_show(client, "", NULL, 0, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_sessions(client, NULL, 0, NULL), LOCKD_MISUSE);
+	assert_int_equal(lockd_list(client, NULL, &no_level, 0, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_show(client, "a", &idle_revision, 0, &locks), LOCKD_MISUSE);
+	assert_int_equal(lockd_sessions(client, &idle_revision, 0, &sessions), LOCKD_MISUSE);
 	assert_int_equal(lockd_nodes(client, 0, NULL), LOCKD_MISUSE);
-	assert_int_equal(lockd_list(client, NULL, 50, &locks), LOCKD_UNREACHABLE);
-	assert_int_equal(lockd_sessions(client, 50, &sessions), LOCKD_UNREACHABLE);
+	assert_int_equal(lockd_list(client, NULL, NULL, 50, &locks), LOCKD_UNREACHABLE);
+	assert_int_equal(lockd_sessions(client, NULL, 50, &sessions), LOCKD_UNREACHABLE);
 	assert_int_equal(lockd_nodes(client, 1000, &nodes), LOCKD_UNREACHABLE);
 	lockd_lock_list_free(NULL);
 	lockd_session_list_free(NULL);
@@ -120,7 +126,7 @@ static void test_look__list_reads_all_pages(void **test) {
 	pthread_join(thread, NULL);
 	assert_int_equal(call.status, LOCKD_OK);
 	assert_int_equal(call.locks->n, 3);
-	assert_int_equal(call.locks->revision, 88);
+	assert_int_equal(call.locks->answer.revision, 88);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_string_equal(call.locks->locks[i].name, names[i]);
 		assert_string_equal(call.locks->locks[i].value, "v");
