@@ -178,8 +178,106 @@ static void run_q01_trigger(void) {
 		"from [E, 2E); refusing somebody is neither.");
 }
 
+/* ---- q09_split_vote ------------------------------------------------------------------------------------------------
+ */
+
+/* S1 and S2 stand in the same term; S1's request reaches S3 first and S2's reaches S4 first. */
+static struct stage *split_vote(uint64_t seed, enum stage_tell tell) {
+	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 4, .seed = seed, .tell = tell});
+
+	stage_delay(stage, 1, 4, STAGE_TYPE(RAFT_VOTE), 5 * MS);
+	stage_delay(stage, 2, 3, STAGE_TYPE(RAFT_VOTE), 5 * MS);
+	stage_campaign(stage, 1);
+	stage_campaign(stage, 2);
+	stage_run(stage, 20 * MS);
+	stage_expect(stage, stage_term(stage, 1) == 2 && stage_term(stage, 2) == 2, "same-term", "S1 and S2 differ");
+	stage_expect(stage, stage_leader(stage) == 0, "split", "S%u leads", stage_leader(stage));
+	return stage;
+}
+
+/* Terms from the split one to the first with a leader. */
+static raft_term rounds_until_leader(uint64_t seed, enum stage_tell tell) {
+	struct stage *stage = split_vote(seed, tell);
+
+	stage_expect(stage, stage_await_leader(stage, 10000 * MS) != 0, "leader-after-split", "nobody ever leads");
+	raft_term rounds = stage_term_max(stage) - 2;
+	stage_free(stage);
+	return rounds;
+}
+
+static void run_q09_split_vote(void) {
+	enum { SEEDS = 1000, ROUNDS_MAX = 5 };
+	uint32_t late = 0;
+	raft_term most = 0;
+
+	story_act("Four nodes; S1 and S2 stand in the same term, and each gets two votes of four, its own and "
+		  "another's.");
+	(void)rounds_until_leader(4, STAGE_TELL_MESSAGES);
+	story_act("%d times with other time-outs.", SEEDS);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		raft_term rounds = rounds_until_leader(seed, STAGE_TELL_NOTHING);
+
+		late += rounds > ROUNDS_MAX;
+		most = rounds > most ? rounds : most;
+	}
+	story_say("Nobody ever led the term of the split vote; all but %u had a leader within %d more terms (at most "
+		  "%" PRIu64 ").",
+		  late, ROUNDS_MAX, most);
+	if (late > SEEDS / 1000)
+		stage_fail("rounds", "%u of %d needed more than %d terms", late, SEEDS, ROUNDS_MAX);
+	story_answer(
+		"one of them wins if it still gets a majority. If none does, the term has no leader, and time-outs "
+		"drawn at random break the tie.");
+}
+
+/* ---- q09_no_self_vote ----------------------------------------------------------------------------------------------
+ */
+
+static void one_of_three_down(void) {
+	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 3, .seed = 9, .tell = STAGE_TELL_MESSAGES});
+
+	story_act("Three nodes, S3 is down. S1 needs two votes: its own and that of S2.");
+	stage_crash(stage, 3);
+	stage_elect(stage, 1);
+	stage_free(stage);
+}
+
+static void crash_before_own_vote(void) {
+	struct stage *stage =
+		stage_new(&(struct stage_setup){.nodes = 3, .seed = 9, .tell = STAGE_TELL_MESSAGES, .patient = true});
+
+	story_act("S1 stands in term 2, but its disk does not come round to store its vote for itself. It asks nobody "
+		  "yet, and counts nothing.");
+	stage_freeze_disk(stage, 1);
+	stage_campaign(stage, 1);
+	stage_run(stage, 50 * MS);
+	stage_expect(stage, stage_node(stage, 1)->status.role == RAFT_CANDIDATE, "waits", "S1 is no candidate");
+	stage_expect(stage, stage_node(stage, 1)->disk_vote == 0, "not-durable", "its vote is stored");
+	stage_crash(stage, 1);
+
+	story_act(
+		"S1 restarts and knows of no vote. S2 stands in the same term; S1 votes for it. That is its first vote "
+		"in term 2, since the other one never left S1.");
+	stage_thaw_disk(stage, 1);
+	stage_restart(stage, 1);
+	stage_run(stage, 250 * MS);
+	stage_elect(stage, 2);
+	stage_expect(stage, stage_term(stage, 2) == 2, "same-term", "S2 leads term %" PRIu64, stage_term(stage, 2));
+	stage_free(stage);
+}
+
+static void run_q09_no_self_vote(void) {
+	one_of_three_down();
+	crash_before_own_vote();
+	story_answer("without its own vote a candidate of a 3-node cluster could never win while one node is down. It "
+		     "counts when it is on disk and not before, like every other vote; else a crash would let the node "
+		     "vote a second time.");
+}
+
 const struct scenario election_scenarios[] = {
 	{"q01_vote_matrix", "Who gets a vote?", run_q01_vote_matrix},
 	{"q01_trigger", "When does a follower stand for election?", run_q01_trigger},
+	{"q09_split_vote", "Can simultaneous candidates succeed?", run_q09_split_vote},
+	{"q09_no_self_vote", "Why does a candidate vote for itself, and when does that count?", run_q09_no_self_vote},
 	{0},
 };

@@ -23,6 +23,7 @@ extern const struct scenario restart_scenarios[];
 extern const struct scenario disruption_scenarios[];
 extern const struct scenario compaction_scenarios[];
 extern const struct scenario crash_scenarios[];
+extern const struct scenario distance_scenarios[];
 extern const struct scenario leader_scenarios[];
 
 /* `lockd-sim --scenario what`: "list", "all" (one line each), or every one whose name begins with `what`. The exit

@@ -2,7 +2,7 @@
 /* Life, saves, steps and time of a stage. */
 #include "tests/scenarios/stage.h"
 
-#include "tests/scenarios/story.h"
+#include "raft/src/core.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/verdict.h"
 
@@ -280,6 +280,8 @@ static int step_once(struct stage *stage, uint32_t n, const struct raft_event *e
 		return 0;
 	assert(node->raft);
 	stage->steps++;
+	if (stage->promises_ignored)
+		node->raft->promise_until = 0;
 	r = raft_step(node->raft, &clocks, event, &node->fx);
 	raft_check(node->raft);
 	raft_get_status(node->raft, &node->status);
@@ -470,6 +472,7 @@ static void boot(struct stage *stage, uint32_t n, uint32_t promise_ms) {
 		.term = node->disk_term,
 		.vote = node->disk_vote,
 		.promise_ms = promise_ms,
+		.leader_lease = stage->leader_lease,
 		.seed = node->seed++,
 		.timing = stage->timing,
 		.limits = stage->limits,
@@ -553,6 +556,7 @@ struct stage *stage_new(const struct stage_setup *setup) {
 	stage->append_max = STAGE_APPEND_MAX;
 	stage->promise_ms = setup->promise_ms ? setup->promise_ms : 200;
 	stage->drift_ppm = 100000;
+	stage->leader_lease = setup->leader_lease;
 	stage->timing = (struct raft_timing){.heartbeat = 50 * MS,
 					     .election_min = 400 * MS,
 					     .election_max = 800 * MS,
@@ -614,6 +618,15 @@ uint32_t stage_leader(struct stage *stage) {
 
 raft_term stage_term(struct stage *stage, uint32_t n) {
 	return stage_node(stage, n)->status.term;
+}
+
+raft_term stage_term_max(struct stage *stage) {
+	raft_term max = 0;
+	for (uint32_t n = 1; n <= stage->n; n++) {
+		if (stage_node(stage, n)->raft && stage_term(stage, n) > max)
+			max = stage_term(stage, n);
+	}
+	return max;
 }
 
 uint32_t stage_count(struct stage *stage, uint32_t node, enum stage_outcome outcome) {

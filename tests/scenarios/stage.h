@@ -122,6 +122,7 @@ struct stage_setup {
 	bool patient;            /* followers do not stand for election by themselves; the script says who does */
 	raft_usec latency, disk; /* 0: 1 ms each */
 	uint32_t promise_ms;     /* 0: 200 ms */
+	bool leader_lease;
 };
 
 struct stage {
@@ -138,6 +139,7 @@ struct stage {
 	struct raft_timing timing;
 	struct raft_limits limits;
 	uint32_t promise_ms, drift_ppm;
+	bool leader_lease;
 	const struct raft_configuration *founding;
 
 	struct stage_node nodes[STAGE_NODES_MAX];
@@ -156,8 +158,10 @@ struct stage {
 	size_t n_configurations, configurations_size;
 
 	struct invariants invariants;
-	const char *forgiven; /* an invariant that is meant to break here; nothing happens after it did */
+	const char *tolerated; /* an invariant that may break on the way to the one that is meant to */
+	const char *forgiven;  /* the invariant that is meant to break here; nothing happens after it did */
 	bool over;
+	bool promises_ignored; /* nobody is bound by a promise: Raft as in the paper */
 	uint64_t steps, heartbeats;
 	/* Called after every step, for conditions of the scenario's own. */
 	void (*watch)(struct stage *stage, uint32_t node);
@@ -239,6 +243,8 @@ bool stage_take(struct stage *stage, struct stage_message *ret);
 /* Leader of the highest term among those up; 0: none. */
 uint32_t stage_leader(struct stage *stage);
 raft_term stage_term(struct stage *stage, uint32_t node);
+/* The highest term of any node that is up. */
+raft_term stage_term_max(struct stage *stage);
 /* All nodes that are up hold the same log, committed and applied to its end. */
 bool stage_converged(struct stage *stage);
 /* How many proposals to that node (0: any) came out so. */
