@@ -370,13 +370,16 @@ static raft_index members_index(const struct raft *raft) {
 	return latest ? latest->index : 0;
 }
 
-/* Another configuration may stand at the same index, after a truncation or a snapshot; not if it was committed. */
+/* Another configuration may stand at the same index, after a truncation or from a snapshot; not if it was committed. */
 static bool members_changed(const struct raft *raft, raft_index before, bool settled, const struct raft_effects *fx) {
 	raft_index after = members_index(raft);
 
 	if (after != before)
 		return true;
-	return !settled && (fx->installed || (fx->save.truncate_from != 0 && fx->save.truncate_from <= after));
+	if (settled)
+		return false;
+	return (fx->installed && after <= raft->trail.base) ||
+	       (fx->save.truncate_from != 0 && fx->save.truncate_from <= after);
 }
 
 /* The messages are not cleared: n_messages says how many are meant. */

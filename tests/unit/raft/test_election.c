@@ -295,6 +295,40 @@ static void test_election__candidate_asks_for_prevotes_again_after_a_time_out(vo
 	replica_free(&replica);
 }
 
+/* Voters 1, 2, 3 of the old half and 1, 4, 5 of the new one; 6 learns and is not asked. */
+static void test_election__joint_election_needs_both_halves(void **state) {
+	struct raft_configuration joint = replica_configuration(6);
+	struct raft_message reply;
+	struct replica replica;
+
+	(void)state;
+	joint.members[0].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[1].roles = joint.members[2].roles = RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[5].roles = RAFT_ROLE_LEARNER;
+	replica = replica_new((struct replica_boot){.term = 3, .configuration = &joint});
+	replica_pass(&replica, 800 * MS);
+	assert_int_equal(replica.fx.n_messages, 4);
+	reply = (struct raft_message){
+		.type = RAFT_PREVOTE_REPLY, .term = 4, .round = replica_sent(&replica, 2)->message.round};
+	reply.from = 2, replica_recv(&replica, reply);
+	reply.from = 3, replica_recv(&replica, reply);
+	reply.from = 6, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	reply.from = 4, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_CANDIDATE);
+
+	reply.type = RAFT_VOTE_REPLY;
+	reply.round = replica_sent(&replica, 4)->message.round;
+	replica_saved(&replica);
+	reply.from = 4, replica_recv(&replica, reply);
+	reply.from = 5, replica_recv(&replica, reply);
+	reply.from = 6, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_CANDIDATE);
+	reply.from = 3, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_LEADER);
+	replica_free(&replica);
+}
+
 /* ---- Promises -------------------------------------------------------------------------------------------------------
  */
 
@@ -567,6 +601,7 @@ int main(void) {
 		cmocka_unit_test(test_election__own_vote_counts_only_when_durable),
 		cmocka_unit_test(test_election__lone_voter_leads_at_once_even_after_a_restart),
 		cmocka_unit_test(test_election__candidate_asks_for_prevotes_again_after_a_time_out),
+		cmocka_unit_test(test_election__joint_election_needs_both_halves),
 		cmocka_unit_test(test_election__promise_refuses_votes_without_taking_the_term),
 		cmocka_unit_test(test_election__promise_survives_a_new_term),
 		cmocka_unit_test(test_election__promise_does_not_bind_against_the_leader_itself),

@@ -146,6 +146,59 @@ static void test_progress__an_answer_from_behind_the_base_ends_the_wait(void **s
 	assert_int_equal(progress.next, 61);
 }
 
+/* ---- Catching up (dissertation §4.2.1) ------------------------------------------------------------------------------
+ */
+
+enum { QUICK = 400 };
+
+static bool caught_up(const struct raft__progress *progress, raft_usec now) {
+	return raft__progress_caught_up(progress, now, QUICK);
+}
+
+/* A round ends when the member has what the log held when the round began, and the next goes for what has come since.
+ */
+static void test_progress__rounds_of_catching_up_get_shorter(void **state) {
+	struct raft__progress progress = probing_at(LAST + 1);
+
+	(void)state;
+	raft__progress_catch_up(&progress, 50, 1000, QUICK);
+	assert_false(caught_up(&progress, 1000));
+	progress.match = 49;
+	raft__progress_catch_up(&progress, 80, 1900, QUICK);
+	assert_int_equal(progress.goals, 0);
+	progress.match = 50;
+	raft__progress_catch_up(&progress, 80, 2000, QUICK);
+	assert_int_equal(progress.goals, 1);
+	assert_false(caught_up(&progress, 2000));
+	progress.match = 80;
+	raft__progress_catch_up(&progress, 90, 2400, QUICK);
+	assert_int_equal(progress.goals, 2);
+	assert_true(caught_up(&progress, 2400));
+	check(&progress);
+}
+
+static void test_progress__long_round_ends_being_caught_up(void **state) {
+	struct raft__progress progress = probing_at(LAST + 1);
+
+	(void)state;
+	raft__progress_catch_up(&progress, 50, 1000, QUICK);
+	progress.match = 50;
+	raft__progress_catch_up(&progress, 50, 1100, QUICK);
+	assert_true(caught_up(&progress, 1100));
+	/* With nothing to do it stays caught up, and nothing counts as a round. */
+	raft__progress_catch_up(&progress, 50, 9000, QUICK);
+	assert_true(caught_up(&progress, 9000));
+	assert_int_equal(progress.goals, 1);
+	/* Silent for too long. */
+	raft__progress_catch_up(&progress, 60, 9000, QUICK);
+	assert_true(caught_up(&progress, 9400));
+	assert_false(caught_up(&progress, 9401));
+	progress.match = 60;
+	raft__progress_catch_up(&progress, 60, 9500, QUICK);
+	assert_int_equal(progress.goals, 2);
+	assert_false(caught_up(&progress, 9500));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_progress__ignores_answers_to_older_probes),
@@ -156,6 +209,8 @@ int main(void) {
 		cmocka_unit_test(test_progress__resends_what_was_lost_but_not_what_waits_for_a_disk),
 		cmocka_unit_test(test_progress__waits_for_a_snapshot_below_the_log),
 		cmocka_unit_test(test_progress__an_answer_from_behind_the_base_ends_the_wait),
+		cmocka_unit_test(test_progress__rounds_of_catching_up_get_shorter),
+		cmocka_unit_test(test_progress__long_round_ends_being_caught_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -439,6 +439,49 @@ static void test_replication__removed_leader_stays_until_the_change_is_committed
 	replica_free(&replica);
 }
 
+/* What a leader tells of a learner: that it counts nowhere, how it catches up, whether it could lead. */
+static void test_replication__leader_watches_a_learner_catch_up(void **state) {
+	struct raft_configuration configuration = replica_configuration(4);
+	struct replica replica;
+	struct raft_peer peer;
+	struct raft_message reply = {.type = RAFT_APPEND_REPLY, .from = 4, .term = 4, .index = 4};
+
+	(void)state;
+	configuration.members[3].roles = RAFT_ROLE_LEARNER;
+	replica = replica_new((struct replica_boot){.term = 3, .log = "111", .configuration = &configuration});
+	assert_false(raft_get_peer(replica.raft, 4, &peer));
+	replica_lead(&replica);
+	assert_true(raft_get_peer(replica.raft, 4, &peer));
+	assert_int_equal(peer.catch_up_rounds, 0);
+	assert_false(peer.caught_up);
+	replica_pass(&replica, 100 * MS);
+	replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).commit, 0);
+	raft_get_peer(replica.raft, 4, &peer);
+	assert_int_equal(peer.catch_up_rounds, 1);
+	assert_true(peer.caught_up);
+
+	assert_false(peer.unfit);
+	replica_step(&replica, (struct raft_event){.kind = RAFT_PROVE});
+	replica_step(&replica, (struct raft_event){.kind = RAFT_PROVE});
+	reply = (struct raft_message){
+		.type = RAFT_HEARTBEAT_REPLY, .flags = RAFT_FLAG_UNFIT, .from = 4, .term = 4, .round = 2, .index = 4};
+	replica_recv(&replica, reply);
+	raft_get_peer(replica.raft, 4, &peer);
+	assert_true(peer.unfit);
+	/* Older than what it says by now. */
+	reply.round = 1;
+	reply.flags = 0;
+	replica_recv(&replica, reply);
+	raft_get_peer(replica.raft, 4, &peer);
+	assert_true(peer.unfit);
+	reply.round = 3;
+	replica_recv(&replica, reply);
+	raft_get_peer(replica.raft, 4, &peer);
+	assert_false(peer.unfit);
+	replica_free(&replica);
+}
+
 static void test_replication__truncated_configuration_is_rolled_back(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 3, .log = "12"});
 	struct raft_configuration next = replica_configuration(5);
@@ -482,6 +525,7 @@ int main(void) {
 		cmocka_unit_test(test_replication__change_waits_for_an_entry_of_the_term),
 		cmocka_unit_test(test_replication__joint_configuration_needs_both_majorities),
 		cmocka_unit_test(test_replication__removed_leader_stays_until_the_change_is_committed),
+		cmocka_unit_test(test_replication__leader_watches_a_learner_catch_up),
 		cmocka_unit_test(test_replication__truncated_configuration_is_rolled_back),
 	};
 

@@ -63,6 +63,7 @@ static void test_snapshot__replaces_a_log_that_lacks_its_last_entry(void **state
 	assert_int_equal(status.term, 4);
 	assert_int_equal(status.vote, 3);
 	assert_int_equal(raft_term_at(replica.raft, 9), 3);
+	assert_true(replica.fx.members_changed);
 	assert_int_equal(raft_members(replica.raft, &index)->n, 4);
 	assert_int_equal(index, 3);
 	assert_int_equal(replica_sent(&replica, 2)->message.index, 9);
