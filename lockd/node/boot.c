@@ -184,6 +184,7 @@ static void boot_init_raft(struct replica *replica) {
 		.term = boot->hard.term,
 		.vote = boot->hard.vote,
 		.promise_ms = boot->hard.promise_ms,
+		.leader_lease = node->leader_lease,
 		.seed = node->seed ^ replica->group,
 		.timing = node->timing,
 		.limits = {.term_runs = BOOT_TERM_RUNS,

@@ -131,6 +131,8 @@ void client_greet(struct node *node, struct client *client, uint64_t id, const C
 	(void)client__hello_reply__pack(reply, (uint8_t *)frame->body);
 	frame->close = reply->status != LOCKD_OK;
 	client->greeted = !frame->close;
+	client->protocol = reply->protocol;
+	client->news = node->news.number;
 	client->closing = frame->close;
 }
 

@@ -19,6 +19,8 @@ struct seat;
 struct client {
 	node_connection connection;
 	bool greeted;
+	uint32_t protocol;                   /* spoken since it was greeted */
+	uint64_t news;                       /* the latest that it was told (node.news) */
 	bool closing;                        /* it broke the protocol: nothing it sends is looked at any more */
 	uint32_t requests;                   /* admitted and not yet answered */
 	uint32_t keep_alives;                /* waiting for a proof of leadership */

@@ -37,10 +37,22 @@ static bool field_session(const Client__Request *request, struct field_fault *re
 	return field_positive("sequence", request->sequence, ret);
 }
 
-static bool field_open(const Client__Open *open, struct field_fault *ret) {
-	if (open->ttl_ms < LIMIT_TTL_MS_MIN || open->ttl_ms > LIMIT_TTL_MS_MAX)
-		return FIELD_FAULT(ret, "ttl_ms: %u, must be %d to %d", open->ttl_ms, LIMIT_TTL_MS_MIN,
-				   LIMIT_TTL_MS_MAX);
+/* A holder that sends keep-alives every third of its TTL survives an election, of which the first vote was split, and
+ * a round trip on top. A heartbeat is the bound that the configured times set to a round trip. */
+uint32_t field_ttl_ms_min(const struct raft_timing *timing) {
+	raft_usec election_ms = (timing->election_max / 2 + 999) / 1000, round_trip_ms = timing->heartbeat / 1000;
+	raft_usec ttl_ms = 3 * (2 * election_ms + round_trip_ms);
+
+	if (ttl_ms > LIMIT_TTL_MS_MAX)
+		return LIMIT_TTL_MS_MAX;
+	return ttl_ms < LIMIT_TTL_MS_MIN ? LIMIT_TTL_MS_MIN : (uint32_t)ttl_ms;
+}
+
+static bool field_open(const Client__Open *open, const struct raft_timing *timing, struct field_fault *ret) {
+	uint32_t min = field_ttl_ms_min(timing);
+
+	if (open->ttl_ms < min || open->ttl_ms > LIMIT_TTL_MS_MAX)
+		return FIELD_FAULT(ret, "ttl_ms: %u, must be %u to %d", open->ttl_ms, min, LIMIT_TTL_MS_MAX);
 	return field_size("nonce", open->nonce.len, LIMIT_NONCE_BYTES, LIMIT_NONCE_BYTES, ret) ||
 	       field_text("owner", &open->owner, 0, LIMIT_OWNER_BYTES_MAX, ret) ||
 	       field_text("host", &open->host, 0, LIMIT_HOST_BYTES_MAX, ret) ||
@@ -74,9 +86,26 @@ static bool field_list(const Client__List *list, struct field_fault *ret) {
 	       field_size("after", list->after.len, 0, LIMIT_NAME_BYTES_MAX, ret);
 }
 
-bool field_find_fault(const Client__Request *request, struct field_fault *ret) {
+static bool field_is_read(const Client__Request *request) {
+	return request->body_case == CLIENT__REQUEST__BODY_LIST || request->body_case == CLIENT__REQUEST__BODY_SHOW ||
+	       request->body_case == CLIENT__REQUEST__BODY_SESSIONS;
+}
+
+static bool field_read_level(const Client__Request *request, struct field_fault *ret) {
+	int level = (int)request->read_level, max = CLIENT__READ_LEVEL__STALE;
+
+	if (level == CLIENT__READ_LEVEL__LINEARIZABLE)
+		return false;
+	if (!field_is_read(request))
+		return FIELD_FAULT(ret, "read_level: %d, must be 0 but for List, Show and Sessions", level);
+	return (level < 0 || level > max) && FIELD_FAULT(ret, "read_level: %d, must be 0 to %d", level, max);
+}
+
+bool field_find_fault(const Client__Request *request, const struct raft_timing *timing, struct field_fault *ret) {
+	if (field_read_level(request, ret))
+		return true;
 	switch (request->body_case) {
-	case CLIENT__REQUEST__BODY_OPEN: return field_open(request->open, ret);
+	case CLIENT__REQUEST__BODY_OPEN: return field_open(request->open, timing, ret);
 	case CLIENT__REQUEST__BODY_KEEP_ALIVE: return field_keep_alive(request->keep_alive, ret);
 	case CLIENT__REQUEST__BODY_CLOSE: return field_session(request, ret);
 	case CLIENT__REQUEST__BODY_ACQUIRE: return field_acquire(request, ret);

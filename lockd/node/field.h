@@ -5,7 +5,11 @@
 
 #include "api/client.pb-c.h"
 
+#include <raft/raft.h>
 #include <stdbool.h>
+
+/* The smallest TTL that leaves time to miss an election and ask anew, three times over. */
+uint32_t field_ttl_ms_min(const struct raft_timing *timing);
 
 /* Names the field and the range that it misses. */
 struct field_fault {
@@ -13,6 +17,6 @@ struct field_fault {
 };
 
 /* true: *ret says what is wrong. */
-bool field_find_fault(const Client__Request *request, struct field_fault *ret);
+bool field_find_fault(const Client__Request *request, const struct raft_timing *timing, struct field_fault *ret);
 
 #endif

@@ -51,6 +51,44 @@ static void hello_fill(struct node *node, Client__HelloReply *reply) {
 	hello_fill_nodes(node, reply);
 }
 
+/* ---- News ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Counts the news when there are any. */
+static void hello_take_news(struct node *node) {
+	const struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
+	struct hello_news *news = &node->news;
+	bool blank = node_is_blank(node);
+
+	if (!news->members && news->leader == replica->status.leader && news->blank == blank)
+		return;
+	news->members = false;
+	news->leader = replica->status.leader;
+	news->blank = blank;
+	news->number++;
+}
+
+void hello_repeat(struct node *node) {
+	Client__HelloReply reply = CLIENT__HELLO_REPLY__INIT;
+	uint64_t told = node->news.told;
+	struct client *client, *next;
+
+	hello_take_news(node);
+	node->news.told = node->news.number;
+	if (node->news.number == told)
+		return;
+	hello_fill(node, &reply);
+	HASH_ITER (hh, node->clients, client, next) {
+		if (!client->greeted || client->closing || client->news == node->news.number)
+			continue;
+		reply.protocol = client->protocol;
+		client_greet(node, client, 0, &reply);
+	}
+}
+
+/* ---- Greeting -----------------------------------------------------------------------------------------------------
+ */
+
 /* The highest version that both speak; 0: none. */
 static uint32_t hello_choose_protocol(const Client__Hello *hello) {
 	uint32_t max = hello->protocol_max < PROTOCOL_VERSION_MAX ? hello->protocol_max : PROTOCOL_VERSION_MAX;
@@ -69,6 +107,7 @@ static void hello_answer(struct node *node, struct client *client, uint64_t id, 
 	Client__HelloReply reply = CLIENT__HELLO_REPLY__INIT;
 	char text[HELLO_TEXT_BYTES_MAX];
 
+	hello_take_news(node);
 	hello_fill(node, &reply);
 	reply.protocol = hello_choose_protocol(hello);
 	if (reply.protocol == 0) {

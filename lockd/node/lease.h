@@ -39,8 +39,8 @@ struct leases {
 	struct leases_by_session by_session;
 	struct leases_by_due by_due;
 	raft_usec paused; /* all pauses of this process so far */
-	bool unproved;    /* after a pause: nobody expires before leadership is proved again … */
-	uint64_t round;   /* … by this round; 0: not started yet */
+	bool unproved;    /* after a pause: nobody expires before leadership is proved again, by its lease … */
+	uint64_t round;   /* … or by this round; 0: not started yet */
 };
 
 raft_usec leases_clock(const struct replica *replica);
@@ -70,5 +70,7 @@ void leases_pause(struct leases *leases, raft_usec gap);
 bool leases_want_round(const struct leases *leases);
 void leases_assign_round(struct leases *leases, uint64_t round);
 void leases_prove(struct leases *leases, uint64_t proved_round);
+/* The lease of leadership is valid by a clock that was read after the pause. */
+void leases_trust(struct leases *leases);
 
 #endif

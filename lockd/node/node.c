@@ -2,7 +2,7 @@
 /* node_step() is the table of contents of this folder. A turn: the events in the order of the inbox, then what follows
  * from them for each group (replica_flush), then the effects.
  *
- *   frames of clients   request → field, admission → pending (commands) or query (reads, keep-alives)
+ *   frames of clients   hello, request → field, admission → pending (commands) or query (reads, keep-alives)
  *   frames of peers     peer → consensus core, found (blank nodes)
  *   the disk            replica_saved → outbox (frames that waited), checkpoint, snapshot
  *   time                consensus core, lease (silent sessions), seat (waits)
@@ -56,6 +56,7 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->checkpoint_rows_per_turn = node_choose(config->checkpoint_rows_per_turn, LIMIT_CHECKPOINT_ROWS_PER_TURN);
 	node->trailing_log_entries = node_choose(config->trailing_log_entries, LIMIT_TRAILING_LOG_ENTRIES);
 	node->pending_requests_max = node_choose(config->pending_requests_max, LIMIT_PENDING_REQUESTS_MAX);
+	node->leader_lease = config->leader_lease;
 	node_copy_addresses(node, config);
 	arena_init(&node->arena);
 	arena_init(&node->configuration_arena);
@@ -246,6 +247,7 @@ void node_step(struct node *node, const struct raft_clocks *clocks, const struct
 		node_handle(node, &events[i]);
 	for (size_t i = 0; i < node->n_replicas; i++)
 		replica_flush(node->replicas[i]);
+	hello_repeat(node);
 	node_fill_effects(node, effects);
 }
 

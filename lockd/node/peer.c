@@ -62,7 +62,7 @@ struct node_bytes peer_pack(struct replica *replica, const struct raft_message *
 static const char *peer_find_fault(const struct node *node, uint32_t peer, const Peer__Message *in) {
 	if (in->from != peer || in->to != node->id)
 		return "the message names other nodes";
-	if (in->type < RAFT_PREVOTE || in->type > RAFT_HEARTBEAT_REPLY || in->flags > UINT8_MAX)
+	if (in->type < RAFT_PREVOTE || in->type > RAFT_READ_REPLY || in->flags > UINT8_MAX)
 		return "the message is of an unknown type";
 	if (in->n_entries > 0 && in->type != RAFT_APPEND)
 		return "only an append carries entries";

@@ -4,6 +4,7 @@
 #include "api/bytes.h"
 #include "api/limits.h"
 #include "configuration.h"
+#include "field.h"
 #include "memory.h"
 #include "replica.h"
 #include "watch.h"
@@ -48,6 +49,29 @@ static size_t read_session_bytes(const Client__Session *session) {
 	return client__session__get_packed_size(session);
 }
 
+/* How old the state may be: since the leader was heard of, or a quorum by the leader itself. */
+static uint32_t read_age_ms(const struct replica *replica) {
+	raft_usec age = (replica->node->clocks.mono - replica->contact) / 1000;
+
+	if (queries_lease_left(replica) > 0)
+		return 0;
+	if (replica->contact == 0)
+		return UINT32_MAX;
+	return age < UINT32_MAX ? (uint32_t)age : UINT32_MAX - 1;
+}
+
+/* What every answer to a read says about itself. */
+static Client__Reply read_reply(const struct replica *replica, Client__ReadLevel level) {
+	Client__Reply reply = CLIENT__REPLY__INIT;
+
+	reply.revision = replica_revision(replica);
+	reply.read_level = level;
+	reply.node_id = replica->node->id;
+	if (level != CLIENT__READ_LEVEL__LINEARIZABLE)
+		reply.age_ms = read_age_ms(replica);
+	return reply;
+}
+
 /* ---- Locks --------------------------------------------------------------------------------------------------------
  */
 
@@ -90,8 +114,8 @@ static bool read_first_lock(const struct state *state, const Client__List *list,
 	       state_next_lock(state, list->prefix.data, list->prefix.len, ret);
 }
 
-static void read_list(struct replica *replica, const struct asker *asker, const Client__List *list) {
-	Client__Reply reply = CLIENT__REPLY__INIT;
+static void read_list(struct replica *replica, const struct query *query, const Client__List *list) {
+	Client__Reply reply = read_reply(replica, query->level);
 	struct turn *turn = &replica->node->turn;
 	size_t max = read_limit(list->limit), bytes = 0;
 	struct read_lock *rows = turn_alloc(turn, max * sizeof *rows);
@@ -112,7 +136,7 @@ static void read_list(struct replica *replica, const struct asker *asker, const 
 		reply.locks[reply.n_locks++] = &row->lock;
 		found = state_next_lock(replica->state, lock.name.bytes, lock.name.n, &lock);
 	}
-	client_reply(replica->node, asker->connection, asker->id, &reply);
+	client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
 }
 
 static void read_fill_waiters(struct replica *replica, const Client__Show *show, Client__Lock *lock) {
@@ -131,16 +155,15 @@ static void read_fill_waiters(struct replica *replica, const Client__Show *show,
 	}
 }
 
-static void read_show(struct replica *replica, const struct asker *asker, const Client__Show *show) {
-	Client__Reply reply = CLIENT__REPLY__INIT;
+static void read_show(struct replica *replica, const struct query *query, const Client__Show *show) {
+	Client__Reply reply = read_reply(replica, query->level);
 	Client__Lock *locks[1];
 	struct read_lock row;
 	struct state_lock lock;
 
-	reply.revision = replica_revision(replica);
 	if (!state_get_lock(replica->state, show->name.data, show->name.len, &lock)) {
 		reply.status = LOCKD_NOT_FOUND;
-		client_reply(replica->node, asker->connection, asker->id, &reply);
+		client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
 		return;
 	}
 	read_fill_lock(replica, &lock, &row);
@@ -149,14 +172,14 @@ static void read_show(struct replica *replica, const struct asker *asker, const 
 	reply.token = lock.token;
 	reply.locks = locks;
 	reply.n_locks = 1;
-	client_reply(replica->node, asker->connection, asker->id, &reply);
+	client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
 }
 
 /* ---- Sessions -----------------------------------------------------------------------------------------------------
  */
 
-static void read_sessions(struct replica *replica, const struct asker *asker, const Client__Sessions *sessions) {
-	Client__Reply reply = CLIENT__REPLY__INIT;
+static void read_sessions(struct replica *replica, const struct query *query, const Client__Sessions *sessions) {
+	Client__Reply reply = read_reply(replica, query->level);
 	struct turn *turn = &replica->node->turn;
 	size_t max = read_limit(sessions->limit), bytes = 0;
 	struct read_session *rows = turn_alloc(turn, max * sizeof *rows);
@@ -175,7 +198,7 @@ static void read_sessions(struct replica *replica, const struct asker *asker, co
 		bytes += read_session_bytes(&row->session);
 		reply.sessions[reply.n_sessions++] = &row->session;
 	}
-	client_reply(replica->node, asker->connection, asker->id, &reply);
+	client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
 }
 
 void read_serve(struct replica *replica, const struct query *query) {
@@ -183,11 +206,11 @@ void read_serve(struct replica *replica, const struct query *query) {
 
 	assert(request);
 	switch (request->body_case) {
-	case CLIENT__REQUEST__BODY_LIST: read_list(replica, &query->asker, request->list); break;
-	case CLIENT__REQUEST__BODY_SHOW: read_show(replica, &query->asker, request->show); break;
-	case CLIENT__REQUEST__BODY_SESSIONS: read_sessions(replica, &query->asker, request->sessions); break;
+	case CLIENT__REQUEST__BODY_LIST: read_list(replica, query, request->list); break;
+	case CLIENT__REQUEST__BODY_SHOW: read_show(replica, query, request->show); break;
+	case CLIENT__REQUEST__BODY_SESSIONS: read_sessions(replica, query, request->sessions); break;
 	case CLIENT__REQUEST__BODY_OBSERVE: watch_observe(replica, &query->asker, request->observe); break;
-	default: assert(!"a request that is no read waits for a proof");
+	default: assert(!"a request that is no read waits to be served");
 	}
 }
 
@@ -226,6 +249,13 @@ static void read_fill_peer(struct replica *replica, const struct raft_member *me
 	ret->match = peer.match;
 	if (peer.contact > 0)
 		ret->contact_ms = (uint32_t)((replica->node->clocks.mono - peer.contact) / 1000);
+}
+
+static void read_fill_times(const struct replica *replica, Client__NodeStatus *ret) {
+	raft_usec lease_ms = queries_lease_left(replica) / 1000;
+
+	ret->lease_ms = lease_ms < UINT32_MAX ? (uint32_t)lease_ms : UINT32_MAX;
+	ret->ttl_ms_min = field_ttl_ms_min(&replica->node->timing);
 }
 
 static void read_fill_log(const struct replica *replica, Client__NodeStatus *ret) {
@@ -270,6 +300,7 @@ void read_status(struct replica *replica, node_connection connection, uint64_t i
 		status.incarnation =
 			(ProtobufCBinaryData){.len = sizeof node->incarnation, .data = node->incarnation.bytes};
 	read_fill_log(replica, &status);
+	read_fill_times(replica, &status);
 	read_fill_counts(replica, &status);
 	for (uint16_t i = 0; members && i < members->n; i++) {
 		read_fill_peer(replica, &members->members[i], &peers[i]);

@@ -20,7 +20,7 @@ ProtobufCBinaryData read_text(struct state_text text);
 /* Fills *ret and returns &ret->session. Of a session that has ended only the id is known. */
 Client__Session *read_fill_session(struct replica *replica, state_session_id id, struct read_session *ret);
 
-/* A read whose proof has come. */
+/* A read that may be answered; the answer says at what level, by whom and how old it may be. */
 void read_serve(struct replica *replica, const struct query *query);
 /* Needs no proof: what this node knows, whether or not it leads. */
 void read_status(struct replica *replica, node_connection connection, uint64_t id);

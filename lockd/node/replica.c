@@ -204,7 +204,18 @@ static void replica_change_role(struct replica *replica) {
 		replica->leading = true;
 		replica->leading_term = status->term;
 	}
+	queries_restart(replica);
 	replica_trace_leader(replica);
+}
+
+static void replica_note_contact(struct replica *replica, const struct raft_event *event) {
+	const struct raft_status *status = &replica->status;
+	bool heard = event->kind == RAFT_RECV && event->message->from == status->leader &&
+		     event->message->term == status->term;
+
+	if (heard || replica->effects.proved_round > replica->contact_round)
+		replica->contact = replica->node->clocks.mono;
+	replica->contact_round = replica->effects.proved_round;
 }
 
 int replica_raft(struct replica *replica, const struct raft_event *event, const struct node_entry *incoming) {
@@ -225,6 +236,11 @@ int replica_raft(struct replica *replica, const struct raft_event *event, const 
 		replica_apply(replica);
 		replica_change_role(replica);
 	}
+	if (effects->members_changed)
+		replica->node->news.members = true;
+	replica_note_contact(replica, event);
+	if (effects->read_round > 0)
+		queries_hear(replica);
 	return r;
 }
 
@@ -385,10 +401,8 @@ static void replica_time(struct replica *replica) {
 void replica_flush(struct replica *replica) {
 	replica_time(replica);
 	replica_apply(replica);
-	if (replica->leading) {
-		queries_prove(replica);
-		queries_serve(replica);
-	}
+	queries_prove(replica);
+	queries_serve(replica);
 	if (replica->ready) {
 		leases_mark(replica);
 		seats_expire(replica);
@@ -408,7 +422,7 @@ void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
 		*deadline = due;
 	if (replica->ready && seats_due(replica, &due) && due < *deadline)
 		*deadline = due;
-	if (queries_are_left(replica))
-		*deadline = replica->node->clocks.mono;
+	if (queries_due(replica, &due) && due < *deadline)
+		*deadline = due;
 	checkpoint_get_deadline(replica, deadline);
 }

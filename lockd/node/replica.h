@@ -8,6 +8,7 @@
 #include "cache.h"
 #include "checkpoint.h"
 #include "client.h"
+#include "hello.h"
 #include "lease.h"
 #include "lockd/node/node.h"
 #include "lockd/state/state.h"
@@ -54,6 +55,8 @@ struct replica {
 	bool ready;            /* leading, and its own no-op is applied: timers run, the state may be read */
 	uint32_t known_leader; /* last one traced, with its term */
 	raft_term known_term;
+	raft_usec contact; /* mono, when the leader was last heard, or by the leader a quorum; 0: never yet */
+	uint64_t contact_round; /* leader: the round of that */
 
 	struct outbox outbox;
 	struct pendings pendings;
@@ -79,6 +82,7 @@ struct node {
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
 	size_t append_entries_max;
+	bool leader_lease;
 
 	bool identified; /* incarnation and epoch are set, if not yet durable */
 	struct node_uuid incarnation;
@@ -88,6 +92,7 @@ struct node {
 	size_t n_replicas;
 
 	struct client *clients; /* hash by connection */
+	struct hello_news news;
 	size_t pending_requests, pending_bytes;
 
 	bool blocked; /* a save is being retried: the disk is full */

@@ -24,7 +24,7 @@ struct request {
 };
 
 static void request_reply(const struct request *request, int status, const char *text) {
-	if (status == LOCKD_NOT_LEADER)
+	if (status == LOCKD_NOT_LEADER && !text)
 		client_redirect(request->replica, request->client->connection, request->id);
 	else
 		client_reply_status(request->replica->node, request->client->connection, request->id, status, text);
@@ -134,15 +134,17 @@ static void request_propose(const struct request *request) {
  */
 
 static void request_query(const struct request *request) {
-	int status = admission_check_read(request->replica, request->client, request->n);
+	const char *text = NULL;
+	int status = admission_check_read(request->replica, request->client, request->body, request->n, &text);
 	struct asker asker;
 
 	if (status != LOCKD_OK) {
-		request_reply(request, status, NULL);
+		request_reply(request, status, text);
 		return;
 	}
 	asker = asker_admit(request->replica->node, request->client, request->id, request->n);
-	query_push(request->replica, QUERY_READ, &asker, 0, request->bytes, request->n);
+	query_push_read(request->replica, &asker, request->body,
+			(struct node_bytes){.bytes = request->bytes, .n = request->n});
 }
 
 /* Ending what does not exist is done already. */
@@ -163,7 +165,8 @@ static void request_keep_alive(const struct request *request) {
 		request_reply(request, LOCKD_NOT_LEADER, NULL);
 		return;
 	}
-	query_push(request->replica, QUERY_KEEP_ALIVE, &asker, sessions, request->bytes, request->n);
+	query_push_keep_alive(request->replica, &asker, sessions,
+			      (struct node_bytes){.bytes = request->bytes, .n = request->n});
 }
 
 /* ---- Frames -------------------------------------------------------------------------------------------------------
@@ -205,7 +208,7 @@ static void request_handle(struct node *node, struct client *client, const struc
 		client_refuse(node, client, event->id, "the request does not decode");
 		return;
 	}
-	if (field_find_fault(request.body, &fault)) {
+	if (field_find_fault(request.body, &node->timing, &fault)) {
 		request_reply(&request, LOCKD_INVALID, fault.text);
 		return;
 	}

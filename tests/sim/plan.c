@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/plan.h"
 
+#include "api/limits.h"
+
 enum { MS = 1000, SECOND = 1000 * MS };
 
 static uint32_t draw_nodes(struct prng *prng) {
@@ -71,10 +73,29 @@ static void draw_faults(struct plan *plan, struct prng *prng) {
 	plan->crash_on_ack_ppm = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1000, 30000);
 }
 
+/* What the nodes ask for at these times. */
+static uint32_t ttl_ms_min(const struct raft_timing *timing) {
+	uint32_t ttl_ms = (uint32_t)(3 * (timing->election_max + timing->heartbeat) / MS);
+
+	return ttl_ms > LIMIT_TTL_MS_MIN ? ttl_ms : LIMIT_TTL_MS_MIN;
+}
+
+/* Members change in half of the runs: hosts that come and go blur what faults do to a cluster that stays. */
+static void draw_operators(struct plan *plan, struct prng *prng) {
+	plan->priorities = coin(prng);
+	plan->transfer_every = draw_interval(prng, 700 * MS, 8 * SECOND);
+	if (coin(prng))
+		return;
+	plan->change_every = prng_range(prng, 500 * MS, 4 * SECOND);
+	plan->spares = (uint32_t)prng_range(prng, 0, 3);
+	plan->nodes += plan->spares;
+}
+
 static void draw_clients(struct plan *plan, struct prng *prng) {
+	plan->readers = (uint32_t)prng_range(prng, 0, SIM_READERS_MAX);
 	plan->clients = (uint32_t)prng_range(prng, 1, SIM_CLIENTS_MAX);
 	plan->locks = (uint32_t)prng_range(prng, 1, SIM_LOCKS_MAX);
-	plan->ttl_ms = (uint32_t)prng_range(prng, 3000, 4500);
+	plan->ttl_ms = ttl_ms_min(&plan->timing) + (uint32_t)prng_range(prng, 0, 1500);
 	plan->ttl_spread_ms = coin(prng) ? 0 : 500; /* 0: those who fall silent together expire in one command */
 	plan->client_tick = prng_range(prng, 30 * MS, 150 * MS);
 	plan->hold_mean = coin(prng) ? prng_range(prng, 1 * MS, 100 * MS) : prng_range(prng, 100 * MS, 1 * SECOND);
@@ -99,6 +120,8 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	plan->checkpoint_rows = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 10);
 	plan->append_entries = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 4);
 	plan->pending_requests = prng_chance(prng, 200000) ? (uint32_t)prng_range(prng, 2, 8) : 0;
+	plan->leader_lease = prng_chance(prng, 750000);
 	draw_faults(plan, prng);
+	draw_operators(plan, prng);
 	draw_clients(plan, prng);
 }

@@ -201,7 +201,7 @@ static bool saves_write(struct cluster *cluster, struct cluster_node *at) {
 
 static void node_make(struct cluster *cluster, struct cluster_node *at) {
 	struct node_config config = cluster->config;
-	struct raft_clocks clocks = {.mono = cluster->now, .boot = cluster->now};
+	struct raft_clocks clocks = {.mono = cluster->now, .boot = cluster->now + at->suspended};
 
 	config.node = at->id;
 	memset(config.store.bytes, (int)at->id, sizeof config.store.bytes);
@@ -215,11 +215,12 @@ static void node_make(struct cluster *cluster, struct cluster_node *at) {
 
 void cluster_init_with(struct cluster *cluster, size_t n, const struct node_config *config) {
 	*cluster = (struct cluster){.now = 1000000000, .n = n, .config = *config};
-	cluster->config.timing = (struct raft_timing){.heartbeat = 50 * CLUSTER_MS,
-						      .election_min = 400 * CLUSTER_MS,
-						      .election_max = 800 * CLUSTER_MS,
-						      .check_quorum = 400 * CLUSTER_MS,
-						      .stagger = 10 * CLUSTER_MS};
+	if (config->timing.heartbeat == 0)
+		cluster->config.timing = (struct raft_timing){.heartbeat = 50 * CLUSTER_MS,
+							      .election_min = 400 * CLUSTER_MS,
+							      .election_max = 800 * CLUSTER_MS,
+							      .check_quorum = 400 * CLUSTER_MS,
+							      .stagger = 10 * CLUSTER_MS};
 	cluster->config.addresses = cluster_addresses;
 	cluster->config.n_addresses = n;
 	cluster->config.version = "test";
@@ -423,7 +424,7 @@ static void carry_out(struct cluster *cluster, struct cluster_node *at, const st
 }
 
 static bool step(struct cluster *cluster, struct cluster_node *at) {
-	struct raft_clocks clocks = {.mono = cluster->now, .boot = cluster->now};
+	struct raft_clocks clocks = {.mono = cluster->now, .boot = cluster->now + at->suspended};
 	struct cluster_event *inbox = at->inbox;
 	size_t n = at->n_inbox;
 	struct node_event *events;
@@ -632,6 +633,17 @@ int cluster_take_status(struct cluster *cluster, node_connection connection, uin
 	return status;
 }
 
+Client__HelloReply *cluster_take_news(struct cluster *cluster, node_connection connection, size_t *ret_n) {
+	struct cluster_frame *frame, *last = NULL;
+
+	*ret_n = 0;
+	while ((frame = cluster_take(cluster, connection, FRAME_HELLO_REPLY, 0))) {
+		last = frame;
+		(*ret_n)++;
+	}
+	return last ? client__hello_reply__unpack(NULL, last->n, last->body) : NULL;
+}
+
 Client__Event *cluster_take_event(struct cluster *cluster, node_connection connection, uint64_t id) {
 	struct cluster_frame *frame = cluster_take(cluster, connection, FRAME_EVENT, id);
 
@@ -708,15 +720,22 @@ void cluster_send_keep_alive(struct cluster *cluster, uint32_t node, node_connec
 	cluster_request(cluster, node, connection, id, &request);
 }
 
-void cluster_send_show(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
-		       const char *name) {
+void cluster_send_read(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *name, Client__ReadLevel level, uint64_t at_least) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__Show show = CLIENT__SHOW__INIT;
 
 	show.name = cluster_bytes(name);
+	request.read_level = level;
+	request.at_least = at_least;
 	request.body_case = CLIENT__REQUEST__BODY_SHOW;
 	request.show = &show;
 	cluster_request(cluster, node, connection, id, &request);
+}
+
+void cluster_send_show(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *name) {
+	cluster_send_read(cluster, node, connection, id, name, CLIENT__READ_LEVEL__LINEARIZABLE, 0);
 }
 
 void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,

@@ -65,6 +65,7 @@ struct cluster_node {
 	struct cluster_event *inbox;
 	size_t n_inbox;
 	raft_usec deadline;
+	raft_usec suspended;                      /* so far the machine slept: only the boot clock went on */
 	bool hold_saves;                          /* the disk is slow */
 	bool cut;                                 /* no frame to or from other nodes */
 	bool paused;                              /* the process does not run */
@@ -139,6 +140,8 @@ struct cluster_frame *cluster_take(struct cluster *cluster, node_connection conn
 Client__Reply *cluster_take_reply(struct cluster *cluster, node_connection connection, uint64_t id);
 /* Status of the reply; -1: none came. */
 int cluster_take_status(struct cluster *cluster, node_connection connection, uint64_t id);
+/* The last HELLO_REPLY of all those that the connection got and that were not taken, or NULL; *ret_n: their number. */
+Client__HelloReply *cluster_take_news(struct cluster *cluster, node_connection connection, size_t *ret_n);
 Client__Event *cluster_take_event(struct cluster *cluster, node_connection connection, uint64_t id);
 
 void cluster_send_open(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
@@ -151,6 +154,9 @@ void cluster_send_keep_alive(struct cluster *cluster, uint32_t node, node_connec
 			     uint64_t opened);
 void cluster_send_show(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
 		       const char *name);
+/* The same at a level other than LINEARIZABLE. */
+void cluster_send_read(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *name, Client__ReadLevel level, uint64_t at_least);
 void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
 			  const char *name, uint64_t after);
 

@@ -175,12 +175,45 @@ static void test_keepalive__learns_that_an_expiry_in_the_log_came_first(void **u
 	cluster_deinit(&cluster);
 }
 
+/* The lease proves leadership at once, but a LATE on record is taken back first all the same. */
+static void test_keepalive__under_the_lease_takes_back_a_late_mark_before_it_answers(void **unused) {
+	struct node_config config = {.leader_lease = true};
+	struct cluster cluster;
+	uint32_t leader;
+	uint64_t opened;
+
+	(void)unused;
+	cluster_init_with(&cluster, 3, &config);
+	cluster_found(&cluster);
+	leader = cluster_leader(&cluster);
+	cluster_hello(&cluster, leader, 5);
+	opened = cluster_open(&cluster, leader, 5, "nonce", 4000);
+	cluster_advance(&cluster, 2500 * CLUSTER_MS);
+	assert_int_equal(quarters(&cluster, leader, opened), 2);
+
+	/* Nobody else runs: nothing can be committed, but the lease holds. */
+	for (uint32_t id = 1; id <= 3; id++)
+		cluster_node(&cluster, id)->paused = id != leader;
+	cluster_send_keep_alive(&cluster, leader, 5, 1, 4711);
+	cluster_send_keep_alive(&cluster, leader, 5, 2, opened);
+	cluster_settle(&cluster);
+	assert_int_equal(take_keep_alive(&cluster, 5, 1), LOCKD_SESSION_EXPIRED);
+	assert_int_equal(take_keep_alive(&cluster, 5, 2), -1);
+	for (uint32_t id = 1; id <= 3; id++)
+		cluster_node(&cluster, id)->paused = false;
+	cluster_settle(&cluster);
+	assert_int_equal(take_keep_alive(&cluster, 5, 2), LOCKD_OK);
+	assert_int_equal(quarters(&cluster, leader, opened), 0);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keepalive__says_expired_of_a_session_that_never_was),
 		cmocka_unit_test(test_keepalive__is_not_acknowledged_without_a_quorum),
 		cmocka_unit_test(test_keepalive__restarts_the_timer_from_its_arrival),
 		cmocka_unit_test(test_keepalive__takes_back_a_late_mark_before_it_answers),
+		cmocka_unit_test(test_keepalive__under_the_lease_takes_back_a_late_mark_before_it_answers),
 		cmocka_unit_test(test_keepalive__keeps_a_bounded_number_waiting_for_a_renewed),
 		cmocka_unit_test(test_keepalive__renews_a_session_that_is_opened_again),
 		cmocka_unit_test(test_keepalive__learns_that_an_expiry_in_the_log_came_first),

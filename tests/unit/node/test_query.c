@@ -1,26 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
-static void test_query__is_not_answered_by_a_leader_that_was_cut_off(void **unused) {
+#include <string.h>
+
+enum { REFRESH = 100 * CLUSTER_MS, PROMISE = 200 * CLUSTER_MS, WAIT_MAX = 2 * 800 * CLUSTER_MS };
+
+/* Three nodes, a client of the leader (5) and one of each follower (6, 7). */
+struct trio {
 	struct cluster cluster;
-	uint32_t leader;
+	uint32_t leader, follower, third;
+};
+
+static void begin(struct trio *trio, bool leader_lease) {
+	struct node_config config = {.leader_lease = leader_lease};
+	struct cluster *cluster = &trio->cluster;
+
+	cluster_init_with(cluster, 3, &config);
+	cluster_found(cluster);
+	trio->leader = cluster_leader(cluster);
+	trio->follower = trio->leader % 3 + 1;
+	trio->third = trio->follower % 3 + 1;
+	cluster_hello(cluster, trio->leader, 5);
+	cluster_hello(cluster, trio->follower, 6);
+	cluster_hello(cluster, trio->third, 7);
+	cluster_advance(cluster, REFRESH);
+}
+
+static void pause_others(struct trio *trio, uint32_t node, bool paused) {
+	for (uint32_t id = 1; id <= 3; id++)
+		cluster_node(&trio->cluster, id)->paused = id != node && paused;
+}
+
+static enum raft_role role(struct trio *trio, uint32_t node) {
+	struct raft_status status;
+
+	raft_get_status(node_raft(cluster_node(&trio->cluster, node)->node, CLUSTER_GROUP), &status);
+	return status.role;
+}
+
+/* Opens a session at the leader and takes a lock: the revision that its client has seen. */
+static uint64_t take_lock(struct trio *trio, const char *name) {
+	Client__Reply *reply;
+	uint64_t opened = cluster_open(&trio->cluster, trio->leader, 5, name, 10000), revision;
+
+	cluster_send_acquire(&trio->cluster, trio->leader, 5, 500, opened, 1, name, 0);
+	cluster_settle(&trio->cluster);
+	reply = cluster_take_reply(&trio->cluster, 5, 500);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	revision = reply->revision;
+	client__reply__free_unpacked(reply, NULL);
+	return revision;
+}
+
+/* ---- Rounds ---- */
+
+static void test_query__is_not_answered_by_a_leader_that_was_cut_off(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
 
 	(void)unused;
-	cluster_init(&cluster, 3);
-	cluster_found(&cluster);
-	leader = cluster_leader(&cluster);
-	cluster_hello(&cluster, leader, 5);
-	cluster_send_show(&cluster, leader, 5, 1, "lock");
-	cluster_settle(&cluster);
-	assert_int_equal(cluster_take_status(&cluster, 5, 1), LOCKD_NOT_FOUND);
+	begin(&trio, false);
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_NOT_FOUND);
 
-	cluster_node(&cluster, leader)->cut = true;
-	cluster_send_show(&cluster, leader, 5, 2, "lock");
-	cluster_advance(&cluster, 200 * CLUSTER_MS);
-	assert_int_equal(cluster_take_status(&cluster, 5, 2), -1);
-	(void)cluster_await_leader(&cluster, leader);
-	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_NOT_LEADER);
-	cluster_deinit(&cluster);
+	cluster_node(cluster, trio.leader)->cut = true;
+	cluster_send_show(cluster, trio.leader, 5, 2, "lock");
+	cluster_send_observe(cluster, trio.leader, 5, 3, "lock", 0);
+	cluster_advance(cluster, 200 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), -1);
+	/* Only a leader could answer the Observe; the read might still be answered. */
+	cluster_advance(cluster, 400 * CLUSTER_MS);
+	assert_int_equal(role(&trio, trio.leader), RAFT_FOLLOWER);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), LOCKD_NOT_LEADER);
+	cluster_advance(cluster, WAIT_MAX - 601 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	cluster_advance(cluster, 1 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_NOT_LEADER);
+	cluster_deinit(cluster);
 }
 
 /* A read that arrives while a round is under way must not be served by that round. */
@@ -96,12 +156,520 @@ static void test_query__lets_the_newest_keep_alives_win(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* ---- The leader's lease ---- */
+
+static void test_query__is_served_under_the_lease_without_a_round(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, true);
+	pause_others(&trio, trio.leader, true);
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_send_observe(cluster, trio.leader, 5, 2, "lock", 0);
+	cluster_send_keep_alive(cluster, trio.leader, 5, 3, 4711);
+	cluster_settle(cluster);
+	reply = cluster_take_reply(cluster, 5, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_NOT_FOUND);
+	assert_int_equal(reply->read_level, CLIENT__READ_LEVEL__LINEARIZABLE);
+	assert_int_equal(reply->node_id, trio.leader);
+	client__reply__free_unpacked(reply, NULL);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_OK);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+static void test_query__needs_a_round_where_there_is_no_lease(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	pause_others(&trio, trio.leader, true);
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_send_keep_alive(cluster, trio.leader, 5, 2, 4711);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	pause_others(&trio, trio.leader, false);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_NOT_FOUND);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+static void test_query__needs_a_round_once_the_lease_has_run_out(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, true);
+	pause_others(&trio, trio.leader, true);
+	cluster_advance(cluster, PROMISE);
+	assert_int_equal(role(&trio, trio.leader), RAFT_LEADER);
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_send_keep_alive(cluster, trio.leader, 5, 2, 4711);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	pause_others(&trio, trio.leader, false);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_NOT_FOUND);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+/* While a machine sleeps the monotonic clock stands still, but the others elect. */
+static void test_query__has_no_lease_after_the_machine_slept(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, true);
+	pause_others(&trio, trio.leader, true);
+	cluster_node(cluster, trio.leader)->suspended = PROMISE;
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	pause_others(&trio, trio.leader, false);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_NOT_FOUND);
+	cluster_deinit(cluster);
+}
+
+/* Elects one of the two that are left and leaves it alone before its first entry is committed. */
+static uint32_t elect_without_commit(struct trio *trio) {
+	struct cluster *cluster = &trio->cluster;
+	uint32_t candidate = 0, voter;
+
+	cluster_node(cluster, trio->leader)->cut = true;
+	cluster_node(cluster, trio->follower)->hold_saves = true;
+	cluster_node(cluster, trio->third)->hold_saves = true;
+	for (int i = 0; i < 5000 && candidate == 0; i++) {
+		cluster_advance(cluster, 1 * CLUSTER_MS);
+		if (role(trio, trio->follower) == RAFT_CANDIDATE)
+			candidate = trio->follower;
+		else if (role(trio, trio->third) == RAFT_CANDIDATE)
+			candidate = trio->third;
+	}
+	assert_int_not_equal(candidate, 0);
+	voter = candidate == trio->follower ? trio->third : trio->follower;
+	cluster_node(cluster, candidate)->hold_saves = false;
+	cluster_settle(cluster);
+	cluster_node(cluster, candidate)->paused = true;
+	cluster_node(cluster, voter)->hold_saves = false;
+	cluster_settle(cluster);
+	cluster_node(cluster, voter)->paused = true;
+	cluster_node(cluster, candidate)->paused = false;
+	cluster_settle(cluster);
+	assert_int_equal(role(trio, candidate), RAFT_LEADER);
+	return candidate;
+}
+
+static void test_query__waits_until_a_new_leader_has_committed(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint32_t leader;
+
+	(void)unused;
+	begin(&trio, true);
+	leader = elect_without_commit(&trio);
+	cluster_hello(cluster, leader, 8);
+	cluster_send_show(cluster, leader, 8, 1, "lock");
+	cluster_send_keep_alive(cluster, leader, 8, 2, 4711);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 8, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 8, 2), -1);
+	pause_others(&trio, leader, false);
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(cluster_take_status(cluster, 8, 1), LOCKD_NOT_FOUND);
+	assert_int_equal(cluster_take_status(cluster, 8, 2), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+/* ---- Followers ---- */
+
+static void test_query__of_a_blank_node_is_refused_with_a_reason(void **unused) {
+	struct cluster cluster;
+	Client__ReadLevel levels[] = {CLIENT__READ_LEVEL__LINEARIZABLE, CLIENT__READ_LEVEL__SESSION,
+				      CLIENT__READ_LEVEL__STALE};
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_hello(&cluster, 1, 5);
+	for (uint64_t i = 0; i < 3; i++) {
+		Client__Reply *reply;
+
+		cluster_send_read(&cluster, 1, 5, i, "lock", levels[i], 0);
+		cluster_settle(&cluster);
+		reply = cluster_take_reply(&cluster, 5, i);
+		assert_non_null(reply);
+		assert_int_equal(reply->status, LOCKD_NOT_LEADER);
+		assert_int_equal(reply->text.len, strlen("the node belongs to no cluster yet"));
+		client__reply__free_unpacked(reply, NULL);
+	}
+	cluster_deinit(&cluster);
+}
+
+static void test_query__on_a_follower_waits_for_the_leader(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, false);
+	(void)take_lock(&trio, "lock");
+	cluster_node(cluster, trio.leader)->paused = true;
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	cluster_node(cluster, trio.leader)->paused = false;
+	cluster_settle(cluster);
+	reply = cluster_take_reply(cluster, 6, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_int_equal(reply->node_id, trio.follower);
+	assert_int_equal(reply->age_ms, 0);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
+/* The leader has committed with the third node; the follower has the entry, but not on its disk. */
+static void test_query__on_a_follower_waits_until_it_has_applied(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint64_t revision;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_node(cluster, trio.follower)->hold_saves = true;
+	revision = take_lock(&trio, "lock");
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	cluster_node(cluster, trio.follower)->hold_saves = false;
+	cluster_advance(cluster, REFRESH);
+	reply = cluster_take_reply(cluster, 6, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_in_range(reply->revision, revision, UINT64_MAX);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
+static void test_query__on_a_follower_asks_again(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_node(cluster, trio.follower)->cut = true;
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_settle(cluster);
+	cluster_node(cluster, trio.follower)->cut = false;
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	cluster_advance(cluster, 49 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	cluster_advance(cluster, 1 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_NOT_FOUND);
+	cluster_deinit(cluster);
+}
+
+/* The answer to a question says nothing about reads that came after it was asked. */
+static void test_query__on_a_follower_is_not_served_by_an_older_question(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_node(cluster, trio.leader)->paused = true;
+	cluster_settle(cluster);
+	cluster_send_show(cluster, trio.follower, 6, 2, "lock");
+	cluster_settle(cluster);
+	/* The leader answers the first question; the next one is not heard any more. */
+	cluster_node(cluster, trio.follower)->paused = true;
+	cluster_node(cluster, trio.leader)->paused = false;
+	cluster_settle(cluster);
+	cluster_node(cluster, trio.leader)->paused = true;
+	cluster_node(cluster, trio.follower)->paused = false;
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_NOT_FOUND);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), -1);
+	cluster_node(cluster, trio.leader)->paused = false;
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), LOCKD_NOT_FOUND);
+	cluster_deinit(cluster);
+}
+
+static void test_query__waits_for_a_leader_for_a_bounded_time(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_stop(cluster, trio.leader);
+	cluster_stop(cluster, trio.third);
+	cluster_advance(cluster, 1000 * CLUSTER_MS);
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_send_read(cluster, trio.follower, 6, 2, "lock", CLIENT__READ_LEVEL__SESSION, UINT64_MAX);
+	cluster_advance(cluster, WAIT_MAX - 1);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), -1);
+	cluster_advance(cluster, 1);
+	reply = cluster_take_reply(cluster, 6, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_NOT_LEADER);
+	assert_int_equal(reply->leader, 0);
+	client__reply__free_unpacked(reply, NULL);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), LOCKD_NOT_LEADER);
+	cluster_deinit(cluster);
+}
+
+/* One of the two followers becomes the leader, the other one gets a new leader: both answer. */
+static void test_query__is_proved_anew_when_the_role_changes(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_node(cluster, trio.leader)->cut = true;
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_send_show(cluster, trio.third, 7, 1, "lock");
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 7, 1), -1);
+	for (int i = 0; i < 1400 && role(&trio, trio.follower) != RAFT_LEADER && role(&trio, trio.third) != RAFT_LEADER;
+	     i++)
+		cluster_advance(cluster, 1 * CLUSTER_MS);
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_NOT_FOUND);
+	assert_int_equal(cluster_take_status(cluster, 7, 1), LOCKD_NOT_FOUND);
+
+	/* The old leader answers as a follower of the new one. */
+	assert_int_equal(role(&trio, trio.leader), RAFT_FOLLOWER);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), -1);
+	cluster_node(cluster, trio.leader)->cut = false;
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_NOT_FOUND);
+	cluster_deinit(cluster);
+}
+
+static void test_query__on_a_follower_is_bounded_as_well(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {.pending_requests_max = 1};
+	uint32_t follower;
+
+	(void)unused;
+	cluster_init_with(&cluster, 3, &config);
+	cluster_found(&cluster);
+	follower = cluster_leader(&cluster) % 3 + 1;
+	cluster_hello(&cluster, follower, 6);
+	cluster_node(&cluster, follower)->cut = true;
+	cluster_send_show(&cluster, follower, 6, 1, "lock");
+	cluster_send_read(&cluster, follower, 6, 2, "lock", CLIENT__READ_LEVEL__STALE, 0);
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 6, 1), -1);
+	assert_int_equal(cluster_take_status(&cluster, 6, 2), LOCKD_BUSY);
+	cluster_advance(&cluster, WAIT_MAX);
+	assert_int_equal(cluster_take_status(&cluster, 6, 1), LOCKD_NOT_LEADER);
+	cluster_send_read(&cluster, follower, 6, 3, "lock", CLIENT__READ_LEVEL__STALE, 0);
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 6, 3), LOCKD_NOT_FOUND);
+	cluster_deinit(&cluster);
+}
+
+static void test_query__does_not_keep_a_node_from_stopping(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_node(cluster, trio.follower)->cut = true;
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	cluster_post(cluster, trio.follower, &(struct node_event){.kind = NODE_STOP});
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_NOT_LEADER);
+	assert_true(cluster_node(cluster, trio.follower)->stopped);
+	cluster_deinit(cluster);
+}
+
+/* ---- Levels ---- */
+
+static void test_query__of_a_session_never_goes_back(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint64_t before, after;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, false);
+	before = take_lock(&trio, "before");
+	cluster_advance(cluster, REFRESH);
+	cluster_node(cluster, trio.follower)->hold_saves = true;
+	after = take_lock(&trio, "after");
+	/* No proof is needed for what is here. */
+	cluster_node(cluster, trio.leader)->paused = true;
+	cluster_send_read(cluster, trio.follower, 6, 1, "after", CLIENT__READ_LEVEL__SESSION, after);
+	cluster_send_read(cluster, trio.follower, 6, 2, "before", CLIENT__READ_LEVEL__SESSION, before);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	reply = cluster_take_reply(cluster, 6, 2);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_int_equal(reply->read_level, CLIENT__READ_LEVEL__SESSION);
+	assert_int_equal(reply->node_id, trio.follower);
+	assert_in_range(reply->revision, before, after - 1);
+	client__reply__free_unpacked(reply, NULL);
+
+	cluster_node(cluster, trio.leader)->paused = false;
+	cluster_node(cluster, trio.follower)->hold_saves = false;
+	cluster_advance(cluster, REFRESH);
+	reply = cluster_take_reply(cluster, 6, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_in_range(reply->revision, after, UINT64_MAX);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
+/* What was read at one node is a revision to ask for at another. */
+static void test_query__of_a_session_reaches_what_was_read_elsewhere(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint64_t seen;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, false);
+	(void)take_lock(&trio, "lock");
+	cluster_send_show(cluster, trio.leader, 5, 1, "lock");
+	cluster_settle(cluster);
+	reply = cluster_take_reply(cluster, 5, 1);
+	assert_non_null(reply);
+	seen = reply->revision;
+	client__reply__free_unpacked(reply, NULL);
+	cluster_advance(cluster, REFRESH);
+	cluster_send_read(cluster, trio.follower, 6, 1, "lock", CLIENT__READ_LEVEL__SESSION, seen);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_OK);
+	cluster_deinit(cluster);
+}
+
+/* Those that wait for less are answered first, whoever came first. */
+static void test_query__of_a_session_is_not_held_up_by_another(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, false);
+	cluster_send_read(cluster, trio.follower, 6, 1, "lock", CLIENT__READ_LEVEL__SESSION, UINT64_MAX);
+	cluster_send_read(cluster, trio.follower, 6, 2, "lock", CLIENT__READ_LEVEL__SESSION, UINT64_MAX);
+	cluster_send_read(cluster, trio.follower, 6, 3, "lock", CLIENT__READ_LEVEL__SESSION, 1);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), -1);
+	assert_int_equal(cluster_take_status(cluster, 6, 3), LOCKD_NOT_FOUND);
+	cluster_advance(cluster, WAIT_MAX);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_NOT_LEADER);
+	assert_int_equal(cluster_take_status(cluster, 6, 2), LOCKD_NOT_LEADER);
+	cluster_deinit(cluster);
+}
+
+static uint32_t stale_age_ms(struct trio *trio, uint32_t node, node_connection connection) {
+	Client__Reply *reply;
+	uint32_t age_ms;
+
+	cluster_send_read(&trio->cluster, node, connection, 600, "lock", CLIENT__READ_LEVEL__STALE, 0);
+	cluster_settle(&trio->cluster);
+	reply = cluster_take_reply(&trio->cluster, connection, 600);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_int_equal(reply->read_level, CLIENT__READ_LEVEL__STALE);
+	assert_int_equal(reply->node_id, node);
+	assert_int_not_equal(reply->revision, 0);
+	age_ms = reply->age_ms;
+	client__reply__free_unpacked(reply, NULL);
+	return age_ms;
+}
+
+static void test_query__when_stale_says_how_old_it_may_be(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, true);
+	(void)take_lock(&trio, "lock");
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(stale_age_ms(&trio, trio.leader, 5), 0);
+	assert_in_range(stale_age_ms(&trio, trio.follower, 6), 0, 50);
+	cluster_node(cluster, trio.follower)->cut = true;
+	cluster_advance(cluster, 300 * CLUSTER_MS);
+	assert_in_range(stale_age_ms(&trio, trio.follower, 6), 300, 350);
+	assert_int_equal(stale_age_ms(&trio, trio.leader, 5), 0);
+
+	/* Without its followers the leader knows no better than they do. */
+	cluster_node(cluster, trio.third)->cut = true;
+	cluster_advance(cluster, 300 * CLUSTER_MS);
+	assert_in_range(stale_age_ms(&trio, trio.leader, 5), 300, 350);
+	cluster_deinit(cluster);
+}
+
+static void test_query__when_stale_admits_that_it_never_heard_a_leader(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	Client__Reply *reply;
+
+	(void)unused;
+	begin(&trio, true);
+	(void)take_lock(&trio, "lock");
+	cluster_advance(cluster, REFRESH);
+	cluster_node(cluster, trio.follower)->cut = true;
+	cluster_restart(cluster, trio.follower);
+	cluster_hello(cluster, trio.follower, 8);
+	cluster_send_read(cluster, trio.follower, 8, 1, "lock", CLIENT__READ_LEVEL__STALE, 0);
+	cluster_settle(cluster);
+	reply = cluster_take_reply(cluster, 8, 1);
+	assert_non_null(reply);
+	/* Nothing tells it what is committed of its log. */
+	assert_int_equal(reply->status, LOCKD_NOT_FOUND);
+	assert_int_equal(reply->age_ms, UINT32_MAX);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_query__is_not_answered_by_a_leader_that_was_cut_off),
 		cmocka_unit_test(test_query__waits_for_a_round_that_began_after_it),
 		cmocka_unit_test(test_query__is_bounded_together_with_commands),
 		cmocka_unit_test(test_query__lets_the_newest_keep_alives_win),
+		cmocka_unit_test(test_query__is_served_under_the_lease_without_a_round),
+		cmocka_unit_test(test_query__needs_a_round_where_there_is_no_lease),
+		cmocka_unit_test(test_query__needs_a_round_once_the_lease_has_run_out),
+		cmocka_unit_test(test_query__has_no_lease_after_the_machine_slept),
+		cmocka_unit_test(test_query__waits_until_a_new_leader_has_committed),
+		cmocka_unit_test(test_query__of_a_blank_node_is_refused_with_a_reason),
+		cmocka_unit_test(test_query__on_a_follower_waits_for_the_leader),
+		cmocka_unit_test(test_query__on_a_follower_waits_until_it_has_applied),
+		cmocka_unit_test(test_query__on_a_follower_asks_again),
+		cmocka_unit_test(test_query__on_a_follower_is_not_served_by_an_older_question),
+		cmocka_unit_test(test_query__waits_for_a_leader_for_a_bounded_time),
+		cmocka_unit_test(test_query__is_proved_anew_when_the_role_changes),
+		cmocka_unit_test(test_query__on_a_follower_is_bounded_as_well),
+		cmocka_unit_test(test_query__does_not_keep_a_node_from_stopping),
+		cmocka_unit_test(test_query__of_a_session_never_goes_back),
+		cmocka_unit_test(test_query__of_a_session_reaches_what_was_read_elsewhere),
+		cmocka_unit_test(test_query__of_a_session_is_not_held_up_by_another),
+		cmocka_unit_test(test_query__when_stale_says_how_old_it_may_be),
+		cmocka_unit_test(test_query__when_stale_admits_that_it_never_heard_a_leader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

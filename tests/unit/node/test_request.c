@@ -215,7 +215,7 @@ static void test_request__redirects_to_the_leader(void **unused) {
 	follower = leader == 1 ? 2 : 1;
 	cluster_hello(&cluster, follower, 5);
 	cluster_send_open(&cluster, follower, 5, 1, "nonce", 3000);
-	cluster_send_show(&cluster, follower, 5, 2, "a");
+	cluster_send_observe(&cluster, follower, 5, 2, "a", 0);
 	cluster_send_keep_alive(&cluster, follower, 5, 3, 1);
 	cluster_settle(&cluster);
 	for (uint64_t id = 1; id <= 3; id++) {
