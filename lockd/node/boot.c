@@ -2,6 +2,7 @@
 #include "boot.h"
 
 #include "configuration.h"
+#include "members.h"
 #include "memory.h"
 #include "replica.h"
 
@@ -69,6 +70,7 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	    memcmp(found->incarnation.bytes, node->incarnation.bytes, sizeof node->incarnation.bytes) != 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u belongs to another cluster, epoch or group", group);
 	replica_keep_founding(replica, found->founding);
+	members_install(&replica->members, found->cut.index, found->configuration_index, found->configuration_bytes);
 	replica->boot->have_header = true;
 	return 0;
 }
@@ -217,6 +219,7 @@ static int boot_restore_entry(struct replica *replica, const struct node_entry *
 			return BOOT_FAIL(node, "entry %llu of group %u is no configuration that this version knows",
 					 (unsigned long long)from->index, replica->group);
 		entry.configuration = &configuration;
+		members_append(&replica->members, from->index, (struct node_bytes){.bytes = from->data, .n = from->n});
 		if (replica->promise_ms < configuration.promise_ms)
 			replica->promise_ms = configuration.promise_ms;
 	}
@@ -248,6 +251,7 @@ static int boot_start(struct replica *replica) {
 	}
 	raft_start(replica->raft, &replica->node->clocks);
 	raft_get_status(replica->raft, &replica->status);
+	members_refresh(replica);
 	replica->boot = boot_free(replica->boot);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "api/bytes.h"
 #include "api/limits.h"
 #include "configuration.h"
+#include "members.h"
 #include "memory.h"
 #include "replica.h"
 
@@ -13,14 +14,11 @@
 /* ---- Header -------------------------------------------------------------------------------------------------------
  */
 
-static const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n) {
+const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n) {
 	const struct state_cut *cut = &replica->checkpoint.cut;
 	struct node *node = replica->node;
 	Record__Header header = RECORD__HEADER__INIT;
-	raft_index configuration_index;
-	const struct raft_configuration *configuration =
-		raft_configuration_at(replica->raft, cut->index, &configuration_index);
-	struct node_bytes packed = configuration_pack(node, configuration);
+	const struct members_item *members = members_at(&replica->members, cut->index);
 	uint8_t hash[16], *bytes;
 
 	replica_pack_hash(cut->hash, hash);
@@ -30,8 +28,8 @@ static const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *re
 	header.group = replica->group;
 	header.index = cut->index;
 	header.term = cut->term;
-	header.configuration = (ProtobufCBinaryData){.len = packed.n, .data = (uint8_t *)packed.bytes};
-	header.configuration_index = configuration_index;
+	header.configuration = (ProtobufCBinaryData){.len = members->bytes.n, .data = (uint8_t *)members->bytes.bytes};
+	header.configuration_index = members->index;
 	header.machine_version = STATE_MACHINE_VERSION;
 	header.rows = cut->rows;
 	header.hash = (ProtobufCBinaryData){.len = sizeof hash, .data = hash};
@@ -76,6 +74,8 @@ int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, 
 	ret->epoch = header->epoch;
 	ret->group = header->group;
 	ret->configuration_index = header->configuration_index;
+	ret->configuration_bytes =
+		(struct node_bytes){.bytes = header->configuration.data, .n = header->configuration.len};
 	ret->founding = (struct node_bytes){.bytes = header->founding.data, .n = header->founding.len};
 	ret->cut = (struct state_cut){
 		.index = header->index,
@@ -232,10 +232,10 @@ void checkpoint_replace(struct replica *replica, raft_index index, raft_term ter
 /* Where the tail that stays for laggards begins: as much as fits the bounds in front of the checkpoint. */
 static raft_index checkpoint_find_tail(const struct replica *replica) {
 	const struct node *node = replica->node;
-	raft_index index = replica->checkpoint.durable;
+	raft_index index = replica->checkpoint.durable, floor = members_floor(&replica->members);
 	size_t bytes = 0, entries = 0;
 
-	while (index > replica->cache.base && entries < node->trailing_log_entries) {
+	while (index > replica->cache.base && index > floor && entries < node->trailing_log_entries) {
 		bytes += cache_get(&replica->cache, index)->n;
 		if (bytes > node->trailing_log_bytes)
 			break;
@@ -260,6 +260,7 @@ void checkpoint_trim(struct replica *replica) {
 	if (replica_raft(replica, &event, NULL) != 0)
 		return;
 	cache_trim(&replica->cache, &replica->node->turn, to);
+	members_trim(&replica->members, to);
 	replica->trim_to = to;
 	replica->trim_term = term;
 }

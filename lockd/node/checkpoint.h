@@ -61,8 +61,11 @@ struct checkpoint_header {
 	struct state_cut cut;
 	raft_index configuration_index;
 	struct raft_configuration configuration;
-	struct node_bytes founding; /* borrowed from the node's arena */
+	/* Borrowed from the node's arena: the configuration as it stands in the log, and the founding one. */
+	struct node_bytes configuration_bytes, founding;
 };
+/* Of the cut, on the heap. */
+const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n);
 /* 0, or -EBADMSG with *ret_fault saying why. */
 int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, struct checkpoint_header *ret,
 			     const char **ret_fault);

@@ -8,17 +8,26 @@
 
 struct node;
 
-/* 0, or -EBADMSG when the bytes are no valid configuration. Addresses of members that the node was not told of are
- * kept. */
+struct configuration {
+	struct raft_configuration core;
+	struct node_address addresses[RAFT_MEMBERS_MAX]; /* of core.members, by position; NULL: it gives none */
+};
+
+/* 0, or -EBADMSG when the bytes are no valid configuration. */
 int configuration_unpack(struct node *node, const void *bytes, size_t n, struct raft_configuration *ret);
+/* With addresses, which stand in memory of the turn. */
+int configuration_read(struct node *node, struct node_bytes bytes, struct configuration *ret);
 
 /* In memory of the turn. */
-struct node_bytes configuration_pack(struct node *node, const struct raft_configuration *configuration);
+struct node_bytes configuration_pack(struct node *node, const struct configuration *configuration);
 
 /* The member with that id, or NULL. */
 const struct raft_member *configuration_find(const struct raft_configuration *configuration, uint32_t node);
-
-/* NULL when nothing is known of it. */
-const struct node_address *configuration_find_address(const struct node *node, uint32_t id);
+/* Its position; -1: it is no member. */
+int configuration_position(const struct raft_configuration *configuration, uint32_t node);
+/* Appends a member without addresses; there must be room. */
+void configuration_add(struct configuration *configuration, const struct raft_member *member);
+/* How many members have one of these roles. */
+uint32_t configuration_count(const struct raft_configuration *configuration, uint8_t roles);
 
 #endif

@@ -4,6 +4,7 @@
 #include "api/limits.h"
 #include "api/text.h"
 
+#include <raft/raft.h>
 #include <stdio.h>
 
 #define FIELD_FAULT(fault, ...) ((void)snprintf((fault)->text, sizeof(fault)->text, __VA_ARGS__), true)
@@ -101,6 +102,49 @@ static bool field_read_level(const Client__Request *request, struct field_fault 
 	return (level < 0 || level > max) && FIELD_FAULT(ret, "read_level: %d, must be 0 to %d", level, max);
 }
 
+/* "host:port", or nothing. */
+static bool field_address(const char *name, const ProtobufCBinaryData *address, struct field_fault *ret) {
+	size_t digits = 0, port = 0;
+
+	if (address->len == 0)
+		return false;
+	if (field_text(name, address, 3, LIMIT_ADDRESS_BYTES_MAX, ret))
+		return true;
+	for (size_t at = address->len; at-- > 0 && address->data[at] >= '0' && address->data[at] <= '9'; digits++)
+		;
+	for (size_t i = address->len - digits; i < address->len && port <= UINT16_MAX; i++)
+		port = 10 * port + (size_t)(address->data[i] - '0');
+	return (digits == 0 || address->len < digits + 2 || address->data[address->len - digits - 1] != ':' ||
+		port == 0 || port > UINT16_MAX) &&
+	       FIELD_FAULT(ret, "%s: must be host:port", name);
+}
+
+static bool field_member_change(const Client__MemberChange *change, struct field_fault *ret) {
+	if (change->kind < CLIENT__MEMBER_CHANGE__KIND__VOTER || change->kind > CLIENT__MEMBER_CHANGE__KIND__SAME)
+		return FIELD_FAULT(ret, "kind: %d is unknown to this version", (int)change->kind);
+	if (change->priority > UINT8_MAX)
+		return FIELD_FAULT(ret, "priority: %u, must be 0 to %d", change->priority, UINT8_MAX);
+	return field_positive("node", change->node, ret) ||
+	       field_address("peer_address", &change->peer_address, ret) ||
+	       field_address("client_address", &change->client_address, ret);
+}
+
+static bool field_change_members(const Client__ChangeMembers *change, struct field_fault *ret) {
+	size_t n = change->n_changes;
+
+	if (n == 0 || n > RAFT_MEMBERS_MAX)
+		return FIELD_FAULT(ret, "changes: %zu, must be 1 to %d", n, RAFT_MEMBERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (field_member_change(change->changes[i], ret))
+			return true;
+		for (size_t j = 0; j < i; j++) {
+			if (change->changes[j]->node == change->changes[i]->node)
+				return FIELD_FAULT(ret, "changes: node %u stands there twice", change->changes[i]->node);
+		}
+	}
+	return false;
+}
+
 bool field_find_fault(const Client__Request *request, const struct raft_timing *timing, struct field_fault *ret) {
 	if (field_read_level(request, ret))
 		return true;
@@ -114,6 +158,7 @@ bool field_find_fault(const Client__Request *request, const struct raft_timing *
 	case CLIENT__REQUEST__BODY_LIST: return field_list(request->list, ret);
 	case CLIENT__REQUEST__BODY_SHOW: return field_name(&request->show->name, ret);
 	case CLIENT__REQUEST__BODY_OBSERVE: return field_name(&request->observe->name, ret);
+	case CLIENT__REQUEST__BODY_CHANGE_MEMBERS: return field_change_members(request->change_members, ret);
 	default: return false;
 	}
 }

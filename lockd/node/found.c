@@ -5,6 +5,7 @@
 #include "api/limits.h"
 #include "api/peer.pb-c.h"
 #include "configuration.h"
+#include "members.h"
 #include "memory.h"
 #include "replica.h"
 
@@ -12,16 +13,9 @@ static void found_drop(struct node *node, uint32_t peer, const char *fault) {
 	TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=founding-refused peer=%u reason=\"%s\"", peer, fault);
 }
 
-/* Whether the configuration names this very store under this node's id. */
-static bool found_names_us(const struct node *node, const struct raft_configuration *configuration) {
-	const struct raft_member *member = configuration_find(configuration, node->id);
-
-	return member && memcmp(member->store.bytes, node->store.bytes, sizeof node->store.bytes) == 0;
-}
-
-/* NULL, or why the cluster was not founded here. */
+/* NULL, or why the cluster was not founded here. `added`: a later configuration names this node. */
 static const char *found_take(struct node *node, const struct node_uuid *incarnation, uint32_t epoch,
-			      const struct node_entry *incoming) {
+			      const struct node_entry *incoming, bool added) {
 	struct replica *replica = node_find_replica(node, NODE_GROUP_DEFAULT);
 	struct raft_configuration configuration;
 	struct raft_entry entry = {.term = 1, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &configuration};
@@ -31,8 +25,11 @@ static const char *found_take(struct node *node, const struct node_uuid *incarna
 		return "this node belongs to a cluster";
 	if (configuration_unpack(node, incoming->data, incoming->n, &configuration) < 0)
 		return "the configuration does not decode";
-	if (!found_names_us(node, &configuration))
-		return "the configuration names another store";
+	if (!members_name_us(node, &configuration)) {
+		if (!added)
+			return "the configuration names another store";
+		event.kind = RAFT_JOIN;
+	}
 
 	node->identified = true;
 	node->incarnation = *incarnation;
@@ -49,7 +46,7 @@ static const char *found_take(struct node *node, const struct node_uuid *incarna
 void found_begin(struct node *node, const struct node_event *event) {
 	struct node_entry incoming = {
 		.index = 1, .term = 1, .type = RAFT_ENTRY_CONFIGURATION, .data = event->body, .n = event->body_bytes};
-	const char *fault = found_take(node, event->incarnation, event->epoch, &incoming);
+	const char *fault = found_take(node, event->incarnation, event->epoch, &incoming, false);
 
 	if (fault) {
 		found_drop(node, node->id, fault);
@@ -59,9 +56,12 @@ void found_begin(struct node *node, const struct node_event *event) {
 	TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=founded node=%u", node->id);
 }
 
-static const char *found_find_fault(const Peer__Found *found) {
+static const char *found_find_fault(const struct node *node, const Peer__Found *found) {
 	const Peer__Entry *entry = found->entry;
 
+	if (found->store.len != sizeof node->store.bytes ||
+	    memcmp(found->store.data, node->store.bytes, sizeof node->store.bytes) != 0)
+		return "it is meant for another store";
 	if (found->incarnation.len != LIMIT_UUID_BYTES)
 		return "the incarnation has a wrong size";
 	if (!entry || entry->term != 1 || entry->type != RAFT_ENTRY_CONFIGURATION)
@@ -79,7 +79,7 @@ void found_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n)
 
 	node_arena_reset(&node->arena, n);
 	found = peer__found__unpack(&node->arena.allocator, n, body);
-	fault = found ? found_find_fault(found) : "the frame does not decode";
+	fault = found ? found_find_fault(node, found) : "the frame does not decode";
 	if (!fault) {
 		memcpy(incarnation.bytes, found->incarnation.data, sizeof incarnation.bytes);
 		/* The founder repeats itself until it has heard from everybody. */
@@ -87,7 +87,7 @@ void found_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n)
 			return;
 		incoming.data = found->entry->data.data;
 		incoming.n = found->entry->data.len;
-		fault = found_take(node, &incarnation, found->epoch, &incoming);
+		fault = found_take(node, &incarnation, found->epoch, &incoming, true);
 	}
 	if (fault)
 		found_drop(node, peer, fault);
@@ -107,19 +107,11 @@ void found_saved(struct node *node) {
 	replica->founder = false;
 }
 
-/* Whoever was to found the cluster and is a member still. The founding entry alone gives it no say: its log is shorter
- * than any that has been voted for since, and the leader sends it the rest. */
-static bool found_may_bring_in(struct replica *replica, struct node_bytes founding, uint32_t peer,
-			       const struct node_uuid *store) {
-	struct raft_configuration configuration;
-	const struct raft_member *member;
+/* The founding entry alone gives a node no say: its log is shorter than any that has been voted for since, and the
+ * leader sends it the rest. */
+static bool found_may_bring_in(const struct replica *replica, uint32_t peer, const struct node_uuid *store) {
+	const struct raft_member *member = configuration_find(raft_members(replica->raft, NULL), peer);
 
-	if (configuration_unpack(replica->node, founding.bytes, founding.n, &configuration) < 0)
-		return false;
-	member = configuration_find(&configuration, peer);
-	if (!member || memcmp(member->store.bytes, store->bytes, sizeof store->bytes) != 0)
-		return false;
-	member = configuration_find(raft_members(replica->raft, NULL), peer);
 	return member && memcmp(member->store.bytes, store->bytes, sizeof store->bytes) == 0;
 }
 
@@ -131,10 +123,10 @@ int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *st
 
 	if (node_is_blank(node))
 		return 1;
-	founding = replica_get_founding(replica);
-	if (!found_may_bring_in(replica, founding, peer, store))
+	if (!found_may_bring_in(replica, peer, store))
 		return 1;
 
+	founding = replica_get_founding(replica);
 	entry.term = 1;
 	entry.type = RAFT_ENTRY_CONFIGURATION;
 	entry.data = (ProtobufCBinaryData){.len = founding.n, .data = (uint8_t *)founding.bytes};
@@ -142,6 +134,7 @@ int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *st
 	found.incarnation = (ProtobufCBinaryData){.len = sizeof node->incarnation, .data = node->incarnation.bytes};
 	found.epoch = node->epoch;
 	found.entry = &entry;
+	found.store = (ProtobufCBinaryData){.len = sizeof store->bytes, .data = (uint8_t *)store->bytes};
 
 	body.n = peer__found__get_packed_size(&found);
 	free(node->found_body);

@@ -7,6 +7,9 @@
 
 #include <assert.h>
 
+/* Where the session clock begins: no silence reaches back behind that, however young the machine's own clock is. */
+static const raft_usec LEASES_CLOCK_BASE = (raft_usec)LIMIT_TTL_MS_MAX * 1000;
+
 static int lease_compare_session(const struct lease *a, const struct lease *b) {
 	return a->session < b->session ? -1 : a->session > b->session;
 }
@@ -21,7 +24,7 @@ RB_GENERATE_INTERNAL(leases_by_session, lease, by_session, lease_compare_session
 RB_GENERATE_INTERNAL(leases_by_due, lease, by_due, lease_compare_due, __attribute__((unused)) static)
 
 raft_usec leases_clock(const struct replica *replica) {
-	return replica->node->clocks.mono - replica->leases.paused;
+	return LEASES_CLOCK_BASE + replica->node->clocks.mono - replica->leases.paused;
 }
 
 static void lease_unschedule(struct leases *leases, struct lease *lease) {
@@ -41,11 +44,10 @@ static void lease_schedule(struct leases *leases, struct lease *lease) {
 /* ---- Which sessions there are -------------------------------------------------------------------------------------
  */
 
-/* A session that was silent for some quarters under the leader before keeps only the rest of its TTL. A clock that has
- * run for less than that gives it a little more. */
+/* A session that was silent for some quarters under the leader before keeps only the rest of its TTL. */
 static void lease_new(struct replica *replica, const struct state_session *session) {
 	struct lease *lease = memory_new(sizeof *lease);
-	raft_usec now = leases_clock(replica), silent;
+	raft_usec silent;
 
 	lease->session = session->id;
 	lease->epoch = session->epoch;
@@ -53,7 +55,7 @@ static void lease_new(struct replica *replica, const struct state_session *sessi
 	lease->ttl_us = (raft_usec)session->ttl_ms * 1000;
 	lease->quarters = (uint8_t)session->quarters;
 	silent = lease->ttl_us * session->quarters / LEASE_QUARTERS;
-	lease->heard = now > silent ? now - silent : 0;
+	lease->heard = leases_clock(replica) - silent;
 	RB_INSERT(leases_by_session, &replica->leases.by_session, lease);
 	lease_schedule(&replica->leases, lease);
 }
@@ -210,9 +212,10 @@ bool leases_due(const struct replica *replica, raft_usec *ret) {
 	const struct leases *leases = &replica->leases;
 	const struct lease *first = RB_MIN(leases_by_due, (struct leases_by_due *)&leases->by_due);
 
-	if (!first || !replica->ready || leases->unproved)
+	/* While the disk holds up what is applied, keep-alives wait unread as well. */
+	if (!first || !replica->ready || leases->unproved || leadership_disk_is_late(replica))
 		return false;
-	*ret = first->due + leases->paused;
+	*ret = first->due + leases->paused - LEASES_CLOCK_BASE;
 	return true;
 }
 

@@ -25,16 +25,20 @@ static char *node_copy_text(const char *text) {
 }
 
 static void node_copy_addresses(struct node *node, const struct node_config *config) {
-	for (size_t i = 0; i < config->n_addresses; i++) {
-		const struct node_address *from = &config->addresses[i];
-
-		node->addresses = memory_grow(node->addresses, &node->addresses_max, node->n_addresses + 1,
-					      sizeof *node->addresses);
-		node->addresses[node->n_addresses++] =
-			(struct node_address){.node = from->node,
-					      .peer_address = node_copy_text(from->peer_address),
-					      .client_address = node_copy_text(from->client_address)};
+	node->configured = memory_new(config->n_addresses * sizeof *node->configured);
+	while (node->n_configured < config->n_addresses) {
+		node->configured[node->n_configured] = members_copy_address(&config->addresses[node->n_configured]);
+		node->n_configured++;
 	}
+}
+
+static void node_free_addresses(struct node *node) {
+	for (size_t i = 0; i < node->n_addresses; i++)
+		members_free_address(&node->addresses[i]);
+	free(node->addresses);
+	for (size_t i = 0; i < node->n_configured; i++)
+		members_free_address(&node->configured[i]);
+	free(node->configured);
 }
 
 static size_t node_choose(size_t configured, size_t limit) {
@@ -57,10 +61,12 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->trailing_log_entries = node_choose(config->trailing_log_entries, LIMIT_TRAILING_LOG_ENTRIES);
 	node->pending_requests_max = node_choose(config->pending_requests_max, LIMIT_PENDING_REQUESTS_MAX);
 	node->leader_lease = config->leader_lease;
+	node->stall = config->stall > 0 ? config->stall : config->timing.election_max;
 	node_copy_addresses(node, config);
 	arena_init(&node->arena);
 	arena_init(&node->configuration_arena);
 	node->replicas[node->n_replicas++] = replica_new(node, NODE_GROUP_DEFAULT);
+	members_collect_addresses(node);
 	*ret = node;
 	return 0;
 }
@@ -74,11 +80,8 @@ struct node *node_free(struct node *node) {
 	turn_deinit(&node->turn);
 	arena_deinit(&node->arena);
 	arena_deinit(&node->configuration_arena);
-	for (size_t i = 0; i < node->n_addresses; i++) {
-		free((char *)node->addresses[i].peer_address);
-		free((char *)node->addresses[i].client_address);
-	}
-	free(node->addresses);
+	node_free_addresses(node);
+	candidates_deinit(&node->candidates);
 	free(node->version);
 	free(node->found_body);
 	free(node);
@@ -127,10 +130,16 @@ static void node_step_down(struct node *node) {
 		(void)replica_raft(node->replicas[i], &event, NULL);
 }
 
+/* At once: what follows in this turn must not make it stand for election. */
+static void node_tell_fitness(struct node *node) {
+	for (size_t i = 0; i < node->n_replicas; i++)
+		leadership_tell_fitness(node->replicas[i]);
+}
+
 static void node_peer_down(struct node *node, uint32_t peer) {
 	struct raft_event event = {.kind = RAFT_PEER_DOWN, .peer = peer};
 
-	for (size_t i = 0; i < node->n_replicas && !node_is_refusing(node); i++)
+	for (size_t i = 0; i < node->n_replicas; i++)
 		(void)replica_raft(node->replicas[i], &event, NULL);
 }
 
@@ -172,14 +181,16 @@ static void node_handle(struct node *node, const struct node_event *event) {
 	case NODE_SNAPSHOT_STAGED: node_handle_report(node, event); break;
 	case NODE_SAVE_BLOCKED:
 		node->blocked = true;
+		node_tell_fitness(node);
 		node_step_down(node);
 		break;
 	case NODE_SAVE_UNBLOCKED: node->blocked = false; break;
-	case NODE_PEER_MET: break;
+	case NODE_PEER_MET: candidate_meet(node, event->met); break;
 	case NODE_FOUND: found_begin(node, event); break;
 	case NODE_STOP:
+		/* A leader hands over before it steps down (leadership_advance). */
 		node->stopping = true;
-		node_step_down(node);
+		node_tell_fitness(node);
 		break;
 	}
 }
@@ -221,6 +232,7 @@ static void node_fill_effects(struct node *node, struct node_effects *effects) {
 		.traces = turn->traces,
 		.n_traces = turn->n_traces,
 		.staged_done = node->staged_done,
+		.members_changed = node->members_changed,
 		.deadline = UINT64_MAX,
 		.stopped = node->stopping && node_is_idle(node),
 		.fatal = node->fatal,
@@ -240,7 +252,7 @@ void node_step(struct node *node, const struct raft_clocks *clocks, const struct
 	assert(clocks->mono >= node->clocks.mono);
 
 	turn_begin(&node->turn);
-	node->staged_done = false;
+	node->staged_done = node->members_changed = false;
 	node->clocks = *clocks;
 	node_notice_pause(node);
 	for (size_t i = 0; i < n; i++)

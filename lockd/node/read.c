@@ -3,7 +3,6 @@
 
 #include "api/bytes.h"
 #include "api/limits.h"
-#include "configuration.h"
 #include "field.h"
 #include "memory.h"
 #include "replica.h"
@@ -122,7 +121,6 @@ static void read_list(struct replica *replica, const struct query *query, const 
 	struct state_lock lock;
 	bool found = read_first_lock(replica->state, list, &lock);
 
-	reply.revision = replica_revision(replica);
 	reply.locks = turn_alloc(turn, max * sizeof *reply.locks);
 	while (found && read_has_prefix(&lock, list)) {
 		struct read_lock *row = &rows[reply.n_locks];
@@ -185,7 +183,6 @@ static void read_sessions(struct replica *replica, const struct query *query, co
 	struct read_session *rows = turn_alloc(turn, max * sizeof *rows);
 	struct state_session session = {.id = sessions->after};
 
-	reply.revision = replica_revision(replica);
 	reply.sessions = turn_alloc(turn, max * sizeof *reply.sessions);
 	while (state_next_session(replica->state, session.id, &session)) {
 		struct read_session *row = &rows[reply.n_sessions];
@@ -232,23 +229,83 @@ static ProtobufCBinaryData read_string(const char *text) {
 	return (ProtobufCBinaryData){.len = text ? strlen(text) : 0, .data = (uint8_t *)text};
 }
 
-static void read_fill_peer(struct replica *replica, const struct raft_member *member, Client__Peer *ret) {
-	const struct node_address *address = configuration_find_address(replica->node, member->node);
+static uint32_t read_since_ms(const struct replica *replica, raft_usec at) {
+	raft_usec ms = (replica->node->clocks.mono - at) / 1000;
+
+	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX - 1;
+}
+
+static void read_fill_progress(const struct replica *replica, Client__Peer *ret) {
 	struct raft_peer peer;
+
+	ret->contact_ms = UINT32_MAX;
+	if (!raft_get_peer(replica->raft, ret->node, &peer))
+		return;
+	ret->match = peer.match;
+	if (peer.contact > 0)
+		ret->contact_ms = read_since_ms(replica, peer.contact);
+	ret->rtt_us = peer.rtt < UINT32_MAX ? (uint32_t)peer.rtt : UINT32_MAX;
+	ret->caught_up = peer.caught_up;
+	ret->unfit = peer.unfit;
+	ret->snapshot = peer.snapshot;
+}
+
+static void read_fill_peer(const struct replica *replica, const struct raft_member *member, Client__Peer *ret) {
+	const struct node_address *address = members_find_address(replica->node, member->node);
 
 	client__peer__init(ret);
 	ret->node = member->node;
 	ret->voter = (member->roles & RAFT_ROLE_VOTER) != 0;
-	ret->contact_ms = UINT32_MAX;
+	ret->roles = member->roles;
+	ret->priority = member->priority;
+	ret->store = (ProtobufCBinaryData){.len = sizeof member->store.bytes, .data = (uint8_t *)member->store.bytes};
 	if (address) {
 		ret->peer_address = read_string(address->peer_address);
 		ret->client_address = read_string(address->client_address);
 	}
-	if (!raft_get_peer(replica->raft, member->node, &peer))
+	read_fill_progress(replica, ret);
+}
+
+static void read_fill_members(const struct replica *replica, Client__NodeStatus *ret) {
+	raft_index index;
+	const struct raft_configuration *members = raft_members(replica->raft, &index);
+	struct turn *turn = &replica->node->turn;
+	Client__Peer *peers;
+
+	ret->transfer_to = replica->status.transfer_to;
+	if (!members)
 		return;
-	ret->match = peer.match;
-	if (peer.contact > 0)
-		ret->contact_ms = (uint32_t)((replica->node->clocks.mono - peer.contact) / 1000);
+	ret->configuration_index = index;
+	ret->joint = raft_configuration_is_joint(members);
+	ret->promise_ms = members->promise_ms;
+	ret->drift_ppm = members->drift_ppm;
+	peers = turn_alloc(turn, members->n * sizeof *peers);
+	ret->peers = turn_alloc(turn, members->n * sizeof *ret->peers);
+	for (uint16_t i = 0; i < members->n; i++) {
+		read_fill_peer(replica, &members->members[i], &peers[i]);
+		ret->peers[ret->n_peers++] = &peers[i];
+	}
+}
+
+static void read_fill_candidates(const struct replica *replica, Client__NodeStatus *ret) {
+	const struct candidates *candidates = &replica->node->candidates;
+	struct turn *turn = &replica->node->turn;
+	Client__Candidate *rows = turn_alloc(turn, candidates->n * sizeof *rows);
+
+	ret->candidates = turn_alloc(turn, candidates->n * sizeof *ret->candidates);
+	for (size_t i = 0; i < candidates->n; i++) {
+		const struct candidate *candidate = &candidates->items[i];
+		Client__Candidate *row = &rows[i];
+
+		client__candidate__init(row);
+		row->node = candidate->address.node;
+		row->store = (ProtobufCBinaryData){.len = sizeof candidate->store.bytes,
+						   .data = (uint8_t *)candidate->store.bytes};
+		row->peer_address = read_string(candidate->address.peer_address);
+		row->client_address = read_string(candidate->address.client_address);
+		row->age_ms = read_since_ms(replica, candidate->met);
+		ret->candidates[ret->n_candidates++] = row;
+	}
 }
 
 static void read_fill_times(const struct replica *replica, Client__NodeStatus *ret) {
@@ -256,6 +313,9 @@ static void read_fill_times(const struct replica *replica, Client__NodeStatus *r
 
 	ret->lease_ms = lease_ms < UINT32_MAX ? (uint32_t)lease_ms : UINT32_MAX;
 	ret->ttl_ms_min = field_ttl_ms_min(&replica->node->timing);
+	ret->heartbeat_ms = (uint32_t)(replica->node->timing.heartbeat / 1000);
+	ret->election_ms_min = (uint32_t)(replica->node->timing.election_min / 1000);
+	ret->election_ms_max = (uint32_t)(replica->node->timing.election_max / 1000);
 }
 
 static void read_fill_log(const struct replica *replica, Client__NodeStatus *ret) {
@@ -281,11 +341,9 @@ static void read_fill_counts(const struct replica *replica, Client__NodeStatus *
 }
 
 void read_status(struct replica *replica, node_connection connection, uint64_t id) {
-	const struct raft_configuration *members = raft_members(replica->raft, NULL);
 	struct node *node = replica->node;
 	Client__Reply reply = CLIENT__REPLY__INIT;
 	Client__NodeStatus status = CLIENT__NODE_STATUS__INIT;
-	Client__Peer peers[RAFT_MEMBERS_MAX], *list[RAFT_MEMBERS_MAX];
 	uint8_t hash[16];
 
 	replica_pack_hash(state_get_hash(replica->state), hash);
@@ -302,12 +360,9 @@ void read_status(struct replica *replica, node_connection connection, uint64_t i
 	read_fill_log(replica, &status);
 	read_fill_times(replica, &status);
 	read_fill_counts(replica, &status);
-	for (uint16_t i = 0; members && i < members->n; i++) {
-		read_fill_peer(replica, &members->members[i], &peers[i]);
-		list[i] = &peers[i];
-	}
-	status.n_peers = members ? members->n : 0;
-	status.peers = list;
+	read_fill_members(replica, &status);
+	read_fill_candidates(replica, &status);
+	status.fit = leadership_is_fit(replica);
 	reply.node = &status;
 	client_reply(node, connection, id, &reply);
 }

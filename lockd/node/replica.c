@@ -33,6 +33,8 @@ struct replica *replica_new(struct node *node, uint32_t group) {
 
 struct replica *replica_free(struct replica *replica) {
 	outbox_deinit(&replica->outbox);
+	membership_deinit(replica);
+	members_deinit(&replica->members);
 	pendings_deinit(replica);
 	queries_deinit(replica);
 	leases_clear(&replica->leases);
@@ -82,7 +84,7 @@ void replica_pack_hash(struct state_hash hash, uint8_t out[16]) {
  */
 
 static bool replica_brings_entries(const struct raft_event *event) {
-	return event->kind == RAFT_PROPOSE || event->kind == RAFT_FOUND ||
+	return event->kind == RAFT_PROPOSE || event->kind == RAFT_FOUND || event->kind == RAFT_JOIN ||
 	       (event->kind == RAFT_RECV && event->message->type == RAFT_APPEND);
 }
 
@@ -103,6 +105,9 @@ static void replica_append(struct replica *replica, const struct raft_event *eve
 			entry.checksum = checksum_entry(replica->group, entry.index, entry.term, entry.type, entry.data,
 							entry.n);
 		cache_append(&replica->cache, &entry);
+		if (entry.type == RAFT_ENTRY_CONFIGURATION)
+			members_append(&replica->members, entry.index,
+				       (struct node_bytes){.bytes = entry.data, .n = entry.n});
 	}
 }
 
@@ -143,10 +148,13 @@ static void replica_save(struct replica *replica, const struct raft_event *event
 	struct node_save *out;
 
 	assert(save->seq == replica->last_seq + 1);
+	leadership_note_save(replica);
 	replica->last_seq = save->seq;
 
-	if (save->truncate_from > 0)
+	if (save->truncate_from > 0) {
 		cache_truncate(&replica->cache, &node->turn, save->truncate_from);
+		members_truncate(&replica->members, save->truncate_from);
+	}
 	replica_append(replica, event, incoming);
 
 	out = turn_save(&node->turn);
@@ -170,6 +178,8 @@ static void replica_save(struct replica *replica, const struct raft_event *event
 static void replica_resign(struct replica *replica) {
 	replica->leading = false;
 	replica->ready = false;
+	membership_resign(replica);
+	leadership_resign(replica);
 	pendings_resign(replica);
 	queries_resign(replica);
 	seats_resign(replica);
@@ -231,6 +241,8 @@ int replica_raft(struct replica *replica, const struct raft_event *event, const 
 		outbox_push(replica, &effects->messages[i]);
 	if (effects->installed)
 		snapshot_install(replica);
+	if (effects->members_changed || effects->installed)
+		members_refresh(replica);
 	if (effects->role_changed) {
 		/* What is committed is applied first: some requests are done. */
 		replica_apply(replica);
@@ -251,6 +263,7 @@ void replica_saved(struct replica *replica, uint64_t seq) {
 	if (seq <= replica->saved_seq)
 		return;
 	replica->saved_seq = seq;
+	leadership_note_saved(replica);
 	(void)replica_raft(replica, &event, NULL);
 	outbox_release(replica);
 }
@@ -386,19 +399,15 @@ static void replica_replicate(struct replica *replica) {
 	}
 }
 
-/* Whoever cannot write must not lead; while it refuses, a node that does not lead lets no election time-out pass. */
-static bool replica_lets_time_pass(const struct replica *replica) {
-	return replica->status.role == RAFT_LEADER || !node_is_refusing(replica->node);
-}
-
 static void replica_time(struct replica *replica) {
 	struct raft_event event = {.kind = RAFT_TIME};
 
-	if (replica_lets_time_pass(replica) && raft_deadline(replica->raft) <= replica->node->clocks.mono)
+	if (raft_deadline(replica->raft) <= replica->node->clocks.mono)
 		(void)replica_raft(replica, &event, NULL);
 }
 
 void replica_flush(struct replica *replica) {
+	leadership_tell_fitness(replica);
 	replica_time(replica);
 	replica_apply(replica);
 	queries_prove(replica);
@@ -407,6 +416,8 @@ void replica_flush(struct replica *replica) {
 		leases_mark(replica);
 		seats_expire(replica);
 	}
+	membership_advance(replica);
+	leadership_advance(replica);
 	pendings_propose(replica);
 	replica_replicate(replica);
 	checkpoint_advance(replica);
@@ -416,7 +427,7 @@ void replica_flush(struct replica *replica) {
 void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
 	raft_usec due;
 
-	if (replica_lets_time_pass(replica) && raft_deadline(replica->raft) < *deadline)
+	if (raft_deadline(replica->raft) < *deadline)
 		*deadline = raft_deadline(replica->raft);
 	if (leases_due(replica, &due) && due < *deadline)
 		*deadline = due;
@@ -425,4 +436,5 @@ void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
 	if (queries_due(replica, &due) && due < *deadline)
 		*deadline = due;
 	checkpoint_get_deadline(replica, deadline);
+	leadership_get_deadline(replica, deadline);
 }

@@ -6,12 +6,16 @@
 #include "api/arena.h"
 #include "api/limits.h"
 #include "cache.h"
+#include "candidate.h"
 #include "checkpoint.h"
 #include "client.h"
 #include "hello.h"
+#include "leadership.h"
 #include "lease.h"
 #include "lockd/node/node.h"
 #include "lockd/state/state.h"
+#include "members.h"
+#include "membership.h"
 #include "outbox.h"
 #include "pending.h"
 #include "query.h"
@@ -40,6 +44,7 @@ struct replica {
 	struct raft_status status;   /* behind it */
 	struct state *state;
 	struct cache cache;
+	struct members members;
 	struct node_bytes founding; /* data of entry 1, owned; kept from the first checkpoint on */
 	raft_index apply_to;
 	uint32_t promise_ms; /* the largest P ever stored or about to be */
@@ -58,6 +63,8 @@ struct replica {
 	raft_usec contact; /* mono, when the leader was last heard, or by the leader a quorum; 0: never yet */
 	uint64_t contact_round; /* leader: the round of that */
 
+	struct membership membership;
+	struct leadership leadership;
 	struct outbox outbox;
 	struct pendings pendings;
 	struct queries queries;
@@ -74,14 +81,18 @@ struct node {
 	struct node_uuid store;
 	uint64_t seed;
 	struct raft_timing timing;
-	struct node_address *addresses; /* strings owned */
+	struct node_address *configured; /* by the configuration file; strings owned, like those of `addresses` */
+	size_t n_configured;
+	struct node_address *addresses; /* those, and what the latest configuration adds */
 	size_t n_addresses, addresses_max;
+	struct candidates candidates;
 	char *version;
 	size_t checkpoint_log_bytes, checkpoint_log_entries;
 	size_t trailing_log_bytes, trailing_log_entries;
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
 	size_t append_entries_max;
+	raft_usec stall;
 	bool leader_lease;
 
 	bool identified; /* incarnation and epoch are set, if not yet durable */
@@ -102,7 +113,7 @@ struct node {
 	raft_usec started;
 	raft_usec deadline; /* asked for by the last turn; 0: none yet */
 	struct turn turn;
-	bool staged_done;
+	bool staged_done, members_changed;
 	struct arena arena;               /* of the frame or header being read */
 	struct arena configuration_arena; /* a configuration is read while a message is */
 	const char *fatal;

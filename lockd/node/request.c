@@ -169,8 +169,44 @@ static void request_keep_alive(const struct request *request) {
 			      (struct node_bytes){.bytes = request->bytes, .n = request->n});
 }
 
+/* ---- Members and leadership ---------------------------------------------------------------------------------------
+ */
+
+static bool request_is_admitted(const struct request *request, bool busy) {
+	int status = admission_check_command(request->replica, request->client, request->n);
+
+	if (status == LOCKD_OK && busy)
+		status = LOCKD_UNSETTLED;
+	if (status != LOCKD_OK)
+		request_reply(request, status, NULL);
+	return status == LOCKD_OK;
+}
+
+static void request_change_members(const struct request *request) {
+	struct asker asker;
+
+	if (!request_is_admitted(request, membership_is_busy(request->replica)))
+		return;
+	asker = asker_admit(request->replica->node, request->client, request->id, request->n);
+	membership_begin(request->replica, &asker, request->bytes, request->n);
+}
+
+static void request_transfer_leader(const struct request *request) {
+	struct asker asker;
+
+	if (!request_is_admitted(request, leadership_is_asked(request->replica)))
+		return;
+	asker = asker_admit(request->replica->node, request->client, request->id, request->n);
+	leadership_ask(request->replica, &asker, request->body->transfer_leader->node);
+}
+
 /* ---- Frames -------------------------------------------------------------------------------------------------------
  */
+
+/* A node that was removed, or is not yet a member, speaks for no cluster. Its status is its own. */
+static bool request_is_for_us(const struct request *request) {
+	return request->body->body_case == CLIENT__REQUEST__BODY_STATUS || members_have_us(request->replica);
+}
 
 static void request_dispatch(const struct request *request) {
 	switch (request->body->body_case) {
@@ -188,6 +224,8 @@ static void request_dispatch(const struct request *request) {
 	case CLIENT__REQUEST__BODY_STATUS:
 		read_status(request->replica, request->client->connection, request->id);
 		break;
+	case CLIENT__REQUEST__BODY_CHANGE_MEMBERS: request_change_members(request); break;
+	case CLIENT__REQUEST__BODY_TRANSFER_LEADER: request_transfer_leader(request); break;
 	default: request_reply(request, LOCKD_INVALID, "body: missing, or unknown to this version"); break;
 	}
 }
@@ -212,7 +250,10 @@ static void request_handle(struct node *node, struct client *client, const struc
 		request_reply(&request, LOCKD_INVALID, fault.text);
 		return;
 	}
-	request_dispatch(&request);
+	if (request_is_for_us(&request))
+		request_dispatch(&request);
+	else
+		request_reply(&request, LOCKD_NOT_LEADER, NULL);
 }
 
 void request_recv(struct node *node, const struct node_event *event) {

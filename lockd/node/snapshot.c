@@ -2,7 +2,7 @@
 #include "snapshot.h"
 
 #include "api/limits.h"
-#include "configuration.h"
+#include "members.h"
 #include "memory.h"
 #include "replica.h"
 
@@ -13,6 +13,7 @@ struct staged {
 	struct checkpoint_header header;
 	uint8_t *header_copy;
 	size_t header_bytes;
+	struct node_bytes configuration; /* as it stands in the log */
 	uint64_t *row_ids;
 	const struct node_bytes *rows; /* the driver's, until staged_done */
 	size_t n_rows;
@@ -23,6 +24,7 @@ static struct staged *staged_free(struct staged *staged) {
 		return NULL;
 	(void)state_free(staged->state);
 	free(staged->header_copy);
+	free((void *)staged->configuration.bytes);
 	free(staged->row_ids);
 	free(staged);
 	return NULL;
@@ -159,6 +161,8 @@ static const char *snapshot_unpack(struct replica *replica, const struct node_ev
 	if (fault)
 		return fault;
 	replica_keep_founding(replica, staged->header.founding);
+	staged->configuration.n = staged->header.configuration_bytes.n;
+	staged->configuration.bytes = memory_copy(staged->header.configuration_bytes.bytes, staged->configuration.n);
 	staged->header_copy = memory_copy(event->header, event->header_bytes);
 	staged->header_bytes = event->header_bytes;
 	staged->rows = event->rows;
@@ -222,10 +226,13 @@ void snapshot_install(struct replica *replica) {
 	replica->state = staged->state;
 	staged->state = NULL;
 	/* What the core kept behind the snapshot stays; the rest of the old log is gone. */
-	if (replica->status.last > index && cache_last(&replica->cache) == replica->status.last)
+	if (replica->status.last > index && cache_last(&replica->cache) == replica->status.last) {
 		cache_trim(&replica->cache, &replica->node->turn, index);
-	else
+	} else {
 		cache_reset(&replica->cache, &replica->node->turn, index);
+		members_truncate(&replica->members, index + 1);
+	}
+	members_install(&replica->members, index, staged->header.configuration_index, staged->configuration);
 	if (replica->promise_ms < staged->header.configuration.promise_ms)
 		replica->promise_ms = staged->header.configuration.promise_ms;
 	checkpoint_replace(replica, index, staged->header.cut.term, replaced);

@@ -4,16 +4,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum {
-	REVISION_INDEX_SHIFT = 16,
-	/* 63-bit tokens leave the epoch this much; of seconds/256 it lasts for 68 years. */
-	EPOCH_MAX = (1 << 23) - 1,
-};
+enum { REVISION_INDEX_SHIFT = 16 };
 
 struct state *state_new(const struct state_config *config) {
 	struct state *state = calloc(1, sizeof(*state));
 
-	assert(config->epoch <= EPOCH_MAX);
+	assert(config->epoch <= STATE_EPOCH_MAX);
 	if (!state)
 		return NULL;
 	state->history.ring = malloc(LIMIT_HISTORY_CHANGES_MAX * sizeof(*state->history.ring));
@@ -87,6 +83,23 @@ void state_skip(struct state *state, uint64_t index, uint64_t term) {
 	assert(term >= state->term);
 	state->index = index;
 	state->term = term;
+}
+
+/* Counters need no touch: counter_next() begins with the epoch's first token where it is behind. */
+void state_raise_epoch(struct state *state, uint32_t epoch) {
+	assert(!state->cutting);
+	assert(epoch > state->config.epoch);
+	assert(epoch <= STATE_EPOCH_MAX);
+
+	state->config.epoch = epoch;
+	for (int kind = STATE_SLOT; kind < STATE_ROW_KINDS; kind++) {
+		const struct row_table *table = &state->tables[kind];
+
+		for (uint32_t local = 0; local < table->n_cells; local++) {
+			if (table->cells[local].row)
+				row_dirty(state, table->cells[local].row->id);
+		}
+	}
 }
 
 uint64_t state_applied(const struct state *state) {

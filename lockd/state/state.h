@@ -34,6 +34,8 @@ enum {
 	STATE_WAIT_FOREVER = 0xffffffffu,
 	/* What this build can apply; stands in every checkpoint header. */
 	STATE_MACHINE_VERSION = 1,
+	/* 63-bit tokens leave the epoch this much; of seconds/256 it lasts for 68 years. */
+	STATE_EPOCH_MAX = (1 << 23) - 1,
 };
 
 /* Text of a row: borrowed from the state until the next apply. */
@@ -44,7 +46,7 @@ struct state_text {
 
 struct state_config {
 	uint32_t group;
-	uint32_t epoch; /* upper bits of every token: epoch << 40; below 2^23 */
+	uint32_t epoch; /* upper bits of every token: epoch << 40; up to STATE_EPOCH_MAX */
 	/* 0: the value of api/limits.h. Part of the state machine, so equal on all replicas; tests set smaller ones to
 	 * meet every bound. */
 	uint32_t sessions_max, locks_max, seats_max;
@@ -88,6 +90,10 @@ int state_apply(struct state *state, uint64_t index, uint64_t term, const void *
 
 /* An entry without commands (NOOP, CONFIGURATION) moves the applied index only. */
 void state_skip(struct state *state, uint64_t index, uint64_t term);
+
+/* A new incarnation begins with a greater epoch: every token and session id from here on is of that epoch, what was
+ * granted and opened before keeps its own. All rows count as dirty, so that the next cut is a whole checkpoint. */
+void state_raise_epoch(struct state *state, uint32_t epoch);
 
 uint64_t state_applied(const struct state *state);
 uint64_t state_applied_term(const struct state *state);

@@ -16,6 +16,9 @@ static const struct node_address cluster_addresses[CLUSTER_NODES_MAX] = {
 	{.node = 1, .peer_address = "p1:1", .client_address = "c1:1"},
 	{.node = 2, .peer_address = "p2:1", .client_address = "c2:1"},
 	{.node = 3, .peer_address = "p3:1", .client_address = "c3:1"},
+	{.node = 4, .peer_address = "p4:1", .client_address = "c4:1"},
+	{.node = 5, .peer_address = "p5:1", .client_address = "c5:1"},
+	{.node = 6, .peer_address = "p6:1", .client_address = "c6:1"},
 };
 
 void raft_panic(const char *file, int line, const char *what) {
@@ -199,12 +202,17 @@ static bool saves_write(struct cluster *cluster, struct cluster_node *at) {
 /* ---- Life ---------------------------------------------------------------------------------------------------------
  */
 
+static void store_of(const struct cluster_node *at, struct node_uuid *ret) {
+	memset(ret->bytes, (int)at->id, sizeof ret->bytes);
+	ret->bytes[0] = (uint8_t)(at->id + at->wipes);
+}
+
 static void node_make(struct cluster *cluster, struct cluster_node *at) {
 	struct node_config config = cluster->config;
 	struct raft_clocks clocks = {.mono = cluster->now, .boot = cluster->now + at->suspended};
 
 	config.node = at->id;
-	memset(config.store.bytes, (int)at->id, sizeof config.store.bytes);
+	store_of(at, &config.store);
 	config.seed = at->id;
 	assert_int_equal(node_new(&config, &at->node), 0);
 	disk_load(&at->disk, at->node);
@@ -213,8 +221,8 @@ static void node_make(struct cluster *cluster, struct cluster_node *at) {
 	at->deadline = cluster->now;
 }
 
-void cluster_init_with(struct cluster *cluster, size_t n, const struct node_config *config) {
-	*cluster = (struct cluster){.now = 1000000000, .n = n, .config = *config};
+void cluster_init_spare(struct cluster *cluster, size_t founders, size_t n, const struct node_config *config) {
+	*cluster = (struct cluster){.now = 1000000000, .n = n, .founders = founders, .epoch = CLUSTER_EPOCH, .config = *config};
 	if (config->timing.heartbeat == 0)
 		cluster->config.timing = (struct raft_timing){.heartbeat = 50 * CLUSTER_MS,
 							      .election_min = 400 * CLUSTER_MS,
@@ -222,12 +230,16 @@ void cluster_init_with(struct cluster *cluster, size_t n, const struct node_conf
 							      .check_quorum = 400 * CLUSTER_MS,
 							      .stagger = 10 * CLUSTER_MS};
 	cluster->config.addresses = cluster_addresses;
-	cluster->config.n_addresses = n;
+	cluster->config.n_addresses = founders;
 	cluster->config.version = "test";
 	for (size_t i = 0; i < n; i++) {
 		cluster->nodes[i].id = (uint32_t)i + 1;
 		node_make(cluster, &cluster->nodes[i]);
 	}
+}
+
+void cluster_init_with(struct cluster *cluster, size_t n, const struct node_config *config) {
+	cluster_init_spare(cluster, n, n, config);
 }
 
 void cluster_init(struct cluster *cluster, size_t n) {
@@ -236,9 +248,14 @@ void cluster_init(struct cluster *cluster, size_t n) {
 	cluster_init_with(cluster, n, &config);
 }
 
+static void event_drop(struct cluster_event *event) {
+	free((void *)event->event.met);
+	free(event->body);
+}
+
 static void inbox_drop(struct cluster_node *at) {
 	for (size_t i = 0; i < at->n_inbox; i++)
-		free(at->inbox[i].body);
+		event_drop(&at->inbox[i]);
 	at->n_inbox = 0;
 }
 
@@ -294,6 +311,37 @@ void cluster_restart(struct cluster *cluster, uint32_t node) {
 	node_make(cluster, at);
 }
 
+void cluster_wipe(struct cluster *cluster, uint32_t node) {
+	struct cluster_node *at = cluster_node(cluster, node);
+
+	cluster_stop(cluster, node);
+	disk_deinit(&at->disk);
+	at->disk = (struct cluster_disk){0};
+	at->wipes += 16;
+	node_make(cluster, at);
+}
+
+int cluster_recover(struct cluster *cluster, uint32_t node, const struct node_recovery *recovery, char *error,
+		    size_t error_bytes) {
+	struct cluster_node *at = cluster_node(cluster, node);
+	struct node_config config = cluster->config;
+	const struct node_save *save;
+	int r;
+
+	cluster_stop(cluster, node);
+	config.node = node;
+	store_of(at, &config.store);
+	assert_int_equal(node_new(&config, &at->node), 0);
+	disk_load(&at->disk, at->node);
+	r = node_recover(at->node, recovery, &save);
+	if (r == 0)
+		disk_write(&at->disk, save);
+	else
+		snprintf(error, error_bytes, "%s", node_error(at->node));
+	at->node = node_free(at->node);
+	return r;
+}
+
 /* ---- Steps --------------------------------------------------------------------------------------------------------
  */
 
@@ -307,6 +355,8 @@ void cluster_post(struct cluster *cluster, uint32_t node, const struct node_even
 	kept = &at->inbox[at->n_inbox++];
 	kept->event = *event;
 	kept->body = copy(event->body, event->body_bytes);
+	if (event->met)
+		kept->event.met = copy(event->met, sizeof *event->met);
 }
 
 static void carry_peer_frame(struct cluster *cluster, struct cluster_node *from, const struct node_peer_frame *frame) {
@@ -352,10 +402,13 @@ void cluster_end_checkpoint(struct cluster *cluster, uint32_t node) {
 	at->checkpoint = NULL;
 }
 
-static raft_index header_index(const struct cluster_disk *disk) {
-	Record__Header *header = record__header__unpack(NULL, disk->header_bytes, disk->header);
+raft_index cluster_header_index(const struct cluster_disk *disk) {
+	Record__Header *header;
 	raft_index index;
 
+	if (!disk->header)
+		return 0;
+	header = record__header__unpack(NULL, disk->header_bytes, disk->header);
 	assert_non_null(header);
 	index = header->index;
 	record__header__free_unpacked(header, NULL);
@@ -368,7 +421,7 @@ static void carry_snapshot(struct cluster *cluster, struct cluster_node *from, c
 	struct node_event sent = {.kind = NODE_SNAPSHOT_SENT,
 				  .group = snapshot->group,
 				  .peer = snapshot->peer,
-				  .index = header_index(disk)};
+				  .index = cluster_header_index(disk)};
 
 	from->snapshots++;
 	sent.ok = to->node && !to->cut && !from->cut && !cluster->staged;
@@ -444,14 +497,48 @@ static bool step(struct cluster *cluster, struct cluster_node *at) {
 	raft_check(node_raft(at->node, CLUSTER_GROUP));
 	carry_out(cluster, at, &effects);
 	for (size_t i = 0; i < n; i++)
-		free(inbox[i].body);
+		event_drop(&inbox[i]);
 	free(inbox);
 	free(events);
 	return true;
 }
 
+/* What a driver makes of a blank node's HELLO. */
+static void meet(struct cluster *cluster, struct cluster_node *blank, struct cluster_node *at) {
+	struct node_met met = {.node = blank->id,
+			       .peer_address = cluster_addresses[blank->id - 1].peer_address,
+			       .client_address = cluster_addresses[blank->id - 1].client_address};
+	struct node_bytes body;
+
+	if (!at->node || at->cut || blank->cut || node_is_blank(at->node))
+		return;
+	store_of(blank, &met.store);
+	if (node_found_body(at->node, blank->id, &met.store, &body) == 0)
+		cluster_post(cluster, blank->id,
+			     &(struct node_event){.kind = NODE_PEER_FRAME,
+						  .peer = at->id,
+						  .type = FRAME_PEER_FOUND,
+						  .body = body.bytes,
+						  .body_bytes = body.n});
+	else
+		cluster_post(cluster, at->id, &(struct node_event){.kind = NODE_PEER_MET, .met = &met});
+}
+
+static void dial(struct cluster *cluster) {
+	for (size_t i = 0; i < cluster->n; i++) {
+		struct cluster_node *blank = &cluster->nodes[i];
+
+		if (!blank->node || !blank->calling || !node_is_blank(blank->node))
+			continue;
+		for (size_t j = 0; j < cluster->n; j++)
+			meet(cluster, blank, &cluster->nodes[j]);
+	}
+}
+
 void cluster_settle(struct cluster *cluster) {
 	bool busy = true;
+
+	dial(cluster);
 
 	for (int round = 0; busy; round++) {
 		assert_in_range(round, 0, CLUSTER_ROUNDS_MAX);
@@ -525,7 +612,7 @@ void cluster_post_found(struct cluster *cluster, uint32_t node) {
 
 	configuration.promise_ms = 200;
 	configuration.drift_ppm = 100000;
-	for (size_t i = 0; i < cluster->n; i++) {
+	for (size_t i = 0; i < cluster->founders; i++) {
 		command__member__init(&members[i]);
 		memset(stores[i], (int)i + 1, sizeof stores[i]);
 		members[i].node = (uint32_t)i + 1;
@@ -533,7 +620,7 @@ void cluster_post_found(struct cluster *cluster, uint32_t node) {
 		members[i].roles = RAFT_ROLE_VOTER;
 		list[i] = &members[i];
 	}
-	configuration.n_members = cluster->n;
+	configuration.n_members = cluster->founders;
 	configuration.members = list;
 	event.body = body;
 	event.body_bytes = command__configuration__pack(&configuration, body);
@@ -557,7 +644,7 @@ void cluster_bring_in(struct cluster *cluster, uint32_t from, uint32_t to) {
 void cluster_found(struct cluster *cluster) {
 	cluster_post_found(cluster, 1);
 	cluster_settle(cluster);
-	for (uint32_t to = 2; to <= cluster->n; to++)
+	for (uint32_t to = 2; to <= cluster->founders; to++)
 		cluster_bring_in(cluster, 1, to);
 	(void)cluster_await_leader(cluster, 0);
 }
@@ -665,10 +752,10 @@ void cluster_send_open(struct cluster *cluster, uint32_t node, node_connection c
 	cluster_request(cluster, node, connection, id, &request);
 }
 
-static Client__SessionId session_id(uint64_t opened) {
+static Client__SessionId session_id(const struct cluster *cluster, uint64_t opened) {
 	Client__SessionId id = CLIENT__SESSION_ID__INIT;
 
-	id.epoch = CLUSTER_EPOCH;
+	id.epoch = cluster->epoch;
 	id.group = CLUSTER_GROUP;
 	id.opened = opened;
 	return id;
@@ -678,7 +765,7 @@ void cluster_send_acquire(struct cluster *cluster, uint32_t node, node_connectio
 			  uint64_t opened, uint64_t sequence, const char *name, uint32_t wait_ms) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__Acquire acquire = CLIENT__ACQUIRE__INIT;
-	Client__SessionId session = session_id(opened);
+	Client__SessionId session = session_id(cluster, opened);
 
 	acquire.name = cluster_bytes(name);
 	acquire.wait_ms = wait_ms;
@@ -695,7 +782,7 @@ void cluster_send_release(struct cluster *cluster, uint32_t node, node_connectio
 			  uint64_t opened, uint64_t sequence, const char *name, uint64_t token) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__Release release = CLIENT__RELEASE__INIT;
-	Client__SessionId session = session_id(opened);
+	Client__SessionId session = session_id(cluster, opened);
 
 	release.name = cluster_bytes(name);
 	release.token = token;
@@ -711,7 +798,7 @@ void cluster_send_keep_alive(struct cluster *cluster, uint32_t node, node_connec
 			     uint64_t opened) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__KeepAlive keep_alive = CLIENT__KEEP_ALIVE__INIT;
-	Client__SessionId session = session_id(opened), *sessions[] = {&session};
+	Client__SessionId session = session_id(cluster, opened), *sessions[] = {&session};
 
 	keep_alive.n_sessions = 1;
 	keep_alive.sessions = sessions;
@@ -750,7 +837,54 @@ void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connectio
 	cluster_request(cluster, node, connection, id, &request);
 }
 
-enum { CLUSTER_ID_OPEN = 900001, CLUSTER_ID_ACQUIRE };
+void cluster_send_change(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			 const struct cluster_change *changes, size_t n) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__ChangeMembers change = CLIENT__CHANGE_MEMBERS__INIT;
+	Client__MemberChange rows[RAFT_MEMBERS_MAX + 1], *list[RAFT_MEMBERS_MAX + 1];
+
+	for (size_t i = 0; i < n; i++) {
+		client__member_change__init(&rows[i]);
+		rows[i].kind = changes[i].kind;
+		rows[i].node = changes[i].node;
+		rows[i].set_priority = changes[i].priority >= 0;
+		rows[i].priority = changes[i].priority >= 0 ? (uint32_t)changes[i].priority : 0;
+		list[i] = &rows[i];
+	}
+	change.n_changes = n;
+	change.changes = list;
+	request.body_case = CLIENT__REQUEST__BODY_CHANGE_MEMBERS;
+	request.change_members = &change;
+	cluster_request(cluster, node, connection, id, &request);
+}
+
+void cluster_send_transfer(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			   uint32_t target) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__TransferLeader transfer = CLIENT__TRANSFER_LEADER__INIT;
+
+	transfer.node = target;
+	request.body_case = CLIENT__REQUEST__BODY_TRANSFER_LEADER;
+	request.transfer_leader = &transfer;
+	cluster_request(cluster, node, connection, id, &request);
+}
+
+enum { CLUSTER_ID_OPEN = 900001, CLUSTER_ID_ACQUIRE, CLUSTER_ID_STATUS };
+
+Client__Reply *cluster_status(struct cluster *cluster, uint32_t node, node_connection connection) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__Status status = CLIENT__STATUS__INIT;
+	Client__Reply *reply;
+
+	request.body_case = CLIENT__REQUEST__BODY_STATUS;
+	request.status = &status;
+	cluster_request(cluster, node, connection, CLUSTER_ID_STATUS, &request);
+	cluster_settle(cluster);
+	reply = cluster_take_reply(cluster, connection, CLUSTER_ID_STATUS);
+	assert_non_null(reply);
+	assert_non_null(reply->node);
+	return reply;
+}
 
 uint64_t cluster_open(struct cluster *cluster, uint32_t node, node_connection connection, const char *nonce,
 		      uint32_t ttl_ms) {
@@ -763,7 +897,7 @@ uint64_t cluster_open(struct cluster *cluster, uint32_t node, node_connection co
 	assert_non_null(reply);
 	assert_int_equal(reply->status, LOCKD_OK);
 	assert_non_null(reply->session);
-	assert_int_equal(reply->session->epoch, CLUSTER_EPOCH);
+	assert_int_equal(reply->session->epoch, cluster->epoch);
 	assert_int_equal(reply->session->group, CLUSTER_GROUP);
 	assert_int_equal(reply->ttl_ms, ttl_ms);
 	opened = reply->session->opened;

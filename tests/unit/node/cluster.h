@@ -20,7 +20,7 @@
 #include <lockd/status.h>
 
 enum {
-	CLUSTER_NODES_MAX = 3,
+	CLUSTER_NODES_MAX = 6,
 	CLUSTER_GROUP = 1,
 	CLUSTER_MS = 1000,
 };
@@ -58,6 +58,7 @@ struct cluster_save {
 
 struct cluster_node {
 	uint32_t id;
+	uint32_t wipes;    /* how often it has got an empty data folder; each has another store uuid */
 	struct node *node; /* NULL: stopped */
 	struct cluster_disk disk;
 	struct cluster_save *saves;
@@ -67,6 +68,7 @@ struct cluster_node {
 	raft_usec deadline;
 	raft_usec suspended;                      /* so far the machine slept: only the boot clock went on */
 	bool hold_saves;                          /* the disk is slow */
+	bool calling;                             /* while it is blank it dials all others */
 	bool cut;                                 /* no frame to or from other nodes */
 	bool paused;                              /* the process does not run */
 	bool full;                                /* checkpoints fail */
@@ -91,6 +93,8 @@ struct cluster_frame {
 struct cluster {
 	raft_usec now;
 	size_t n;
+	uint32_t epoch;  /* of the sessions that are opened */
+	size_t founders; /* nodes 1 … founders begin as members */
 	struct cluster_node nodes[CLUSTER_NODES_MAX];
 	struct node_config config; /* of every node but its identity */
 	struct cluster_frame *frames;
@@ -108,6 +112,8 @@ void cluster_deinit(struct cluster *cluster);
 /* Founds the cluster from node 1 and lets it elect a leader. */
 void cluster_found(struct cluster *cluster);
 void cluster_post_found(struct cluster *cluster, uint32_t node);
+/* Blank nodes 1 … n, of which only the first ones are to be members at first. */
+void cluster_init_spare(struct cluster *cluster, size_t founders, size_t n, const struct node_config *config);
 /* Passes the founding on, as a driver does for a blank peer. */
 void cluster_bring_in(struct cluster *cluster, uint32_t from, uint32_t to);
 
@@ -124,6 +130,15 @@ void cluster_stop(struct cluster *cluster, uint32_t node);
 void cluster_restart(struct cluster *cluster, uint32_t node);
 void cluster_post(struct cluster *cluster, uint32_t node, const struct node_event *event);
 
+/* Comes back with an empty data folder. */
+void cluster_wipe(struct cluster *cluster, uint32_t node);
+
+/* node_recover() on what the disk holds, and its save onto that disk; the node stays stopped. 0, or its error with the
+ * sentence in `error`. */
+int cluster_recover(struct cluster *cluster, uint32_t node, const struct node_recovery *recovery, char *error,
+		    size_t error_bytes);
+/* Of the checkpoint on the disk; 0: none. */
+raft_index cluster_header_index(const struct cluster_disk *disk);
 /* Writes the checkpoint that is held. */
 void cluster_end_checkpoint(struct cluster *cluster, uint32_t node);
 
@@ -159,6 +174,19 @@ void cluster_send_read(struct cluster *cluster, uint32_t node, node_connection c
 		       const char *name, Client__ReadLevel level, uint64_t at_least);
 void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
 			  const char *name, uint64_t after);
+
+/* One change of one node; several go into one request. */
+struct cluster_change {
+	Client__MemberChange__Kind kind;
+	uint32_t node;
+	int priority; /* < 0: not set */
+};
+void cluster_send_change(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			 const struct cluster_change *changes, size_t n);
+void cluster_send_transfer(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			   uint32_t target);
+/* What the node says of itself; free the reply. */
+Client__Reply *cluster_status(struct cluster *cluster, uint32_t node, node_connection connection);
 
 /* Opens a session and waits for it; SessionId.opened. */
 uint64_t cluster_open(struct cluster *cluster, uint32_t node, node_connection connection, const char *nonce,

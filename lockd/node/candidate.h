@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Candidates: blank nodes that have called and are no members. Whoever adds one names its id only; which data folder it
+ * has and where it is reached it has said itself. */
+#ifndef LOCKD_NODE_CANDIDATE_H
+#define LOCKD_NODE_CANDIDATE_H
+
+#include "api/limits.h"
+#include "lockd/node/node.h"
+
+struct candidate {
+	struct node_address address; /* owned */
+	struct node_uuid store;
+	raft_usec met; /* mono, its last call */
+};
+
+struct candidates {
+	struct candidate items[LIMIT_CANDIDATES_MAX];
+	size_t n;
+};
+
+void candidates_deinit(struct candidates *candidates);
+/* NODE_PEER_MET. */
+void candidate_meet(struct node *node, const struct node_met *met);
+/* Those that the configuration names with their store are members. */
+void candidates_forget_members(struct node *node, const struct raft_configuration *configuration);
+/* NULL: no such node has called. */
+const struct candidate *candidate_find(const struct candidates *candidates, uint32_t node);
+
+#endif
