@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <ctype.h>
+#include "lockd/io/address.h"
+
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum key_kind { KEY_NUMBER, KEY_TEXT, KEY_ADDRESS, KEY_LEVEL, KEY_PEER };
+enum key_kind { KEY_NUMBER, KEY_TEXT, KEY_ADDRESS, KEY_LEVEL, KEY_SWITCH, KEY_PROFILE, KEY_PEER };
 
 struct key {
 	const char *name;
@@ -20,6 +21,8 @@ struct key {
 	const char *standard_text;
 	const char *help;
 };
+
+static const char *const profile_names[] = {[CONFIG_LAN] = "lan", [CONFIG_WAN] = "wan"};
 
 #define NUMBER(name, field, min, max, standard, help)                                                                  \
 	{ name, KEY_NUMBER, offsetof(struct config, field), min, max, standard, NULL, help }
@@ -34,6 +37,8 @@ static const struct key keys[] = {
 	 "this node's entry in peer, or 127.0.0.1:7601", "host:port for the other nodes"},
 	{"peer", KEY_PEER, 0, 0, 0, 0, "none: a cluster of this node alone",
 	 "\"ID PEER_ADDRESS CLIENT_ADDRESS\", once per node of the cluster, this one included"},
+	{"profile", KEY_PROFILE, offsetof(struct config, profile), 0, 0, CONFIG_LAN, "lan",
+	 "lan, or wan for round trips of 50 ms and more: defaults for the times below"},
 	NUMBER("heartbeat-ms", heartbeat_ms, 1, 60000, 50, "how often a leader shows itself"),
 	NUMBER("promise-ms", promise_ms, 2, 120000, 200,
 	       "how long a voter stands by its leader; fixed when the cluster is founded"),
@@ -41,6 +46,10 @@ static const struct key keys[] = {
 	       "a leader that hears no majority for so long steps down"),
 	NUMBER("election-ms-min", election_ms_min, 2, 120000, 400, "shortest silence before an election"),
 	NUMBER("election-ms-max", election_ms_max, 3, 240000, 800, "longest silence before an election"),
+	NUMBER("stall-ms", stall_ms, 0, 240000, 0,
+	       "a leader whose disk takes longer for one write hands over; 0: election-ms-max"),
+	{"leader-lease", KEY_SWITCH, offsetof(struct config, leader_lease), 0, 0, true, "yes",
+	 "yes or no: whether a leader answers reads by its lease, without asking a majority each time"},
 	NUMBER("drift-ppm", drift_ppm, 0, 300000, 100000,
 	       "by how much a clock may run fast or slow, in millionths; fixed when the cluster is founded"),
 	NUMBER("checkpoint-log-bytes", checkpoint_log_bytes, 4096, LIMIT_RETAINED_LOG_BYTES_MAX / 2,
@@ -57,6 +66,15 @@ static const struct key keys[] = {
 
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
+/* What the profile wan says instead of the table. */
+static const struct {
+	const char *name;
+	uint32_t standard;
+} wan[] = {
+	{"heartbeat-ms", 250},     {"promise-ms", 1500},      {"check-quorum-ms", 3000},
+	{"election-ms-min", 3000}, {"election-ms-max", 6000},
+};
+
 /* Where the value of a key came from, for messages. */
 struct origin {
 	unsigned line; /* of the file; 0: not from there */
@@ -72,7 +90,8 @@ struct parse {
 	unsigned line;
 	char *buffer; /* of getline */
 	size_t buffer_bytes;
-	bool flags; /* the command line is being read */
+	bool flags;    /* the command line is being read */
+	bool recovers; /* it begins with the word recover */
 	struct origin origins[N_KEYS];
 };
 
@@ -101,7 +120,8 @@ static const char *where(const struct parse *parse, const struct key *key, const
 	else if (origin->line > 0)
 		snprintf(out, 512, "%s:%u: %s = %s", parse->file, origin->line, key->name, value);
 	else
-		snprintf(out, 512, "%s = %s (the default)", key->name, value);
+		snprintf(out, 512, "%s = %s (the default%s)", key->name, value,
+			 parse->config->profile == CONFIG_WAN ? " of the profile wan" : "");
 	return out;
 }
 
@@ -174,22 +194,6 @@ static bool parse_number(const char *text, uint32_t max, uint32_t *ret) {
 	return true;
 }
 
-/* host:port, a host in [] for IPv6. Whether the name resolves is found when it is used. */
-static bool is_address(const char *text) {
-	const char *colon = strrchr(text, ':');
-	uint32_t port;
-
-	if (!colon || colon == text || strlen(text) >= 128 || !parse_number(colon + 1, 65535, &port))
-		return false;
-	if (text[0] == '[')
-		return colon - text > 2 && colon[-1] == ']';
-	for (const char *c = text; c < colon; c++) {
-		if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-' && *c != '_' && *c != '*')
-			return false;
-	}
-	return true;
-}
-
 static void *field_of(struct config *config, const struct key *key) {
 	return (char *)config + key->offset;
 }
@@ -209,7 +213,7 @@ static int set_number(struct parse *parse, const struct key *key, const char *va
 static int set_text(struct parse *parse, const struct key *key, const char *value) {
 	if (!*value || strlen(value) >= CONFIG_TEXT_BYTES_MAX)
 		return fail_value(parse, key, value, "must have 1 to 255 bytes");
-	if (key->kind == KEY_ADDRESS && !is_address(value))
+	if (key->kind == KEY_ADDRESS && !address_is_valid(value))
 		return fail_value(parse, key, value, "must be host:port with a port from 0 to 65535");
 	snprintf(field_of(parse->config, key), CONFIG_TEXT_BYTES_MAX, "%s", value);
 	return 0;
@@ -219,6 +223,25 @@ static int set_level(struct parse *parse, const struct key *key, const char *val
 	if (!log_level_parse(value, &parse->config->log_level))
 		return fail_value(parse, key, value, "must be error, warning, info or debug");
 	return 0;
+}
+
+static int set_switch(struct parse *parse, const struct key *key, const char *value) {
+	bool yes = strcmp(value, "yes") == 0;
+
+	if (!yes && strcmp(value, "no") != 0)
+		return fail_value(parse, key, value, "must be yes or no");
+	memcpy(field_of(parse->config, key), &yes, sizeof yes);
+	return 0;
+}
+
+static int set_profile(struct parse *parse, const struct key *key, const char *value) {
+	for (int i = CONFIG_LAN; i <= CONFIG_WAN; i++) {
+		if (strcmp(value, profile_names[i]) == 0) {
+			parse->config->profile = (enum config_profile)i;
+			return 0;
+		}
+	}
+	return fail_value(parse, key, value, "must be lan or wan");
 }
 
 /* Flags replace the file's list as a whole: half of each would be a third cluster. */
@@ -238,7 +261,7 @@ static int add_peer(struct parse *parse, const struct key *key, const char *valu
 	    !parse_number(id, 65535, &peer.node) || peer.node == 0)
 		return fail_value(parse, key, value,
 				  "must be ID PEER_ADDRESS CLIENT_ADDRESS, such as 2 10.0.0.2:7601 10.0.0.2:7600");
-	if (!is_address(peer.peer_address) || !is_address(peer.client_address))
+	if (!address_is_valid(peer.peer_address) || !address_is_valid(peer.client_address))
 		return fail_value(parse, key, value, "must have two addresses of the form host:port");
 	for (uint32_t i = 0; i < config->n_peers; i++) {
 		if (config->peers[i].node == peer.node)
@@ -271,6 +294,8 @@ static int set(struct parse *parse, const struct key *key, const char *value) {
 	case KEY_TEXT:
 	case KEY_ADDRESS: return set_text(parse, key, value);
 	case KEY_LEVEL: return set_level(parse, key, value);
+	case KEY_SWITCH: return set_switch(parse, key, value);
+	case KEY_PROFILE: return set_profile(parse, key, value);
 	case KEY_PEER: return add_peer(parse, key, value);
 	}
 	return 0;
@@ -357,10 +382,14 @@ struct flag {
 	const char *value;
 };
 
+static bool is_recovery_flag(const struct parse *parse, const char *name) {
+	return parse->recovers && strcmp(name, "epoch") == 0;
+}
+
 static int check_flag(struct parse *parse, const char *name) {
 	const char *hint = nearest(name);
 
-	if (strcmp(name, "config") == 0 || find_key(name))
+	if (strcmp(name, "config") == 0 || is_recovery_flag(parse, name) || find_key(name))
 		return 0;
 	return fail(parse, "there is no flag --%s%s%s%s", name, hint ? "; did you mean --" : "", hint ? hint : "",
 		    hint ? "?" : "");
@@ -382,33 +411,53 @@ static int next_flag(struct parse *parse, int argc, char *const argv[], int *i, 
 	return 0;
 }
 
+static int set_epoch(struct parse *parse, const char *value) {
+	if (!parse_number(value, UINT32_MAX, &parse->config->recovery_epoch) || parse->config->recovery_epoch == 0)
+		return fail(parse, "--epoch %s: must be a whole number from 1 to %u", value, UINT32_MAX);
+	return 0;
+}
+
+static int set_flag(struct parse *parse, const struct flag *flag) {
+	if (strcmp(flag->name, "config") == 0)
+		return 0; /* has been read */
+	return is_recovery_flag(parse, flag->name) ? set_epoch(parse, flag->value)
+						   : set(parse, find_key(flag->name), flag->value);
+}
+
+/* A flag that takes no value. */
+static bool take_word(struct parse *parse, const char *arg, int *outcome) {
+	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+		*outcome = CONFIG_HELP;
+	else if (strcmp(arg, "--version") == 0)
+		*outcome = CONFIG_VERSION;
+	else if (strcmp(arg, "--check-config") == 0)
+		*outcome = CONFIG_CHECK;
+	else if (parse->recovers && strcmp(arg, "--yes") == 0)
+		parse->config->recovery_confirmed = true;
+	else
+		return false;
+	return true;
+}
+
 /* The file first, so that flags override it wherever --config stands. */
 static int parse_arguments(struct parse *parse, int argc, char *const argv[], int *ret_outcome) {
 	const char *file = NULL;
 	struct flag flag;
 
-	*ret_outcome = 0;
+	parse->recovers = argc > 1 && strcmp(argv[1], "recover") == 0;
+	*ret_outcome = parse->recovers ? CONFIG_RECOVER : 0;
 	for (int pass = 0; pass < 2; pass++) {
 		parse->flags = pass == 1;
-		for (int i = 1; i < argc; i++) {
-			if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-				*ret_outcome = CONFIG_HELP;
-				return 0;
-			}
-			if (strcmp(argv[i], "--version") == 0) {
-				*ret_outcome = CONFIG_VERSION;
-				return 0;
-			}
-			if (strcmp(argv[i], "--check-config") == 0) {
-				*ret_outcome = CONFIG_CHECK;
+		for (int i = parse->recovers ? 2 : 1; i < argc; i++) {
+			if (take_word(parse, argv[i], ret_outcome)) {
+				if (*ret_outcome == CONFIG_HELP || *ret_outcome == CONFIG_VERSION)
+					return 0;
 				continue;
 			}
-			if (next_flag(parse, argc, argv, &i, &flag) < 0)
+			if (next_flag(parse, argc, argv, &i, &flag) < 0 || (parse->flags && set_flag(parse, &flag) < 0))
 				return -1;
 			if (strcmp(flag.name, "config") == 0)
 				file = flag.value;
-			else if (pass == 1 && set(parse, find_key(flag.name), flag.value) < 0)
-				return -1;
 		}
 		if (pass == 0 && file && parse_file(parse, file) < 0)
 			return -1;
@@ -422,13 +471,25 @@ static int parse_arguments(struct parse *parse, int argc, char *const argv[], in
 static void set_defaults(struct config *config) {
 	const char *state = getenv("STATE_DIRECTORY");
 
-	*config = (struct config){.log_level = LOG_LEVEL_INFO};
+	*config = (struct config){.log_level = LOG_LEVEL_INFO, .leader_lease = true};
 	for (int i = 0; i < N_KEYS; i++) {
 		if (keys[i].kind == KEY_NUMBER)
 			memcpy(field_of(config, &keys[i]), &keys[i].standard, sizeof keys[i].standard);
 	}
 	/* systemd separates several directories by colons; the unit names one. */
 	snprintf(config->data, sizeof config->data, "%s", state && *state ? state : "./lockd-data");
+}
+
+static void apply_profile(struct parse *parse) {
+	if (parse->config->profile != CONFIG_WAN)
+		return;
+	for (size_t i = 0; i < sizeof wan / sizeof *wan; i++) {
+		const struct key *key = find_key(wan[i].name);
+		const struct origin *origin = &parse->origins[key - keys];
+
+		if (!origin->flag && origin->line == 0)
+			memcpy(field_of(parse->config, key), &wan[i].standard, sizeof wan[i].standard);
+	}
 }
 
 /* "key = value" of a related key for a message, with where it stands if that was given. */
@@ -461,6 +522,10 @@ static int check_timing(struct parse *parse) {
 		return fail_relation(parse, "check-quorum-ms", "must be at most election-ms-min", "election-ms-min");
 	if (config->election_ms_min >= config->election_ms_max)
 		return fail_relation(parse, "election-ms-min", "must be less than election-ms-max", "election-ms-max");
+	/* A few heartbeats may be lost or late before anybody campaigns. */
+	if (5 * config->heartbeat_ms > config->election_ms_min)
+		return fail_relation(parse, "heartbeat-ms", "must be at most a fifth of election-ms-min",
+				     "election-ms-min");
 	return 0;
 }
 
@@ -497,6 +562,7 @@ int config_parse(int argc, char *const argv[], struct config *ret, struct config
 		return -1;
 	if (outcome == CONFIG_HELP || outcome == CONFIG_VERSION)
 		return outcome;
+	apply_profile(&parse);
 	if (check_timing(&parse) < 0 || check_peers(&parse) < 0)
 		return -1;
 	*ret = config;
@@ -506,7 +572,8 @@ int config_parse(int argc, char *const argv[], struct config *ret, struct config
 void config_print_help(void) {
 	printf("lockd: a lock and lease service, replicated by Raft\n\n"
 	       "usage: lockd [--config FILE] [--KEY VALUE]...\n"
-	       "       lockd --check-config [...] | --version | --help\n\n"
+	       "       lockd --check-config [...] | --version | --help\n"
+	       "       lockd recover [--config FILE] [--KEY VALUE]... [--epoch E] --yes\n\n"
 	       "Without arguments: a cluster of one node on the loopback interface.\n"
 	       "FILE has lines KEY = VALUE; lines that begin with # or ; are comments. A flag overrides the file.\n\n");
 	for (int i = 0; i < N_KEYS; i++) {
@@ -519,11 +586,17 @@ void config_print_help(void) {
 			printf("  %25s default: %s\n", "", key->standard_text);
 	}
 	printf("\nTogether: 2 × heartbeat-ms ≤ promise-ms; promise-ms/(1−drift) ≤ check-quorum-ms/(1+drift);\n"
-	       "check-quorum-ms ≤ election-ms-min < election-ms-max.\n\n"
+	       "check-quorum-ms ≤ election-ms-min < election-ms-max; 5 × heartbeat-ms ≤ election-ms-min.\n"
+	       "The profile wan: ");
+	for (size_t i = 0; i < sizeof wan / sizeof *wan; i++)
+		printf("%s%s %u", i > 0 ? ", " : "", wan[i].name, wan[i].standard);
+	printf(".\n\n"
 	       "Three nodes: the same file everywhere,\n"
 	       "  peer = 1 10.0.0.1:7601 10.0.0.1:7600\n"
 	       "  peer = 2 10.0.0.2:7601 10.0.0.2:7600\n"
 	       "  peer = 3 10.0.0.3:7601 10.0.0.3:7600\n"
 	       "and --node 1, 2 or 3. The node with the lowest id founds the cluster when it has met all others.\n"
+	       "A node that joins later lists itself and some that are members; then: lockctl cluster add ID.\n"
+	       "lockd recover makes this folder a cluster of one, after the majority is lost for good: see lockd(8).\n"
 	       "SIGTERM and SIGINT stop the node gracefully.\n");
 }

@@ -7,6 +7,7 @@
 #include "api/limits.h"
 #include "lockd/io/log.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ struct config_peer {
 	char peer_address[CONFIG_TEXT_BYTES_MAX], client_address[CONFIG_TEXT_BYTES_MAX];
 };
 
+enum config_profile { CONFIG_LAN, CONFIG_WAN };
+
 struct config {
 	uint32_t node;
 	char data[CONFIG_TEXT_BYTES_MAX];
@@ -25,7 +28,13 @@ struct config {
 	uint32_t n_peers;
 	uint32_t heartbeat_ms, election_ms_min, election_ms_max, check_quorum_ms, promise_ms, drift_ppm;
 	uint32_t checkpoint_log_bytes, checkpoint_log_entries, trailing_log_bytes, trailing_log_entries;
+	enum config_profile profile; /* has been applied to the times */
+	uint32_t stall_ms;           /* 0: election_ms_max */
+	bool leader_lease;
 	enum log_level log_level;
+	/* Of the command recover alone. */
+	uint32_t recovery_epoch; /* 0: not given */
+	bool recovery_confirmed; /* --yes */
 };
 
 /* One sentence that names file and line or the flag, the key, its value and what is allowed. */
@@ -37,6 +46,7 @@ enum {
 	CONFIG_HELP = 1, /* --help was given */
 	CONFIG_VERSION,  /* --version was given */
 	CONFIG_CHECK,    /* --check-config was given, and there is nothing to complain about */
+	CONFIG_RECOVER,  /* the first argument is the word recover */
 };
 
 /* 0, one of the outcomes above, or -1 with *ret_error filled in. */

@@ -3,6 +3,7 @@
 #include "lockd/config.h"
 #include "lockd/io/log.h"
 #include "lockd/io/loop.h"
+#include "lockd/io/recovery.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -51,6 +52,8 @@ static int serve(const struct config *config) {
 					  .checkpoint_log_entries = config->checkpoint_log_entries,
 					  .trailing_log_bytes = config->trailing_log_bytes,
 					  .trailing_log_entries = config->trailing_log_entries,
+					  .leader_lease = config->leader_lease,
+					  .stall = config->stall_ms * 1000ull,
 					  .version = LOCKD_VERSION};
 	struct loop_error error;
 	struct loop *loop;
@@ -71,6 +74,31 @@ static int serve(const struct config *config) {
 	return EXIT_SUCCESS;
 }
 
+/* Under which address the node is reached: its own entry in the list, or what it listens on. */
+static int recover(const struct config *config) {
+	struct recovery_config recovery_config = {.node = config->node,
+						  .data = config->data,
+						  .peer_address = config->listen_peer,
+						  .client_address = config->listen_client,
+						  .timing = timing_of(config),
+						  .epoch = config->recovery_epoch,
+						  .confirmed = config->recovery_confirmed};
+	struct recovery_error error;
+	int r;
+
+	for (uint32_t i = 0; i < config->n_peers; i++) {
+		if (config->peers[i].node != config->node)
+			continue;
+		recovery_config.peer_address = config->peers[i].peer_address;
+		recovery_config.client_address = config->peers[i].client_address;
+	}
+	r = recovery_run(&recovery_config, stdout, &error);
+	(void)fflush(stdout); /* before the reason on stderr */
+	if (r != 0)
+		fprintf(stderr, "lockd: %s\n", error.text);
+	return r;
+}
+
 int main(int argc, char *argv[]) {
 	struct config config;
 	struct config_error error;
@@ -87,5 +115,5 @@ int main(int argc, char *argv[]) {
 	default: break;
 	}
 	log_init(config.log_level);
-	return serve(&config);
+	return r == CONFIG_RECOVER ? recover(&config) : serve(&config);
 }

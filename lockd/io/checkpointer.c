@@ -53,7 +53,8 @@ static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_
 	struct store_error error;
 
 	pthread_mutex_lock(checkpointer->state_db);
-	job->result = store_snapshot(checkpointer->store, job->group, &job->snapshot, &error);
+	job->unchanged = job->have > 0 && store_get_checkpoint_index(checkpointer->store, job->group) == job->have;
+	job->result = job->unchanged ? 0 : store_snapshot(checkpointer->store, job->group, &job->snapshot, &error);
 	pthread_mutex_unlock(checkpointer->state_db);
 
 	if (job->result == -EBADMSG)

@@ -16,8 +16,10 @@ struct checkpointer_job {
 	int result; /* 0; STORE_FULL or negative errno of a snapshot: logged already */
 	/* INBOX_CHECKPOINTED: write `checkpoint`, whose bytes belong to the node until it is told of the end. */
 	struct node_checkpoint checkpoint;
-	/* INBOX_SNAPSHOT_CUT: copy the group's checkpoint into `snapshot`. */
+	/* INBOX_SNAPSHOT_CUT: copy the group's checkpoint into `snapshot`, unless it still is the one at `have`. */
 	uint32_t group;
+	raft_index have; /* 0: none */
+	bool unchanged;
 	struct store_snapshot snapshot;
 	/* INBOX_SNAPSHOT_READ: read `n` bytes of `fd` at `offset` into `bytes`. */
 	int fd;

@@ -19,32 +19,44 @@ void founding_deinit(struct founding *founding) {
 	*founding = (struct founding){0};
 }
 
+/* Guests are no part of what is founded. */
+#define FOREACH_LISTED(peer, peers)                                                                                    \
+	TAILQ_FOREACH (peer, &(peers)->table.all, next)                                                                \
+		if (peer->standing == PEER_LISTED)
+
 static bool is_founder(const struct peers *peers) {
-	for (size_t i = 0; i < peers->n; i++) {
-		if (peers->all[i].node < peers->own.node)
+	const struct peer *peer;
+
+	FOREACH_LISTED(peer, peers) {
+		if (peer->node < peers->own.node)
 			return false;
 	}
 	return true;
 }
 
-static const struct peer *founded_peer(const struct peers *peers) {
-	for (size_t i = 0; i < peers->n; i++) {
-		if (peers->all[i].met && !peers->all[i].hello.blank)
-			return &peers->all[i];
+/* A listed node belongs to a cluster already. */
+static bool cluster_exists(const struct peers *peers) {
+	const struct peer *peer;
+
+	FOREACH_LISTED(peer, peers) {
+		if (peer->met && !peer->hello.blank)
+			return true;
 	}
-	return NULL;
+	return peers->cluster_seen;
 }
 
 static bool all_met(const struct peers *peers) {
-	for (size_t i = 0; i < peers->n; i++) {
-		if (!peers->all[i].met)
+	const struct peer *peer;
+
+	FOREACH_LISTED(peer, peers) {
+		if (!peer->met)
 			return false;
 	}
 	return true;
 }
 
 static ProtobufCBinaryData text_of(const char *text) {
-	return (ProtobufCBinaryData){.data = (uint8_t *)text, .len = text ? strlen(text) : 0};
+	return (ProtobufCBinaryData){.data = (uint8_t *)text, .len = strlen(text)};
 }
 
 static void set_member(Command__Member *member, uint32_t node, const struct node_uuid *store, const char *peer_address,
@@ -59,22 +71,20 @@ static void set_member(Command__Member *member, uint32_t node, const struct node
 
 static size_t pack_configuration(struct founding *founding, const struct peers *peers) {
 	Command__Configuration configuration = COMMAND__CONFIGURATION__INIT;
-	Command__Member *members = fatal_alloc((peers->n + 1) * sizeof *members);
-	Command__Member **pointers = fatal_alloc((peers->n + 1) * sizeof *pointers);
-	size_t bytes;
+	size_t n = peer_table_count(&peers->table, PEER_LISTED) + 1, i = 1, bytes;
+	Command__Member *members = fatal_alloc(n * sizeof *members);
+	Command__Member **pointers = fatal_alloc(n * sizeof *pointers);
+	const struct peer *peer;
 
-	set_member(&members[0], peers->own.node, &peers->own.store, peers->peer_address, peers->client_address);
-	for (size_t i = 0; i < peers->n; i++) {
-		const struct peer *peer = &peers->all[i];
-
-		set_member(&members[i + 1], peer->node, &peer->hello.store, peer->peer_address, peer->client_address);
-	}
-	for (size_t i = 0; i <= peers->n; i++)
+	set_member(&members[0], peers->own.node, &peers->own.store, peers->own.peer_address, peers->own.client_address);
+	FOREACH_LISTED(peer, peers)
+	set_member(&members[i++], peer->node, &peer->hello.store, peer->peer_address, peer->client_address);
+	for (i = 0; i < n; i++)
 		pointers[i] = &members[i];
 
 	configuration.promise_ms = founding->promise_ms;
 	configuration.drift_ppm = founding->drift_ppm;
-	configuration.n_members = peers->n + 1;
+	configuration.n_members = n;
 	configuration.members = pointers;
 	founding->configuration = fatal_alloc(command__configuration__get_packed_size(&configuration));
 	bytes = command__configuration__pack(&configuration, founding->configuration);
@@ -97,26 +107,26 @@ static void found(struct founding *founding, struct peers *peers, struct events 
 	event->group = PEERS_GROUP;
 	event->incarnation = &founding->incarnation;
 	event->epoch = clock_epoch();
-	log_info("founding the cluster: nodes=%zu epoch=%u", peers->n + 1, event->epoch);
+	log_info("founding the cluster: nodes=%zu epoch=%u", peer_table_count(&peers->table, PEER_LISTED) + 1,
+		 event->epoch);
 }
 
 void founding_tick(struct founding *founding, struct peers *peers, struct events *events) {
-	const struct peer *founded;
-
 	if (founding->done || !peers->own.blank || !is_founder(peers))
 		return;
-	founded = founded_peer(peers);
-	if (founded && !founding->refuses)
-		log_warning("not founding a cluster: peer=%u reason=\"it belongs to one already\" next=\"waiting to be "
-			    "let in\"",
-			    founded->node);
-	founding->refuses = founding->refuses || founded;
+	if (!founding->refuses && cluster_exists(peers)) {
+		founding->refuses = true;
+		log_warning(
+			"not founding a cluster: reason=\"a listed node belongs to one already\" next=\"waiting to be "
+			"let in\"");
+	}
 	if (founding->refuses)
 		return;
 	if (all_met(peers)) {
 		found(founding, peers, events);
 	} else if (!founding->waits) {
 		founding->waits = true;
-		log_info("waiting for all listed nodes before founding the cluster: nodes=%zu", peers->n + 1);
+		log_info("waiting for all listed nodes before founding the cluster: nodes=%zu",
+			 peer_table_count(&peers->table, PEER_LISTED) + 1);
 	}
 }

@@ -2,6 +2,7 @@
 #include "greeting.h"
 
 #include "api/limits.h"
+#include "fatal.h"
 #include "log.h"
 #include "peer_snapshots.h"
 
@@ -9,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static void send_hello(struct peers *peers, struct link *link, uint8_t type, const struct hello *hello) {
+static void send_hello(struct link *link, uint8_t type, const struct hello *hello) {
 	uint8_t body[HELLO_BYTES_MAX];
-	size_t n = hello_pack(hello, peers->peer_address, peers->client_address, body);
+	size_t n = hello_pack(hello, body);
 
 	connection_send(link->connection, type, 0, body, n);
 	connection_flush(link->connection);
@@ -24,18 +25,39 @@ void greeting_begin(struct peers *peers, struct link *link) {
 	hello.purpose = link->purpose;
 	link->kind = LINK_GREETING;
 	link->deadline = peers_after_ms(peers, LIMIT_HELLO_MS);
-	send_hello(peers, link, FRAME_HELLO, &hello);
+	send_hello(link, FRAME_HELLO, &hello);
 	connection_start(link->connection);
 }
 
-static const struct raft_configuration *members_of(const struct peers *peers) {
+/* ---- Judging ------------------------------------------------------------------------------------------------------
+ */
+
+static void judge(const struct peers *peers, const struct hello *theirs, struct hello_verdict *ret) {
+	struct hello_view view = {.listed = peer_table_find(&peers->table, theirs->node) != NULL};
+	struct raft_status status;
 	raft_index index;
 
-	return peers->own.blank ? NULL : raft_members(node_raft(peers->node, PEERS_GROUP), &index);
+	if (!peers->own.blank) {
+		const struct raft *raft = node_raft(peers->node, PEERS_GROUP);
+
+		view.members = raft_members(raft, &index);
+		raft_get_status(raft, &status);
+		view.leader = status.leader;
+		if (status.role == RAFT_LEADER)
+			view.leader = peers->own.node;
+		if (status.role == RAFT_LEADER && status.commit >= status.term_start && status.commit >= index)
+			view.standing = HELLO_LEADS;
+		else
+			view.standing = view.leader > 0 ? HELLO_FOLLOWS : HELLO_LOST;
+	}
+	hello_judge(&peers->own, theirs, &view, ret);
 }
 
-static int judge(const struct peers *peers, const struct hello *theirs, char text[160]) {
-	return hello_judge(&peers->own, theirs, members_of(peers), peers_find(peers, theirs->node) != NULL, text);
+bool greeting_would_welcome(const struct peers *peers, const struct peer *peer) {
+	struct hello_verdict verdict;
+
+	judge(peers, &peer->hello, &verdict);
+	return verdict.status == LOCKD_OK;
 }
 
 static void meet(const struct peers *peers, struct peer *peer, const struct hello *hello) {
@@ -44,36 +66,79 @@ static void meet(const struct peers *peers, struct peer *peer, const struct hell
 	peer->met = true;
 }
 
-static void answer_hello(struct peers *peers, struct link *link, int status, const char *text) {
+static void answer_hello(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
 	struct hello answer = peers->own;
 
-	answer.status = (uint32_t)status;
-	snprintf(answer.text, sizeof answer.text, "%s", text);
-	send_hello(peers, link, FRAME_HELLO_REPLY, &answer);
+	answer.status = (uint32_t)verdict->status;
+	snprintf(answer.text, sizeof answer.text, "%s", verdict->text);
+	if (verdict->status == LOCKD_OK && link->purpose == PEER_PURPOSE_SNAPSHOT && peers->gathering) {
+		answer.snapshot = peers->gathering->digest;
+		answer.snapshot_offset = peers->gathering->n;
+	}
+	send_hello(link, FRAME_HELLO_REPLY, &answer);
 }
 
-/* `peer` is whom it claims to be, NULL: nobody we know. A node that keeps calling is reported once. */
-static void refuse(struct peers *peers, struct link *link, struct peer *peer, int status, const char *text) {
-	if (!peer || strcmp(peer->refusal, text) != 0)
-		link_complain_of_stranger(peers, link, text);
-	if (peer)
-		snprintf(peer->refusal, sizeof peer->refusal, "%s", text);
-	answer_hello(peers, link, status, text);
+/* ---- Whoever dials us ---------------------------------------------------------------------------------------------
+ */
+
+static struct refusal *find_refusal(struct peers *peers, uint32_t node) {
+	for (size_t i = 0; i < PEERS_REFUSALS_MAX; i++) {
+		if (peers->refusals[i].node == node)
+			return &peers->refusals[i];
+	}
+	return NULL;
+}
+
+/* A node that keeps calling is reported once, and again when the reason is another one. */
+static bool is_news(struct peers *peers, uint32_t node, const char *text) {
+	struct refusal *refusal = find_refusal(peers, node);
+	bool known = refusal && strcmp(refusal->text, text) == 0;
+
+	if (!refusal)
+		refusal = &peers->refusals[peers->next_refusal++ % PEERS_REFUSALS_MAX];
+	refusal->node = node;
+	snprintf(refusal->text, sizeof refusal->text, "%s", text);
+	return !known;
+}
+
+static void tell_of_candidate(struct peers *peers, const struct hello *hello, struct events *events) {
+	struct caller *caller = fatal_alloc(sizeof *caller);
+
+	memcpy(caller->peer_address, hello->peer_address, sizeof caller->peer_address);
+	memcpy(caller->client_address, hello->client_address, sizeof caller->client_address);
+	caller->met = (struct node_met){.node = hello->node,
+					.store = hello->store,
+					.peer_address = caller->peer_address,
+					.client_address = caller->client_address};
+	LIST_INSERT_HEAD(&peers->callers, caller, next);
+	events_add(events, NODE_PEER_MET)->met = &caller->met;
+}
+
+static void refuse(struct peers *peers, struct link *link, const struct hello *hello,
+		   const struct hello_verdict *verdict) {
+	if (verdict->status != LOCKD_BUSY && is_news(peers, hello->node, verdict->text))
+		link_complain_of_stranger(peers, link, verdict->text);
+	answer_hello(peers, link, verdict);
 	link->deaf = true;
 	connection_finish(link->connection);
 }
 
-static void welcome(struct peers *peers, struct link *link, struct peer *peer, const struct hello *hello) {
-	answer_hello(peers, link, LOCKD_OK, "");
-	peer->refusal[0] = '\0';
+static void welcome(struct peers *peers, struct link *link, struct peer *peer, const struct hello *hello,
+		    const struct hello_verdict *verdict) {
+	struct refusal *refusal = find_refusal(peers, peer->node);
+
+	if (refusal)
+		*refusal = (struct refusal){0};
 	connection_set_frame_bytes_max(link->connection, LIMIT_FRAME_BYTES_MAX);
 	peers->n_strangers--;
 	link->peer = peer;
 	link->purpose = hello->purpose;
 	if (hello->purpose == PEER_PURPOSE_SNAPSHOT) {
 		peer_snapshots_expect(peers, link);
+		answer_hello(peers, link, verdict);
 		return;
 	}
+	answer_hello(peers, link, verdict);
 	meet(peers, peer, hello);
 	if (peer->inbound)
 		link_replace(peers, peer->inbound);
@@ -82,16 +147,44 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 	peer->inbound = link;
 	/* It is up, so there is no reason to wait out a long pause. */
 	if (!peer->outbound && !peer->attempt) {
-		peer->backoff_ms = PEERS_BACKOFF_MS_MIN;
+		peer->backoff_ms = PEER_BACKOFF_MS_MIN;
 		link_dial_later(peers, peer);
 	}
 }
 
-void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame) {
+/* The peer that it claims to be; somebody whom the table does not have becomes a guest. NULL: not possible. */
+static struct peer *seat(struct peers *peers, const struct hello *hello) {
+	struct peer *peer = peer_table_find(&peers->table, hello->node);
+
+	if (peer && peer->standing != PEER_LEAVING && peer->standing != PEER_GUEST)
+		return peer;
+	if (!hello->peer_address[0])
+		return NULL;
+	if (!peer) {
+		if (peer_table_count(&peers->table, PEER_GUEST) >= PEER_TABLE_GUESTS_MAX)
+			return NULL;
+		return peer_table_add(&peers->table, hello->node, PEER_GUEST, hello->peer_address,
+				      hello->client_address);
+	}
+	peer->standing = PEER_GUEST;
+	peer_table_set_addresses(peer, hello->peer_address, hello->client_address);
+	return peer;
+}
+
+static void refuse_unseated(const struct hello *hello, struct hello_verdict *verdict) {
+	verdict->status = LOCKD_PROTOCOL;
+	snprintf(verdict->text, sizeof verdict->text, "node %u comes without a known address or purpose", hello->node);
+}
+
+static void refuse_beside_another(struct hello_verdict *verdict) {
+	verdict->status = LOCKD_BUSY;
+	snprintf(verdict->text, sizeof verdict->text, "another snapshot is being received");
+}
+
+void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events) {
+	struct hello_verdict verdict;
+	struct peer *peer = NULL;
 	struct hello hello;
-	struct peer *peer;
-	char text[160];
-	int status;
 
 	if (frame->type != FRAME_HELLO || hello_unpack(frame->body, frame->body_bytes, &peers->arena, &hello) < 0) {
 		link_complain_of_stranger(peers, link, "no HELLO");
@@ -99,34 +192,42 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 		connection_close(link->connection, "no HELLO");
 		return;
 	}
-	status = judge(peers, &hello, text);
-	peer = peers_find(peers, hello.node);
-	if (status == LOCKD_OK &&
-	    (!peer || (hello.purpose != PEER_PURPOSE_RAFT && hello.purpose != PEER_PURPOSE_SNAPSHOT))) {
-		status = LOCKD_PROTOCOL;
-		snprintf(text, sizeof text, "node %u comes without a known address or purpose", hello.node);
+	judge(peers, &hello, &verdict);
+	if (verdict.candidate)
+		tell_of_candidate(peers, &hello, events);
+	if (verdict.status == LOCKD_OK) {
+		if (hello.purpose == PEER_PURPOSE_RAFT || hello.purpose == PEER_PURPOSE_SNAPSHOT)
+			peer = seat(peers, &hello);
+		if (!peer)
+			refuse_unseated(&hello, &verdict);
+		else if (hello.purpose == PEER_PURPOSE_SNAPSHOT && peer_snapshots_are_busy(peers, peer))
+			refuse_beside_another(&verdict);
 	}
-	if (status == LOCKD_OK)
-		welcome(peers, link, peer, &hello);
+	if (verdict.status == LOCKD_OK)
+		welcome(peers, link, peer, &hello, &verdict);
 	else
-		refuse(peers, link, peer, status, text);
+		refuse(peers, link, &hello, &verdict);
 }
+
+/* ---- Whom we have dialled -----------------------------------------------------------------------------------------
+ */
 
 static void go_outbound(struct peers *peers, struct link *link, const struct hello *hello) {
 	struct peer *peer = link->peer;
 
 	connection_set_frame_bytes_max(link->connection, LIMIT_FRAME_BYTES_MAX);
 	if (link->purpose == PEER_PURPOSE_SNAPSHOT) {
-		peer_snapshots_begin(peers, link);
+		peer_snapshots_begin(peers, link, hello);
 		return;
 	}
+	peers->refused_with[0] = '\0';
 	if (peer->outbound)
 		link_replace(peers, peer->outbound);
 	link->kind = LINK_OUTBOUND;
 	link->deadline = UINT64_MAX;
 	peer->outbound = link;
 	peer->attempt = NULL;
-	peer->backoff_ms = PEERS_BACKOFF_MS_MIN;
+	peer->backoff_ms = PEER_BACKOFF_MS_MIN;
 	peer->unanswered_at = 0;
 	meet(peers, peer, hello);
 	if (!peer->reachable)
@@ -135,26 +236,53 @@ static void go_outbound(struct peers *peers, struct link *link, const struct hel
 	peer->complaint[0] = '\0';
 }
 
-void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame) {
-	struct hello hello;
-	char text[160] = "its answer to HELLO is malformed";
-
-	if (frame->type == FRAME_HELLO_REPLY &&
-	    hello_unpack(frame->body, frame->body_bytes, &peers->arena, &hello) == 0) {
-		hello.to = 0;
-		if (hello.status != LOCKD_OK)
-			snprintf(text, sizeof text, "%s", hello.text);
-		else if (hello.node != link->peer->node)
-			snprintf(text, sizeof text, "node %u answers there", hello.node);
-		else if (judge(peers, &hello, text) == LOCKD_OK) {
-			go_outbound(peers, link, &hello);
-			return;
-		}
+/* What all peers say alike is reported once: that this node has to be added, or that it was removed. */
+static void report_refusal(struct peers *peers, struct peer *peer, const struct hello *hello) {
+	if (peers->own.blank && !hello->blank && peer->standing == PEER_LISTED)
+		peers->cluster_seen = true;
+	if (strcmp(peers->refused_with, hello->text) == 0) {
+		peer->reachable = false;
+		snprintf(peer->complaint, sizeof peer->complaint, "%s", hello->text);
+		return;
 	}
-	/* What is refused is misconfigured: no use in asking often. */
-	link->peer->backoff_ms = PEERS_BACKOFF_MS_MAX;
-	link_complain(link->peer, text);
+	snprintf(peers->refused_with, sizeof peers->refused_with, "%s", hello->text);
+	link_complain(peer, hello->text);
+}
+
+static void give_up(struct peers *peers, struct link *link) {
+	/* What is refused is misconfigured, or has to be allowed first: no use in asking often. */
+	link->peer->backoff_ms = PEER_BACKOFF_MS_MAX;
 	link_fail(peers, link);
 	link->kind = LINK_REPLACED;
 	connection_close(link->connection, "refused");
+}
+
+void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame) {
+	struct hello_verdict verdict = {.text = "its answer to HELLO is malformed"};
+	struct peer *peer = link->peer;
+	struct hello hello;
+
+	if (frame->type != FRAME_HELLO_REPLY ||
+	    hello_unpack(frame->body, frame->body_bytes, &peers->arena, &hello) < 0) {
+		link_complain(peer, verdict.text);
+	} else if (hello.status == LOCKD_BUSY && link->purpose == PEER_PURPOSE_SNAPSHOT) {
+		peer_snapshots_put_off(peers, link->send);
+		link->kind = LINK_REPLACED;
+		connection_close(link->connection, "busy");
+		return;
+	} else if (hello.status != LOCKD_OK) {
+		report_refusal(peers, peer, &hello);
+	} else if (hello.node != peer->node) {
+		snprintf(verdict.text, sizeof verdict.text, "node %u answers there", hello.node);
+		link_complain(peer, verdict.text);
+	} else {
+		hello.to = 0;
+		judge(peers, &hello, &verdict);
+		if (verdict.status == LOCKD_OK) {
+			go_outbound(peers, link, &hello);
+			return;
+		}
+		link_complain(peer, verdict.text);
+	}
+	give_up(peers, link);
 }

@@ -8,9 +8,11 @@
 
 /* We have dialled: says HELLO. */
 void greeting_begin(struct peers *peers, struct link *link);
-/* The first frame of whoever dialled us. */
-void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame);
+/* The first frame of whoever dialled us. One that is refused and could be added is told to the node. */
+void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events);
 /* The first frame of whom we have dialled. */
 void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame);
+/* Whether the peer, which has called before, would be let in again. */
+bool greeting_would_welcome(const struct peers *peers, const struct peer *peer);
 
 #endif

@@ -15,7 +15,20 @@
 static bool is_well_formed(const Peer__Hello *hello) {
 	return hello->store.len == LIMIT_UUID_BYTES &&
 	       (hello->incarnation.len == 0 || hello->incarnation.len == LIMIT_UUID_BYTES) && hello->node > 0 &&
-	       hello->protocol_min <= hello->protocol_max;
+	       hello->protocol_min <= hello->protocol_max &&
+	       (hello->snapshot_digest.len == 0 || hello->snapshot_digest.len == SNAPSHOT_DIGEST_BYTES);
+}
+
+static void take_address(const ProtobufCBinaryData *from, char out[ADDRESS_BYTES_MAX]) {
+	char text[ADDRESS_BYTES_MAX];
+
+	out[0] = '\0';
+	if (from->len >= ADDRESS_BYTES_MAX || memchr(from->data, '\0', from->len))
+		return;
+	memcpy(text, from->data, from->len);
+	text[from->len] = '\0';
+	if (address_is_dialable(text))
+		memcpy(out, text, from->len + 1);
 }
 
 int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hello *ret) {
@@ -42,6 +55,12 @@ int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hell
 	if (!ret->blank)
 		memcpy(ret->incarnation.bytes, hello->incarnation.data, LIMIT_UUID_BYTES);
 	log_clean(hello->text.data, hello->text.len, ret->text, sizeof ret->text);
+	take_address(&hello->peer_address, ret->peer_address);
+	take_address(&hello->client_address, ret->client_address);
+	if (hello->snapshot_digest.len > 0) {
+		memcpy(ret->snapshot.bytes, hello->snapshot_digest.data, SNAPSHOT_DIGEST_BYTES);
+		ret->snapshot_offset = hello->snapshot_offset;
+	}
 	return 0;
 }
 
@@ -50,10 +69,10 @@ static ProtobufCBinaryData binary(const void *bytes, size_t n) {
 }
 
 static ProtobufCBinaryData text_of(const char *text) {
-	return binary(text, text ? strlen(text) : 0);
+	return binary(text, strlen(text));
 }
 
-size_t hello_pack(const struct hello *hello, const char *peer_address, const char *client_address, uint8_t *out) {
+size_t hello_pack(const struct hello *hello, uint8_t *out) {
 	Peer__Hello packed = PEER__HELLO__INIT;
 
 	packed.protocol_min = hello->protocol_min;
@@ -65,10 +84,12 @@ size_t hello_pack(const struct hello *hello, const char *peer_address, const cha
 	packed.boot = hello->boot;
 	packed.to = hello->to;
 	packed.purpose = hello->purpose;
-	packed.peer_address = text_of(peer_address);
-	packed.client_address = text_of(client_address);
+	packed.peer_address = text_of(hello->peer_address);
+	packed.client_address = text_of(hello->client_address);
 	packed.status = hello->status;
 	packed.text = text_of(hello->text);
+	packed.snapshot_digest = binary(hello->snapshot.bytes, hello->snapshot_offset > 0 ? SNAPSHOT_DIGEST_BYTES : 0);
+	packed.snapshot_offset = hello->snapshot_offset;
 	assert(peer__hello__get_packed_size(&packed) <= HELLO_BYTES_MAX);
 	return peer__hello__pack(&packed, out);
 }
@@ -81,10 +102,12 @@ static const struct raft_member *member_of(const struct raft_configuration *memb
 	return NULL;
 }
 
-int hello_judge(const struct hello *own, const struct hello *theirs, const struct raft_configuration *members,
-		bool listed, char text[160]) {
-	const struct raft_member *member = member_of(members, theirs->node);
+static bool same_cluster(const struct hello *own, const struct hello *theirs) {
+	return memcmp(own->incarnation.bytes, theirs->incarnation.bytes, LIMIT_UUID_BYTES) == 0;
+}
 
+/* 0, or what is wrong before anybody's membership counts. */
+static int judge_basics(const struct hello *own, const struct hello *theirs, char text[160]) {
 	if (theirs->protocol_max < PROTOCOL_VERSION_MIN || theirs->protocol_min > PROTOCOL_VERSION_MAX) {
 		snprintf(text, 160, "node %u speaks protocol versions %u to %u, node %u speaks %u to %u", theirs->node,
 			 theirs->protocol_min, theirs->protocol_max, own->node, PROTOCOL_VERSION_MIN,
@@ -95,19 +118,56 @@ int hello_judge(const struct hello *own, const struct hello *theirs, const struc
 		snprintf(text, 160, "both ends are configured as node %u", own->node);
 	else if (theirs->to != 0 && theirs->to != own->node)
 		snprintf(text, 160, "node %u was called under the address of node %u", own->node, theirs->to);
-	else if (!listed && !member)
-		snprintf(text, 160, "node %u does not know a node %u", own->node, theirs->node);
-	else if (!own->blank && !theirs->blank &&
-		 memcmp(own->incarnation.bytes, theirs->incarnation.bytes, LIMIT_UUID_BYTES) != 0)
+	else if (!own->blank && !theirs->blank && !same_cluster(own, theirs))
 		snprintf(text, 160,
-			 "node %u and node %u belong to different clusters: one of them has another cluster's data "
-			 "folder",
+			 "node %u and node %u belong to different clusters: one has a foreign data folder, or one that "
+			 "a "
+			 "forced recovery left behind",
 			 own->node, theirs->node);
-	else if (members && !member)
-		snprintf(text, 160, "node %u is not a member of the cluster", theirs->node);
-	else if (member && memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0)
-		snprintf(text, 160, "node %u is a member with another data folder", theirs->node);
 	else
 		return LOCKD_OK;
 	return LOCKD_WRONG_CLUSTER;
+}
+
+/* Somebody whom our configuration does not name. */
+static void judge_outsider(const struct hello *own, const struct hello *theirs, const struct hello_view *view,
+			   struct hello_verdict *ret) {
+	ret->status = LOCKD_WRONG_CLUSTER;
+	if (theirs->blank) {
+		ret->candidate = theirs->peer_address[0] != '\0';
+		snprintf(ret->text, sizeof ret->text, "node %u is not a member yet: lockctl cluster add %u",
+			 theirs->node, theirs->node);
+	} else if (view->standing == HELLO_LEADS) {
+		snprintf(ret->text, sizeof ret->text,
+			 "node %u is not a member of the cluster any more: stop it; its data folder can be deleted",
+			 theirs->node);
+	} else if (view->standing == HELLO_FOLLOWS && view->leader != theirs->node) {
+		snprintf(ret->text, sizeof ret->text, "node %u is no member that node %u knows of", theirs->node,
+			 own->node);
+	} else {
+		ret->status = LOCKD_OK;
+	}
+}
+
+void hello_judge(const struct hello *own, const struct hello *theirs, const struct hello_view *view,
+		 struct hello_verdict *ret) {
+	const struct raft_member *member = member_of(view->members, theirs->node);
+
+	*ret = (struct hello_verdict){0};
+	ret->status = judge_basics(own, theirs, ret->text);
+	if (ret->status != LOCKD_OK)
+		return;
+	if (own->blank) {
+		/* Whoever belongs to a cluster may let us in. */
+		if (!view->listed && theirs->blank) {
+			ret->status = LOCKD_WRONG_CLUSTER;
+			snprintf(ret->text, sizeof ret->text, "node %u does not know a node %u", own->node,
+				 theirs->node);
+		}
+	} else if (!member) {
+		judge_outsider(own, theirs, view, ret);
+	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {
+		ret->status = LOCKD_WRONG_CLUSTER;
+		snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
+	}
 }

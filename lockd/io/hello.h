@@ -4,7 +4,8 @@
 #define LOCKD_IO_HELLO_H
 
 #include "api/arena.h"
-#include "lockd/node/node.h"
+#include "lockd/io/address.h"
+#include "lockd/io/snapshot_receive.h"
 
 /* What the dialler sends on a connection. On the wire: frozen. */
 enum peer_purpose { PEER_PURPOSE_RAFT = 1, PEER_PURPOSE_SNAPSHOT = 2 };
@@ -21,18 +22,41 @@ struct hello {
 	uint32_t purpose;
 	uint32_t status; /* in the answer */
 	char text[160];  /* why it refuses, fit for a log line */
+	/* Where others reach it; empty if it does not say, or says what nobody can dial. */
+	char peer_address[ADDRESS_BYTES_MAX], client_address[ADDRESS_BYTES_MAX];
+	/* In the answer on a snapshot connection: how much of which snapshot is there already. 0: nothing. */
+	struct snapshot_digest snapshot;
+	uint64_t snapshot_offset;
 };
 
 /* 0 or -EBADMSG. */
 int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hello *ret);
-/* Bytes written to `out`; enough room is HELLO_BYTES_MAX. The addresses may be NULL. */
+/* Bytes written to `out`; enough room is HELLO_BYTES_MAX. */
 enum { HELLO_BYTES_MAX = 1024 };
-size_t hello_pack(const struct hello *hello, const char *peer_address, const char *client_address, uint8_t *out);
+size_t hello_pack(const struct hello *hello, uint8_t *out);
 
-/* LOCKD_OK, LOCKD_PROTOCOL or LOCKD_WRONG_CLUSTER with a sentence about `theirs` in `text`. `members` is the
- * configuration of our cluster, NULL while we are blank; `listed` says whether our configuration file names the node.
- */
-int hello_judge(const struct hello *own, const struct hello *theirs, const struct raft_configuration *members,
-		bool listed, char text[160]);
+/* How sure we are of our own configuration. A node that was away may know of an old one, and must not refuse whoever
+ * leads by now; only the leader can say that somebody is a member no more. */
+enum hello_standing {
+	HELLO_LOST,    /* no leader is known */
+	HELLO_FOLLOWS, /* `leader` is */
+	HELLO_LEADS,   /* and its configuration is committed */
+};
+
+struct hello_view {
+	const struct raft_configuration *members; /* NULL while we are blank */
+	bool listed;                              /* our configuration file names the node */
+	enum hello_standing standing;
+	uint32_t leader;
+};
+
+struct hello_verdict {
+	int status;     /* LOCKD_OK, LOCKD_PROTOCOL or LOCKD_WRONG_CLUSTER */
+	char text[160]; /* a sentence about the other node, when it is refused */
+	bool candidate; /* it is refused, and could be added to the cluster */
+};
+
+void hello_judge(const struct hello *own, const struct hello *theirs, const struct hello_view *view,
+		 struct hello_verdict *ret);
 
 #endif

@@ -23,7 +23,6 @@ struct link *link_new(struct peers *peers, enum link_kind kind, struct peer *pee
 
 void link_free(struct link *link) {
 	LIST_REMOVE(link, next);
-	snapshot_receive_free(link->receive);
 	free(link);
 }
 
@@ -69,7 +68,7 @@ void link_complain(struct peer *peer, const char *why) {
 
 void link_dial_later(struct peers *peers, struct peer *peer) {
 	peer->dial_at = peers->now + arc4random_uniform(peer->backoff_ms * 1000);
-	peer->backoff_ms = peer->backoff_ms * 2 < PEERS_BACKOFF_MS_MAX ? peer->backoff_ms * 2 : PEERS_BACKOFF_MS_MAX;
+	peer->backoff_ms = peer->backoff_ms * 2 < PEER_BACKOFF_MS_MAX ? peer->backoff_ms * 2 : PEER_BACKOFF_MS_MAX;
 }
 
 struct link *link_dial(struct peers *peers, struct peer *peer, enum peer_purpose purpose) {

@@ -33,7 +33,7 @@ struct link {
 	bool found_sent;
 	bool deaf; /* refused: nothing more is taken from it */
 	struct snapshot_send *send;
-	struct snapshot_receive *receive;
+	bool header_taken; /* of the snapshot that comes on it */
 };
 
 struct link *link_new(struct peers *peers, enum link_kind kind, struct peer *peer, raft_usec deadline);

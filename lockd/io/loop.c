@@ -188,6 +188,8 @@ static void execute(struct loop *loop, const struct node_effects *effects) {
 	if (effects->fatal)
 		fatal_stop("reason=\"%s\"", effects->fatal);
 
+	if (effects->members_changed)
+		peers_follow_members(&loop->peers);
 	hand_to_storage(loop, effects);
 	for (size_t i = 0; i < effects->n_peer_frames; i++)
 		peers_send(&loop->peers, &effects->peer_frames[i]);
@@ -244,7 +246,7 @@ static void turn(struct loop *loop) {
 static bool is_serving(const struct loop *loop) {
 	struct raft_status status;
 
-	if (loop->peers.n > 0)
+	if (loop->peers.table.n > 0)
 		return true;
 	if (node_is_blank(loop->node))
 		return false;
@@ -252,7 +254,8 @@ static bool is_serving(const struct loop *loop) {
 	return status.role == RAFT_LEADER && status.commit >= status.term_start;
 }
 
-/* A node that others must join to found a cluster is ready as soon as it listens; one that is alone when it serves. */
+/* A node that needs others, to found a cluster, to be let in or to elect, is ready as soon as it listens; one that is
+ * alone when it serves. */
 static void tell_ready(struct loop *loop) {
 	if (loop->ready || !is_serving(loop))
 		return;
@@ -376,7 +379,9 @@ static int restore_node(struct loop *loop, struct loop_error *error) {
 					  .checkpoint_log_bytes = config->checkpoint_log_bytes,
 					  .checkpoint_log_entries = config->checkpoint_log_entries,
 					  .trailing_log_bytes = config->trailing_log_bytes,
-					  .trailing_log_entries = config->trailing_log_entries};
+					  .trailing_log_entries = config->trailing_log_entries,
+					  .leader_lease = config->leader_lease,
+					  .stall = config->stall};
 	struct store_error store_error;
 
 	store_get_uuid(loop->store, &node_config.store);

@@ -18,13 +18,16 @@ struct loop_config {
 	uint32_t node;
 	const char *data;                        /* folder */
 	const char *listen_peer, *listen_client; /* "host:port" */
-	/* Of all nodes, this one included; none: a cluster of this node alone. */
+	/* This one included; none: a cluster of this node alone. While the node is blank it looks for the others, to
+	 * found a cluster with them or to join theirs. */
 	const struct node_address *addresses;
 	size_t n_addresses;
 	struct raft_timing timing;
 	uint32_t promise_ms, drift_ppm; /* for the founder */
 	size_t checkpoint_log_bytes, checkpoint_log_entries;
 	size_t trailing_log_bytes, trailing_log_entries;
+	bool leader_lease;
+	raft_usec stall; /* struct node_config */
 	const char *version;
 };
 

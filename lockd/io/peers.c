@@ -9,11 +9,41 @@
 #include "peer_snapshots.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 /* ---- Table --------------------------------------------------------------------------------------------------------
  */
+
+/* Whoever is no member stays only if it has called and would be let in today: it may be a leader that was added while
+ * this node was away. */
+static void follow_members(struct peers *peers) {
+	struct peer *peer;
+
+	peer_table_follow(&peers->table, peers->node, peers->own.node, peers->now);
+	TAILQ_FOREACH (peer, &peers->table.all, next) {
+		if (peer->standing == PEER_LEAVING && peer->inbound && greeting_would_welcome(peers, peer))
+			peer->standing = PEER_GUEST;
+	}
+}
+
+static void refresh_identity(struct peers *peers) {
+	bool was_blank = peers->own.blank;
+
+	peers->own.blank = node_is_blank(peers->node);
+	if (was_blank && !peers->own.blank) {
+		peers->founded_at = peers->now;
+		follow_members(peers);
+	}
+	if (!peers->own.blank)
+		node_get_identity(peers->node, &peers->own.incarnation, &peers->own.epoch);
+}
+
+static void take_own_addresses(struct peers *peers, const struct node_address *address) {
+	snprintf(peers->own.peer_address, ADDRESS_BYTES_MAX, "%s", address->peer_address);
+	snprintf(peers->own.client_address, ADDRESS_BYTES_MAX, "%s", address->client_address);
+}
 
 void peers_init(struct peers *peers, const struct peers_config *config) {
 	*peers = (struct peers){.inbox = config->inbox,
@@ -28,40 +58,43 @@ void peers_init(struct peers *peers, const struct peers_config *config) {
 		fatal_stop("reason=\"no random numbers\"");
 	LIST_INIT(&peers->links);
 	LIST_INIT(&peers->sends);
+	LIST_INIT(&peers->callers);
 	arena_init(&peers->arena);
-	peers->all = fatal_alloc(config->n_addresses * sizeof *peers->all);
+	peer_table_init(&peers->table);
+	refresh_identity(peers);
 	for (size_t i = 0; i < config->n_addresses; i++) {
 		const struct node_address *address = &config->addresses[i];
 
-		if (address->node == config->self) {
-			peers->peer_address = address->peer_address;
-			peers->client_address = address->client_address;
-		} else {
-			peers->all[peers->n++] = (struct peer){.node = address->node,
-							       .peer_address = address->peer_address,
-							       .client_address = address->client_address,
-							       .reachable = true,
-							       .backoff_ms = PEERS_BACKOFF_MS_MIN};
-		}
+		if (address->node == config->self)
+			take_own_addresses(peers, address);
+		else if (peers->own.blank)
+			peer_table_add(&peers->table, address->node, PEER_LISTED, address->peer_address,
+				       address->client_address);
+	}
+}
+
+void peers_follow_members(struct peers *peers) {
+	refresh_identity(peers);
+	if (!peers->own.blank)
+		follow_members(peers);
+}
+
+static void forget_callers(struct peers *peers) {
+	struct caller *caller;
+
+	while ((caller = LIST_FIRST(&peers->callers))) {
+		LIST_REMOVE(caller, next);
+		free(caller);
 	}
 }
 
 void peers_deinit(struct peers *peers) {
 	assert(peers_are_gone(peers));
-	for (size_t i = 0; i < peers->n; i++)
-		urgent_clear(&peers->all[i].urgent);
-	peers->staged = snapshot_receive_free(peers->staged);
+	forget_callers(peers);
+	peer_table_deinit(&peers->table);
+	peer_snapshots_deinit(peers);
 	arena_deinit(&peers->arena);
-	free(peers->all);
 	*peers = (struct peers){0};
-}
-
-struct peer *peers_find(const struct peers *peers, uint32_t node) {
-	for (size_t i = 0; i < peers->n; i++) {
-		if (peers->all[i].node == node)
-			return &peers->all[i];
-	}
-	return NULL;
 }
 
 raft_usec peers_after_ms(const struct peers *peers, uint32_t ms) {
@@ -95,7 +128,7 @@ void peers_dialled(struct peers *peers, struct dialler *dialler) {
 		if (peers->finishing)
 			connection_close(link->connection, "the node stops");
 	} else {
-		if (!peers->finishing)
+		if (!peers->finishing && link->peer->standing != PEER_LEAVING)
 			link_complain(link->peer, why_not_dialled(link, dialler));
 		link_fail(peers, link);
 		link_free(link);
@@ -136,7 +169,7 @@ static void on_frame(struct peers *peers, struct link *link, const struct frame 
 	if (link->deaf)
 		return;
 	switch (link->kind) {
-	case LINK_STRANGER: greeting_on_hello(peers, link, frame); break;
+	case LINK_STRANGER: greeting_on_hello(peers, link, frame, events); break;
 	case LINK_GREETING: greeting_on_reply(peers, link, frame); break;
 	case LINK_INBOUND: on_raft_frame(peers, link, frame, events); break;
 	case LINK_INBOUND_SNAPSHOT: peer_snapshots_frame(peers, link, frame, events); break;
@@ -189,7 +222,8 @@ void peers_closed(struct peers *peers, struct connection *connection, struct eve
 
 	switch (link->kind) {
 	case LINK_GREETING:
-		link_complain(link->peer, "it closes the connection before its HELLO");
+		if (link->peer->standing != PEER_LEAVING)
+			link_complain(link->peer, "it closes the connection before its HELLO");
 		link_fail(peers, link);
 		break;
 	case LINK_OUTBOUND: outbound_closed(peers, link); break;
@@ -238,16 +272,6 @@ void peers_accept(struct peers *peers, nng_stream *stream) {
 /* ---- Time ---------------------------------------------------------------------------------------------------------
  */
 
-static void refresh_identity(struct peers *peers) {
-	bool was_blank = peers->own.blank;
-
-	peers->own.blank = node_is_blank(peers->node);
-	if (was_blank && !peers->own.blank)
-		peers->founded_at = peers->now;
-	if (!peers->own.blank)
-		node_get_identity(peers->node, &peers->own.incarnation, &peers->own.epoch);
-}
-
 static void expire_links(struct peers *peers) {
 	struct link *link;
 
@@ -268,8 +292,13 @@ static bool is_silent(const struct peer *peer) {
 	       peer->sent_at >= peer->unanswered_at + PEERS_SILENCE_MS_MAX * 1000;
 }
 
+/* Blank nodes look for those that are listed, and there is nothing to tell somebody who is leaving. */
+static bool is_wanted(const struct peer *peer) {
+	return peer->standing != PEER_LEAVING && peer->peer_address[0];
+}
+
 static void tick_peer(struct peers *peers, struct peer *peer) {
-	if (peer->attempt || peers->finishing)
+	if (peer->attempt || peers->finishing || !is_wanted(peer))
 		return;
 	if (is_silent(peer)) {
 		if (peer->reachable)
@@ -278,18 +307,66 @@ static void tick_peer(struct peers *peers, struct peer *peer) {
 		peer->unanswered_at = 0;
 		peer->reachable = false;
 		dial_raft(peers, peer);
-	} else if (!peer->outbound && peer->dial_at <= peers->now) {
+	} else if ((!peer->outbound && peer->dial_at <= peers->now) || peer->moved) {
+		peer->moved = false;
 		dial_raft(peers, peer);
 	}
 }
 
+static bool has_links(const struct peers *peers, const struct peer *peer) {
+	const struct link *link;
+
+	LIST_FOREACH (link, &peers->links, next) {
+		if (link->peer == peer)
+			return true;
+	}
+	return false;
+}
+
+/* Snapshots on their way are left to their end: their content is committed, whoever sends it. */
+static void close_links(struct peers *peers, struct peer *peer, struct events *events) {
+	peer->leave_at = UINT64_MAX;
+	if (peer->attempt && peer->attempt->kind == LINK_DIALLING)
+		dialler_cancel(peer->attempt->dialler);
+	else if (peer->attempt)
+		connection_close(peer->attempt->connection, "it is no member");
+	if (peer->outbound)
+		link_replace(peers, peer->outbound);
+	if (peer->inbound) {
+		link_replace(peers, peer->inbound);
+		events_add(events, NODE_PEER_DOWN)->peer = peer->node;
+	}
+	peer->outbound = peer->inbound = NULL;
+	peer->met = false;
+}
+
+/* true: it is gone. */
+static bool tick_leaving(struct peers *peers, struct peer *peer, struct events *events) {
+	if (peer->standing == PEER_GUEST && !peer->inbound)
+		peer_table_leave(peer, peers->now);
+	if (peer->standing != PEER_LEAVING)
+		return false;
+	if (peer->leave_at <= peers->now)
+		close_links(peers, peer, events);
+	if (peer->leave_at != UINT64_MAX || has_links(peers, peer))
+		return false;
+	peer_table_drop(&peers->table, peer);
+	return true;
+}
+
 void peers_tick(struct peers *peers, raft_usec now, struct events *events) {
+	struct peer *peer, *next;
+
 	peers->now = now;
+	forget_callers(peers);
 	refresh_identity(peers);
 	expire_links(peers);
 	peer_snapshots_tick(peers, events);
-	for (size_t i = 0; i < peers->n; i++)
-		tick_peer(peers, &peers->all[i]);
+	for (peer = TAILQ_FIRST(&peers->table.all); peer; peer = next) {
+		next = TAILQ_NEXT(peer, next);
+		if (!tick_leaving(peers, peer, events))
+			tick_peer(peers, peer);
+	}
 }
 
 static raft_usec earlier(raft_usec a, raft_usec b) {
@@ -299,14 +376,15 @@ static raft_usec earlier(raft_usec a, raft_usec b) {
 raft_usec peers_deadline(const struct peers *peers) {
 	raft_usec deadline = peer_snapshots_deadline(peers);
 	const struct link *link;
+	const struct peer *peer;
 
 	LIST_FOREACH (link, &peers->links, next)
 		deadline = earlier(deadline, link->deadline);
-	for (size_t i = 0; i < peers->n && !peers->finishing; i++) {
-		const struct peer *peer = &peers->all[i];
-
-		if (!peer->attempt && !peer->outbound)
-			deadline = earlier(deadline, peer->dial_at);
+	TAILQ_FOREACH (peer, &peers->table.all, next) {
+		if (peer->standing == PEER_LEAVING)
+			deadline = earlier(deadline, peer->leave_at);
+		else if (!peers->finishing && is_wanted(peer) && !peer->attempt && (!peer->outbound || peer->moved))
+			deadline = earlier(deadline, peer->moved ? peers->now : peer->dial_at);
 	}
 	return deadline;
 }
@@ -315,7 +393,7 @@ raft_usec peers_deadline(const struct peers *peers) {
  */
 
 void peers_send(struct peers *peers, const struct node_peer_frame *frame) {
-	struct peer *peer = peers_find(peers, frame->peer);
+	struct peer *peer = peer_table_find(&peers->table, frame->peer);
 	uint64_t id;
 
 	/* Messages are lossy by contract: Raft sends again. */
@@ -341,7 +419,7 @@ static bool is_blank(const struct peers *peers, const struct peer *peer) {
 	return peer->unanswered_at > 0 && peers->now - peer->unanswered_at >= PEERS_BLANK_MS_MAX * 1000;
 }
 
-/* A blank peer that our founding configuration names gets the first entry. */
+/* A blank peer that our configuration names gets the first entry. */
 static void bring_in(struct peers *peers, struct peer *peer) {
 	struct node_bytes body;
 	int r;
@@ -353,17 +431,15 @@ static void bring_in(struct peers *peers, struct peer *peer) {
 	if (r == 0)
 		connection_send(peer->outbound->connection, FRAME_PEER_FOUND, 0, body.bytes, body.n);
 	else
-		log_warning("a blank node cannot be let in: peer=%u reason=\"its data folder is not the one the "
-			    "cluster was "
-			    "founded with, or the log no longer reaches back\"",
+		log_warning("a blank node cannot be let in: peer=%u reason=\"it is no member with this data folder\"",
 			    peer->node);
 }
 
 void peers_flush(struct peers *peers) {
-	refresh_identity(peers);
-	for (size_t i = 0; i < peers->n; i++) {
-		struct peer *peer = &peers->all[i];
+	struct peer *peer;
 
+	refresh_identity(peers);
+	TAILQ_FOREACH (peer, &peers->table.all, next) {
 		bring_in(peers, peer);
 		if (!peer->outbound)
 			continue;

@@ -4,11 +4,32 @@
 #include "api/limits.h"
 #include "api/peer.pb-c.h"
 #include "fatal.h"
-#include "snapshot_receive.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+/* ---- Cuts ---------------------------------------------------------------------------------------------------------
+ */
+
+struct snapshot_cut *snapshot_cut_ref(struct snapshot_cut *cut) {
+	if (cut)
+		cut->users++;
+	return cut;
+}
+
+struct snapshot_cut *snapshot_cut_unref(struct snapshot_cut *cut) {
+	if (!cut || --cut->users > 0)
+		return NULL;
+	close(cut->snapshot.fd);
+	free(cut->snapshot.header);
+	free(cut);
+	return NULL;
+}
+
+/* ---- Sending ------------------------------------------------------------------------------------------------------
+ */
 
 static void add_job(struct snapshot_send *send, struct checkpointer_job *job) {
 	assert(!send->busy);
@@ -24,25 +45,26 @@ struct snapshot_send *snapshot_send_new(struct checkpointer *checkpointer, const
 	send->group = snapshot->group;
 	send->peer = snapshot->peer;
 	send->term = snapshot->term;
-	send->snapshot.fd = -1;
 	send->waiting = true;
 	return send;
 }
 
-void snapshot_send_cut(struct snapshot_send *send) {
+void snapshot_send_cut(struct snapshot_send *send, struct snapshot_cut *kept) {
 	struct checkpointer_job *job = fatal_alloc(sizeof *job);
 
 	send->waiting = false;
 	job->item.kind = INBOX_SNAPSHOT_CUT;
 	job->group = send->group;
+	if (kept && kept->group == send->group) {
+		send->cut = snapshot_cut_ref(kept);
+		job->have = kept->snapshot.index;
+	}
 	add_job(send, job);
 }
 
 struct snapshot_send *snapshot_send_free(struct snapshot_send *send) {
 	assert(!send->busy);
-	if (send->snapshot.fd >= 0)
-		close(send->snapshot.fd);
-	free(send->snapshot.header);
+	snapshot_cut_unref(send->cut);
 	free(send);
 	return NULL;
 }
@@ -51,21 +73,28 @@ int snapshot_send_on_cut(struct snapshot_send *send, const struct checkpointer_j
 	send->busy = false;
 	if (job->result != 0)
 		return -1;
-	send->snapshot = job->snapshot;
+	if (job->unchanged)
+		return 0;
+	snapshot_cut_unref(send->cut);
+	send->cut = fatal_alloc(sizeof *send->cut);
+	send->cut->users = 1;
+	send->cut->group = send->group;
+	send->cut->snapshot = job->snapshot;
 	return 0;
 }
 
 /* Ends the transfer behind the last chunk, reads the next one before that. */
 static void go_on(struct snapshot_send *send) {
 	struct checkpointer_job *job;
-	uint64_t left = send->snapshot.bytes - send->offset;
+	uint64_t left = send->cut->snapshot.bytes - send->offset;
 	size_t n = left < LIMIT_SNAPSHOT_CHUNK_BYTES ? left : LIMIT_SNAPSHOT_CHUNK_BYTES;
 
 	if (left == 0) {
 		Peer__SnapshotEnd end = PEER__SNAPSHOT_END__INIT;
 		uint8_t body[64];
 
-		end.digest = (ProtobufCBinaryData){.data = send->snapshot.digest, .len = sizeof send->snapshot.digest};
+		end.digest = (ProtobufCBinaryData){.data = send->cut->snapshot.digest,
+						   .len = sizeof send->cut->snapshot.digest};
 		connection_send(send->connection, FRAME_PEER_SNAPSHOT_END, 0, body,
 				peer__snapshot_end__pack(&end, body));
 		connection_flush(send->connection);
@@ -74,7 +103,7 @@ static void go_on(struct snapshot_send *send) {
 	}
 	job = fatal_alloc(sizeof *job);
 	job->item.kind = INBOX_SNAPSHOT_READ;
-	job->fd = send->snapshot.fd;
+	job->fd = send->cut->snapshot.fd;
 	job->offset = send->offset;
 	job->n = n;
 	job->bytes = fatal_alloc(n);
@@ -102,22 +131,35 @@ int snapshot_send_on_read(struct snapshot_send *send, const struct checkpointer_
 	return 0;
 }
 
-void snapshot_send_begin(struct snapshot_send *send, struct connection *connection, uint32_t from,
-			 const struct node_uuid *incarnation, uint32_t epoch) {
+static ProtobufCBinaryData binary(const void *bytes, size_t n) {
+	return (ProtobufCBinaryData){.data = (uint8_t *)bytes, .len = n};
+}
+
+static uint64_t first_offset(const struct store_snapshot *snapshot, const struct hello *theirs) {
+	bool same = memcmp(snapshot->digest, theirs->snapshot.bytes, sizeof snapshot->digest) == 0;
+
+	return same && theirs->snapshot_offset <= snapshot->bytes ? theirs->snapshot_offset : 0;
+}
+
+void snapshot_send_begin(struct snapshot_send *send, struct connection *connection, const struct hello *own,
+			 const struct hello *theirs) {
+	const struct store_snapshot *snapshot = &send->cut->snapshot;
 	Peer__SnapshotHeader header = PEER__SNAPSHOT_HEADER__INIT;
 	uint8_t *body;
 
 	send->connection = connection;
+	send->offset = first_offset(snapshot, theirs);
 	header.format = SNAPSHOT_FORMAT;
-	header.incarnation =
-		(ProtobufCBinaryData){.data = (uint8_t *)incarnation->bytes, .len = sizeof incarnation->bytes};
-	header.epoch = epoch;
+	header.incarnation = binary(own->incarnation.bytes, sizeof own->incarnation.bytes);
+	header.epoch = own->epoch;
 	header.group = send->group;
-	header.from = from;
+	header.from = own->node;
 	header.sender_term = send->term;
-	header.header = (ProtobufCBinaryData){.data = send->snapshot.header, .len = send->snapshot.header_bytes};
-	header.rows = send->snapshot.rows;
-	header.bytes = send->snapshot.bytes;
+	header.header = binary(snapshot->header, snapshot->header_bytes);
+	header.rows = snapshot->rows;
+	header.bytes = snapshot->bytes;
+	header.digest = binary(snapshot->digest, sizeof snapshot->digest);
+	header.offset = send->offset;
 
 	body = fatal_alloc(peer__snapshot_header__get_packed_size(&header));
 	connection_send(connection, FRAME_PEER_SNAPSHOT_HEADER, 0, body, peer__snapshot_header__pack(&header, body));

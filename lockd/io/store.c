@@ -291,6 +291,9 @@ static int store_finish_install(struct store *store, const struct statedb_group 
 		.keep_suffix = state->install == STATEDB_INSTALL_SUFFIX,
 		.base = state->index,
 		.base_term = state->term,
+		.identity = is_set(&store->superblock.incarnation), /* that of a recovery is in the superblock alone */
+		.incarnation = store->superblock.incarnation,
+		.epoch = store->superblock.epoch,
 	};
 	int r = 0;
 
@@ -303,6 +306,26 @@ static int store_finish_install(struct store *store, const struct statedb_group 
 	return r;
 }
 
+/* The superblock has been given an identity that the rest of the folder never got. A blank node that crashed while it
+ * was being founded has none in its log. */
+static bool store_is_half_recovered(const struct store *store) {
+	const struct node_uuid *log = &store->log.identity.incarnation;
+
+	return is_set(log) && memcmp(log, &store->superblock.incarnation, sizeof *log) != 0;
+}
+
+uint32_t store_take_back_identity(struct store *store) {
+	uint32_t epoch = store->superblock.epoch;
+
+	for (size_t i = 0; i < store->state.n_groups; i++)
+		if (store->state.groups[i].install != STATEDB_SETTLED)
+			return 0; /* the rest can be done, and will be when the folder is loaded */
+	if (!store_is_half_recovered(store))
+		return 0;
+	superblock_take_back_identity(&store->superblock, &store->log.identity.incarnation, store->log.identity.epoch);
+	return epoch;
+}
+
 static int store_check(struct store *store, struct store_error *error) {
 	int r = 0;
 
@@ -310,6 +333,9 @@ static int store_check(struct store *store, struct store_error *error) {
 		r = store_check_hard(store, &store->log.groups[i], error);
 	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
 		r = store_finish_install(store, &store->state.groups[i], error);
+	if (r == 0 && store_is_half_recovered(store))
+		r = failure(error, -EBADMSG, "a forced recovery of %s was interrupted: run `lockd recover` again",
+			    store->folder.path);
 	for (size_t i = 0; r == 0 && i < store->superblock.n_marks; i++)
 		r = store_check_mark(store, &store->superblock.marks[i], error);
 	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
@@ -576,6 +602,12 @@ static int store_copy(struct store *store, const struct statedb_group *state, st
 	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(copy->digest));
 	memcpy(copy->snapshot->digest, digest.digest, sizeof copy->snapshot->digest);
 	return 0;
+}
+
+raft_index store_get_checkpoint_index(const struct store *store, uint32_t group) {
+	const struct statedb_group *state = statedb_find(&store->state, group);
+
+	return state ? state->index : 0;
 }
 
 int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error) {

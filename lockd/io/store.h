@@ -33,6 +33,11 @@ uint64_t store_get_boot_count(const struct store *store);
  * watermark on the way. A blank folder feeds nothing. Ends before node_start(). */
 int store_load(struct store *store, struct node *node, struct store_error *error);
 
+/* A forced recovery begins with a new identity in the superblock. If it went no further, this takes the identity back, so
+ * that store_load() does not refuse and the recovery can be run again. Returns the epoch that it had taken; 0: there is
+ * nothing of the kind. */
+uint32_t store_take_back_identity(struct store *store);
+
 /* Executes saves in one transaction: (term, vote) synced to the superblock first, then one COMMIT of raft.db. 0: all are
  * durable. STORE_FULL: none is. Negative: the process must stop (a failed COMMIT is indeterminate). A save that installs a
  * snapshot must come alone and additionally writes state.db; the caller keeps the checkpoint thread idle meanwhile. */
@@ -59,6 +64,8 @@ struct store_snapshot {
 	uint8_t digest[16];
 };
 int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error);
+/* Index of that checkpoint; 0: there is none. */
+raft_index store_get_checkpoint_index(const struct store *store, uint32_t group);
 
 /* Sizes for the log line at start and for status. */
 struct store_sizes {

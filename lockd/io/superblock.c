@@ -356,6 +356,13 @@ void superblock_set_identity(struct superblock *superblock, const struct node_uu
 	superblock->slot_due = true;
 }
 
+void superblock_take_back_identity(struct superblock *superblock, const struct node_uuid *incarnation, uint32_t epoch) {
+	assert(epoch < superblock->epoch);
+	superblock->incarnation = *incarnation;
+	superblock->epoch = epoch;
+	superblock->slot_due = true;
+}
+
 void superblock_set_hard(struct superblock *superblock, const struct superblock_group *hard) {
 	struct superblock_group *group = (struct superblock_group *)superblock_find_group(superblock, hard->group);
 

@@ -62,6 +62,8 @@ void superblock_close(struct superblock *superblock);
 /* Changes wait in memory; superblock_write() makes them durable, together with lowered marks. Nothing to do costs nothing.
  * STORE_FULL: they still wait. */
 void superblock_set_identity(struct superblock *superblock, const struct node_uuid *incarnation, uint32_t epoch);
+/* Back to an older one, that of the log. */
+void superblock_take_back_identity(struct superblock *superblock, const struct node_uuid *incarnation, uint32_t epoch);
 void superblock_set_hard(struct superblock *superblock, const struct superblock_group *hard);
 void superblock_set_boot(struct superblock *superblock, uint64_t boot_count, bool clean);
 int superblock_write(struct superblock *superblock, struct store_error *error);

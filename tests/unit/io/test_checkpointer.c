@@ -43,6 +43,11 @@ int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoi
 	return answer();
 }
 
+raft_index store_get_checkpoint_index(const struct store *store, uint32_t group) {
+	(void)store;
+	return group == 1 ? 42 : 0;
+}
+
 int store_snapshot(struct store *store, uint32_t group, struct store_snapshot *ret, struct store_error *error) {
 	(void)store;
 	snprintf(error->text, sizeof error->text, "as the test wants it");
@@ -177,6 +182,23 @@ static void test_checkpointer__holds_the_lock_of_state_db(void **state) {
 	free(job);
 }
 
+static void test_checkpointer__does_not_cut_again_what_is_the_same(void **state) {
+	struct checkpointer_job *job = job_new(INBOX_SNAPSHOT_CUT);
+
+	(void)state;
+	job->group = 1;
+	job->have = 42;
+	make(job);
+	assert_int_equal(job->result, 0);
+	assert_true(job->unchanged);
+	assert_int_equal(disk.group, 0);
+	job->have = 41;
+	make(job);
+	assert_false(job->unchanged);
+	assert_int_equal(disk.group, 1);
+	free(job);
+}
+
 static void test_checkpointer__gives_back_undone_what_it_had_not_begun(void **state) {
 	struct checkpointer_job *first = job_new(INBOX_CHECKPOINTED), *second = job_new(INBOX_SNAPSHOT_CUT);
 
@@ -204,6 +226,7 @@ int main(void) {
 		test(survives_a_full_disk_and_a_want_of_descriptors),
 		test(refuses_to_read_behind_the_end),
 		test(holds_the_lock_of_state_db),
+		test(does_not_cut_again_what_is_the_same),
 		test(gives_back_undone_what_it_had_not_begun),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,11 +142,35 @@ static void test_config__rejects_broken_relations_of_timing(void **state) {
 	assert_string_equal(error.text,
 			    "--election-ms-min 800: must be less than election-ms-max; compare election-ms-max = "
 			    "800 (the default)");
+	assert_flag_error("--heartbeat-ms", "81",
+			  "--heartbeat-ms 81: must be at most a fifth of election-ms-min; compare election-ms-min = "
+			  "400 (the default)");
+}
+
+static void test_config__rejects_profiles_and_switches(void **state) {
+	(void)state;
+	assert_flag_error("--profile", "moon", "--profile moon: must be lan or wan");
+	assert_flag_error("--leader-lease", "true", "--leader-lease true: must be yes or no");
+	assert_flag_error("--stall-ms", "240001", "--stall-ms 240001: must be a whole number from 0 to 240000");
+	assert_int_equal(PARSE("--profile", "wan", "--heartbeat-ms", "751"), -1);
+	assert_string_equal(error.text, "--heartbeat-ms 751: must be at most half of promise-ms; compare promise-ms = "
+					"1500 (the default of the profile wan)");
+}
+
+static void test_config__rejects_the_flags_of_recovery_elsewhere(void **state) {
+	(void)state;
+	assert_flag_error("--epoch", "7", "there is no flag --epoch");
+	assert_int_equal(PARSE("--yes"), -1);
+	assert_int_equal(PARSE("recover", "--epoch", "0"), -1);
+	assert_string_equal(error.text, "--epoch 0: must be a whole number from 1 to 4294967295");
+	assert_int_equal(PARSE("recover", "--epoch", "4294967296"), -1);
+	assert_int_equal(PARSE("--yes", "recover"), -1);
 }
 
 static void test_config__accepts_the_edge_of_each_relation(void **state) {
 	(void)state;
-	assert_int_equal(PARSE("--heartbeat-ms", "100"), 0);
+	assert_int_equal(PARSE("--heartbeat-ms", "80"), 0);
+	assert_int_equal(PARSE("--heartbeat-ms", "100", "--election-ms-min", "500"), 0);
 	assert_int_equal(PARSE("--promise-ms", "327"), 0);
 	assert_int_equal(PARSE("--check-quorum-ms", "400", "--election-ms-min", "799"), 0);
 	assert_int_equal(PARSE("--drift-ppm", "300000", "--promise-ms", "215"), 0);
@@ -196,6 +220,35 @@ static void test_config__is_a_cluster_of_one_without_arguments(void **state) {
 	assert_int_equal(config.election_ms_max, 800);
 	assert_int_equal(config.drift_ppm, 100000);
 	assert_int_equal(config.log_level, LOG_LEVEL_INFO);
+	assert_true(config.leader_lease);
+	assert_int_equal(config.stall_ms, 0);
+}
+
+static void test_config__lets_the_profile_choose_what_is_not_given(void **state) {
+	(void)state;
+	write_text("heartbeat-ms = 200\nprofile = wan\nleader-lease = no\nstall-ms = 2500\n");
+	assert_int_equal(PARSE("--config", FILE_NAME, "--election-ms-max", "9000"), 0);
+	assert_int_equal(config.heartbeat_ms, 200);
+	assert_int_equal(config.promise_ms, 1500);
+	assert_int_equal(config.check_quorum_ms, 3000);
+	assert_int_equal(config.election_ms_min, 3000);
+	assert_int_equal(config.election_ms_max, 9000);
+	assert_false(config.leader_lease);
+	assert_int_equal(config.stall_ms, 2500);
+	assert_int_equal(PARSE("--profile", "wan"), 0);
+	assert_int_equal(config.heartbeat_ms, 250);
+	assert_int_equal(PARSE("--config", FILE_NAME, "--profile", "lan"), -1); /* 200 ms are too long for it */
+}
+
+static void test_config__takes_the_word_recover_first(void **state) {
+	(void)state;
+	assert_int_equal(PARSE("recover", "--node", "3"), CONFIG_RECOVER);
+	assert_int_equal(config.node, 3);
+	assert_int_equal(config.recovery_epoch, 0);
+	assert_false(config.recovery_confirmed);
+	assert_int_equal(PARSE("recover", "--yes", "--epoch=77"), CONFIG_RECOVER);
+	assert_int_equal(config.recovery_epoch, 77);
+	assert_true(config.recovery_confirmed);
 }
 
 static void test_config__reads_a_file_and_lets_flags_override_it(void **state) {
@@ -245,6 +298,10 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_config__rejects_peers, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_more_peers_than_a_cluster_has, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_broken_relations_of_timing, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__rejects_profiles_and_switches, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__rejects_the_flags_of_recovery_elsewhere, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__lets_the_profile_choose_what_is_not_given, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__takes_the_word_recover_first, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__accepts_the_edge_of_each_relation, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_what_is_no_pair, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_a_flag_given_twice, clean, clean),

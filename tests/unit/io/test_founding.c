@@ -12,26 +12,36 @@
 
 #include <cmocka.h>
 
+void urgent_clear(struct urgent *urgent) {
+	assert_int_equal(urgent->n, 0);
+}
+bool node_get_member(const struct node *node, size_t position, struct node_member *ret) {
+	(void)node;
+	(void)position;
+	(void)ret;
+	return false;
+}
+
 static struct founding founding;
 static struct events events;
-static struct peer all[2];
+static struct peer *all[2];
 static struct peers peers;
 
 /* Node 1 of three, blank; nobody has shown itself. */
 static int set_up(void **state) {
 	(void)state;
 	founding_init(&founding, 200, 100000);
-	memset(all, 0, sizeof all);
-	for (uint32_t i = 0; i < 2; i++)
-		all[i] = (struct peer){.node = i + 2,
-				       .peer_address = "192.0.2.9:7601",
-				       .client_address = i == 0 ? "192.0.2.9:7600" : NULL,
-				       .hello = {.blank = true, .node = i + 2, .store = {{(uint8_t)(i + 2)}}}};
-	peers = (struct peers){.all = all,
-			       .n = 2,
-			       .own = {.blank = true, .node = 1, .store = {{1}}},
-			       .peer_address = "192.0.2.1:7601",
-			       .client_address = "192.0.2.1:7600"};
+	peers = (struct peers){.own = {.blank = true,
+				       .node = 1,
+				       .store = {{1}},
+				       .peer_address = "192.0.2.1:7601",
+				       .client_address = "192.0.2.1:7600"}};
+	peer_table_init(&peers.table);
+	for (uint32_t i = 0; i < 2; i++) {
+		all[i] = peer_table_add(&peers.table, i + 2, PEER_LISTED, "192.0.2.9:7601",
+					i == 0 ? "192.0.2.9:7600" : NULL);
+		all[i]->hello = (struct hello){.blank = true, .node = i + 2, .store = {{(uint8_t)(i + 2)}}};
+	}
 	return 0;
 }
 
@@ -39,6 +49,7 @@ static int tear_down(void **state) {
 	(void)state;
 	founding_deinit(&founding);
 	events_deinit(&events);
+	peer_table_deinit(&peers.table);
 	return 0;
 }
 
@@ -50,18 +61,18 @@ static bool founds(void) {
 }
 
 static void meet_all(void) {
-	all[0].met = all[1].met = true;
+	all[0]->met = all[1]->met = true;
 }
 
 static void test_founding__waits_for_every_listed_node(void **state) {
 	(void)state;
 	assert_false(founds());
-	all[0].met = true;
+	all[0]->met = true;
 	assert_false(founds());
-	all[0].met = false; /* it went away again */
-	all[1].met = true;
+	all[0]->met = false; /* it went away again */
+	all[1]->met = true;
 	assert_false(founds());
-	all[0].met = true;
+	all[0]->met = true;
 	assert_true(founds());
 }
 
@@ -69,18 +80,37 @@ static void test_founding__is_left_to_the_lowest_node(void **state) {
 	(void)state;
 	meet_all();
 	peers.own.node = 3;
-	all[1].node = 1;
+	all[1]->node = 1;
 	assert_false(founds());
 }
 
 static void test_founding__never_happens_once_a_cluster_was_seen(void **state) {
 	(void)state;
 	meet_all();
-	all[1].hello.blank = false;
+	all[1]->hello.blank = false;
 	assert_false(founds());
 	/* Not even if that node comes back with an empty folder: the cluster may live on elsewhere. */
-	all[1].hello.blank = true;
+	all[1]->hello.blank = true;
 	assert_false(founds());
+}
+
+/* The cluster would not let this node in, so they never met. */
+static void test_founding__never_happens_once_a_listed_node_has_refused_in_the_name_of_a_cluster(void **state) {
+	(void)state;
+	meet_all();
+	peers.cluster_seen = true;
+	assert_false(founds());
+}
+
+static void test_founding__does_not_count_guests(void **state) {
+	struct peer *guest = peer_table_add(&peers.table, 9, PEER_GUEST, "192.0.2.7:7601", NULL);
+
+	(void)state;
+	guest->met = true; /* of another cluster, since it is not blank */
+	assert_false(founds());
+	meet_all();
+	assert_true(founds());
+	assert_null(memmem(events.all[0].body, events.all[0].body_bytes, "192.0.2.7", 9));
 }
 
 static void test_founding__is_not_for_who_belongs_to_a_cluster(void **state) {
@@ -129,7 +159,7 @@ static void test_founding__names_every_node_with_its_store(void **state) {
 
 static void test_founding__of_one_node_needs_nobody(void **state) {
 	(void)state;
-	peers.n = 0;
+	peer_table_deinit(&peers.table);
 	assert_true(founds());
 }
 
@@ -140,6 +170,8 @@ int main(void) {
 		test(waits_for_every_listed_node),
 		test(is_left_to_the_lowest_node),
 		test(never_happens_once_a_cluster_was_seen),
+		test(never_happens_once_a_listed_node_has_refused_in_the_name_of_a_cluster),
+		test(does_not_count_guests),
 		test(is_not_for_who_belongs_to_a_cluster),
 		test(happens_once),
 		test(names_every_node_with_its_store),

@@ -13,7 +13,8 @@
 
 static struct hello own, theirs;
 static struct raft_configuration members;
-static char text[160];
+static struct hello_view view;
+static struct hello_verdict verdict;
 
 static int set_up(void **state) {
 	(void)state;
@@ -23,13 +24,30 @@ static int set_up(void **state) {
 	members = (struct raft_configuration){.n = 2,
 					      .members = {{.node = 1, .store = {{1}}, .roles = RAFT_ROLE_VOTER},
 							  {.node = 2, .store = {{2}}, .roles = RAFT_ROLE_VOTER}}};
-	text[0] = '\0';
+	snprintf(theirs.peer_address, sizeof theirs.peer_address, "192.0.2.2:7601");
+	view = (struct hello_view){.members = &members, .standing = HELLO_FOLLOWS, .leader = 3};
 	return 0;
 }
 
+static void judge(bool listed) {
+	view.members = own.blank ? NULL : &members;
+	view.listed = listed;
+	memset(&verdict, 0xee, sizeof verdict);
+	hello_judge(&own, &theirs, &view, &verdict);
+}
+
 static void assert_refused(bool listed, int status, const char *expected) {
-	assert_int_equal(hello_judge(&own, &theirs, own.blank ? NULL : &members, listed, text), status);
-	assert_string_equal(text, expected);
+	judge(listed);
+	assert_int_equal(verdict.status, status);
+	assert_string_equal(verdict.text, expected);
+	assert_false(verdict.candidate);
+}
+
+static void assert_welcome(bool listed) {
+	judge(listed);
+	assert_int_equal(verdict.status, LOCKD_OK);
+	assert_string_equal(verdict.text, "");
+	assert_false(verdict.candidate);
 }
 
 static void test_hello__refuses_another_protocol(void **state) {
@@ -50,17 +68,64 @@ static void test_hello__refuses_a_call_for_somebody_else(void **state) {
 	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 1 was called under the address of node 3");
 }
 
-static void test_hello__refuses_an_unknown_node(void **state) {
+static void test_hello__refuses_an_unknown_node_while_nobody_is_founded(void **state) {
 	(void)state;
+	own.blank = theirs.blank = true;
 	theirs.node = 9;
 	assert_refused(false, LOCKD_WRONG_CLUSTER, "node 1 does not know a node 9");
-	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 9 is not a member of the cluster");
+}
+
+static void test_hello__tells_the_node_of_blank_ones_that_could_be_added(void **state) {
+	(void)state;
+	theirs.blank = true;
+	theirs.node = 4;
+	for (int listed = 0; listed < 2; listed++) {
+		judge(listed);
+		assert_int_equal(verdict.status, LOCKD_WRONG_CLUSTER);
+		assert_string_equal(verdict.text, "node 4 is not a member yet: lockctl cluster add 4");
+		assert_true(verdict.candidate);
+	}
+	theirs.peer_address[0] = '\0'; /* nobody could dial it */
+	assert_refused(false, LOCKD_WRONG_CLUSTER, "node 4 is not a member yet: lockctl cluster add 4");
+}
+
+static void test_hello__refuses_a_removed_node_in_the_words_of_who_knows(void **state) {
+	(void)state;
+	theirs.node = 4;
+	view.standing = HELLO_LEADS;
+	assert_refused(true, LOCKD_WRONG_CLUSTER,
+		       "node 4 is not a member of the cluster any more: stop it; its data folder can be deleted");
+	view.standing = HELLO_FOLLOWS;
+	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 4 is no member that node 1 knows of");
+}
+
+/* It may have been added, and lead, while we were away. */
+static void test_hello__does_not_refuse_who_may_lead(void **state) {
+	(void)state;
+	theirs.node = 4;
+	view.standing = HELLO_LOST;
+	assert_welcome(false);
+	view.standing = HELLO_FOLLOWS;
+	view.leader = 4;
+	assert_welcome(false);
+	own.blank = true; /* to be let in by whoever leads */
+	assert_welcome(false);
 }
 
 static void test_hello__refuses_another_incarnation(void **state) {
 	(void)state;
 	theirs.incarnation.bytes[15] = 1;
-	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 1 and node 2 belong to different clusters: one of them has another cluster's data folder");
+	for (uint32_t node = 2; node <= 4; node += 2) {
+		char expected[160];
+
+		theirs.node = node;
+		snprintf(
+			expected, sizeof expected,
+			"node 1 and node %u belong to different clusters: one has a foreign data folder, or one that a "
+			"forced recovery left behind",
+			node);
+		assert_refused(true, LOCKD_WRONG_CLUSTER, expected);
+	}
 }
 
 static void test_hello__refuses_a_member_with_another_data_folder(void **state) {
@@ -73,31 +138,41 @@ static void test_hello__refuses_a_member_with_another_data_folder(void **state) 
 
 static void test_hello__welcomes_members_and_listed_blanks(void **state) {
 	(void)state;
-	assert_int_equal(hello_judge(&own, &theirs, &members, true, text), LOCKD_OK);
+	assert_welcome(true);
 	theirs.blank = true; /* to be let in */
-	assert_int_equal(hello_judge(&own, &theirs, &members, true, text), LOCKD_OK);
+	assert_welcome(true);
 	own.blank = true; /* both: a founding */
-	assert_int_equal(hello_judge(&own, &theirs, NULL, true, text), LOCKD_OK);
+	assert_welcome(true);
 	theirs.blank = false; /* we are to be let in */
 	theirs.to = 0;        /* the answer names nobody */
-	assert_int_equal(hello_judge(&own, &theirs, NULL, true, text), LOCKD_OK);
+	assert_welcome(true);
 }
 
-static void test_hello__comes_back_as_it_was_packed(void **state) {
+static struct hello there_and_back(const struct hello *hello) {
 	uint8_t body[HELLO_BYTES_MAX];
 	struct hello back;
 	struct arena arena;
-	size_t n;
+	size_t n = hello_pack(hello, body);
+
+	arena_init(&arena);
+	assert_int_equal(hello_unpack(body, n, &arena, &back), 0);
+	arena_deinit(&arena);
+	return back;
+}
+
+static void test_hello__comes_back_as_it_was_packed(void **state) {
+	struct hello back;
 
 	(void)state;
 	own.boot = 42;
 	own.epoch = 5;
 	own.purpose = PEER_PURPOSE_SNAPSHOT;
 	own.status = LOCKD_WRONG_CLUSTER;
+	own.snapshot_offset = 77;
+	memset(own.snapshot.bytes, 9, sizeof own.snapshot.bytes);
 	snprintf(own.text, sizeof own.text, "no\nway");
-	n = hello_pack(&own, "a:1", NULL, body);
-	arena_init(&arena);
-	assert_int_equal(hello_unpack(body, n, &arena, &back), 0);
+	snprintf(own.peer_address, sizeof own.peer_address, "a:1");
+	back = there_and_back(&own);
 	assert_memory_equal(&back.store, &own.store, sizeof own.store);
 	assert_memory_equal(&back.incarnation, &own.incarnation, sizeof own.incarnation);
 	assert_false(back.blank);
@@ -105,8 +180,24 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	assert_int_equal(back.epoch, 5);
 	assert_int_equal(back.purpose, PEER_PURPOSE_SNAPSHOT);
 	assert_int_equal(back.status, LOCKD_WRONG_CLUSTER);
+	assert_int_equal(back.snapshot_offset, 77);
+	assert_memory_equal(&back.snapshot, &own.snapshot, sizeof own.snapshot);
 	assert_string_equal(back.text, "no?way");
-	arena_deinit(&arena);
+	assert_string_equal(back.peer_address, "a:1");
+	assert_string_equal(back.client_address, "");
+}
+
+static void test_hello__forgets_addresses_that_nobody_can_dial(void **state) {
+	static const char *const useless[] = {"a", "a:0", "0.0.0.0:7601", "a b:1", "a\nb:1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
+		snprintf(own.peer_address, sizeof own.peer_address, "%s", useless[i]);
+		assert_string_equal(there_and_back(&own).peer_address, "");
+	}
+	memset(own.peer_address, 'a', sizeof own.peer_address);
+	memcpy(own.peer_address + sizeof own.peer_address - 3, ":1", 3);
+	assert_string_equal(there_and_back(&own).peer_address, own.peer_address);
 }
 
 static void test_hello__rejects_what_is_malformed(void **state) {
@@ -120,7 +211,7 @@ static void test_hello__rejects_what_is_malformed(void **state) {
 	assert_true(hello_unpack((const uint8_t *)"\xff\xff", 2, &arena, &back) < 0);
 	assert_true(hello_unpack(NULL, 0, &arena, &back) < 0); /* no store */
 	own.node = 0;
-	n = hello_pack(&own, NULL, NULL, body);
+	n = hello_pack(&own, body);
 	assert_true(hello_unpack(body, n, &arena, &back) < 0);
 	arena_deinit(&arena);
 }
@@ -130,11 +221,15 @@ int main(void) {
 		cmocka_unit_test_setup(test_hello__refuses_another_protocol, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_its_own_number, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_a_call_for_somebody_else, set_up),
-		cmocka_unit_test_setup(test_hello__refuses_an_unknown_node, set_up),
+		cmocka_unit_test_setup(test_hello__refuses_an_unknown_node_while_nobody_is_founded, set_up),
+		cmocka_unit_test_setup(test_hello__tells_the_node_of_blank_ones_that_could_be_added, set_up),
+		cmocka_unit_test_setup(test_hello__refuses_a_removed_node_in_the_words_of_who_knows, set_up),
+		cmocka_unit_test_setup(test_hello__does_not_refuse_who_may_lead, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_another_incarnation, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_a_member_with_another_data_folder, set_up),
 		cmocka_unit_test_setup(test_hello__welcomes_members_and_listed_blanks, set_up),
 		cmocka_unit_test_setup(test_hello__comes_back_as_it_was_packed, set_up),
+		cmocka_unit_test_setup(test_hello__forgets_addresses_that_nobody_can_dial, set_up),
 		cmocka_unit_test_setup(test_hello__rejects_what_is_malformed, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

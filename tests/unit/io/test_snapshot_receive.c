@@ -7,6 +7,7 @@
 #include "api/limits.h"
 #include "api/peer.pb-c.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +25,18 @@ static uint8_t body[4096];
 static Peer__SnapshotHeader header;
 static struct frame frame;
 
+static XXH128_canonical_t digest;
+
+static void digest_of(const uint8_t *data, size_t n) {
+	XXH3_state_t state;
+
+	XXH3_128bits_reset(&state);
+	XXH3_128bits_update(&state, header.header.data, header.header.len);
+	XXH3_128bits_update(&state, data, n);
+	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(&state));
+	header.digest = (ProtobufCBinaryData){.data = digest.digest, .len = sizeof digest.digest};
+}
+
 static int set_up(void **state) {
 	(void)state;
 	arena_init(&arena);
@@ -35,6 +48,7 @@ static int set_up(void **state) {
 	header.header = (ProtobufCBinaryData){.data = (uint8_t *)"head", .len = 4};
 	header.rows = 3;
 	header.bytes = sizeof rows;
+	digest_of(rows, sizeof rows);
 	return 0;
 }
 
@@ -51,8 +65,8 @@ static const struct frame *packed(uint8_t type, size_t n) {
 }
 
 static int begin(void) {
-	return snapshot_receive_new(packed(FRAME_PEER_SNAPSHOT_HEADER, peer__snapshot_header__pack(&header, body)),
-				    &incarnation, &arena, &receive);
+	return snapshot_receive_begin(packed(FRAME_PEER_SNAPSHOT_HEADER, peer__snapshot_header__pack(&header, body)),
+				      &incarnation, &arena, &receive);
 }
 
 static int chunk(uint64_t offset, const uint8_t *data, size_t n) {
@@ -66,34 +80,123 @@ static int chunk(uint64_t offset, const uint8_t *data, size_t n) {
 
 static int end(const uint8_t *data, size_t n) {
 	Peer__SnapshotEnd message = PEER__SNAPSHOT_END__INIT;
-	XXH128_canonical_t digest;
-	XXH3_state_t state;
 
-	XXH3_128bits_reset(&state);
-	XXH3_128bits_update(&state, "head", 4);
-	XXH3_128bits_update(&state, data, n);
-	XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(&state));
-	message.digest = (ProtobufCBinaryData){.data = digest.digest, .len = sizeof digest.digest};
+	digest_of(data, n);
+	message.digest = header.digest;
 	return snapshot_receive_frame(
 		receive, packed(FRAME_PEER_SNAPSHOT_END, peer__snapshot_end__pack(&message, body)), &arena);
+}
+
+static void assert_no_begin(int r) {
+	assert_int_equal(begin(), r);
+	assert_null(receive);
 }
 
 static void test_snapshot_receive__refuses_headers(void **state) {
 	(void)state;
 	header.format = SNAPSHOT_FORMAT + 1;
-	assert_true(begin() < 0);
+	assert_no_begin(-EBADMSG);
 	header.format = SNAPSHOT_FORMAT;
 	header.incarnation.len = 0;
-	assert_true(begin() < 0);
+	assert_no_begin(-EBADMSG);
 	header.incarnation = (ProtobufCBinaryData){.data = (uint8_t *)"another cluster!", .len = 16};
-	assert_true(begin() < 0);
+	assert_no_begin(-EBADMSG);
 	header.incarnation.data = (uint8_t *)incarnation.bytes;
+	header.digest.len = 0;
+	assert_no_begin(-EBADMSG);
+	header.digest.len = SNAPSHOT_DIGEST_BYTES;
 	header.bytes = (uint64_t)LIMIT_SNAPSHOT_BYTES_MAX + 1;
-	assert_true(begin() < 0);
+	assert_no_begin(-EFBIG);
 	header.bytes = 8;
 	header.rows = 3;
-	assert_true(begin() < 0);
-	assert_true(snapshot_receive_new(packed(FRAME_PEER_SNAPSHOT_CHUNK, 0), &incarnation, &arena, &receive) < 0);
+	assert_no_begin(-EBADMSG);
+	header.rows = 2;
+	header.offset = 4; /* of which there is nothing here */
+	assert_no_begin(-EBADMSG);
+	assert_int_equal(snapshot_receive_begin(packed(FRAME_PEER_SNAPSHOT_CHUNK, 0), &incarnation, &arena, &receive),
+			 -EBADMSG);
+}
+
+static void begin_and_break_off(void) {
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, rows, 5), 0);
+	header.offset = 5;
+}
+
+static void test_snapshot_receive__goes_on_where_it_broke_off(void **state) {
+	const uint8_t *gathered;
+
+	(void)state;
+	begin_and_break_off();
+	gathered = receive->bytes;
+	header.sender_term = 10; /* of another leader with the same checkpoint */
+	assert_int_equal(begin(), 0);
+	assert_ptr_equal(receive->bytes, gathered);
+	assert_int_equal(receive->n, 5);
+	assert_int_equal(receive->term, 10);
+	assert_int_equal(chunk(5, rows + 5, sizeof rows - 5), 0);
+	assert_int_equal(end(rows, sizeof rows), SNAPSHOT_COMPLETE);
+	assert_memory_equal(receive->rows[0].bytes, "abc", 3);
+	assert_memory_equal(receive->rows[2].bytes, "d", 1);
+}
+
+static void test_snapshot_receive__never_mixes_two(void **state) {
+	uint8_t other[sizeof rows];
+
+	(void)state;
+	memcpy(other, rows, sizeof rows);
+	other[4] = 'x';
+	begin_and_break_off();
+	digest_of(other, sizeof other);
+	assert_no_begin(-EBADMSG); /* another digest at that offset */
+
+	header.offset = 0;
+	digest_of(rows, sizeof rows);
+	begin_and_break_off();
+	digest_of(other, sizeof other);
+	header.offset = 0;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(receive->n, 0);
+	assert_int_equal(chunk(0, other, sizeof other), 0);
+	assert_int_equal(end(other, sizeof other), SNAPSHOT_COMPLETE);
+	assert_memory_equal(receive->rows[0].bytes, "xbc", 3);
+}
+
+static void test_snapshot_receive__does_not_go_on_elsewhere_or_with_other_sizes(void **state) {
+	(void)state;
+	begin_and_break_off();
+	header.offset = 4;
+	assert_no_begin(-EBADMSG);
+	header.offset = 0;
+	begin_and_break_off();
+	header.bytes++;
+	assert_no_begin(-EBADMSG);
+	header.bytes--;
+	header.offset = 0;
+	begin_and_break_off();
+	header.group = 2;
+	assert_no_begin(-EBADMSG);
+}
+
+static void test_snapshot_receive__finds_damage_in_what_was_gathered_before(void **state) {
+	(void)state;
+	begin_and_break_off();
+	receive->bytes[4] ^= 1;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(5, rows + 5, sizeof rows - 5), 0);
+	assert_int_equal(end(rows, sizeof rows), -EBADMSG);
+}
+
+static void test_snapshot_receive__that_is_whole_needs_the_end_alone(void **state) {
+	(void)state;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(chunk(0, rows, sizeof rows), 0);
+	assert_int_equal(end(rows, sizeof rows), SNAPSHOT_COMPLETE);
+	header.offset = sizeof rows;
+	assert_int_equal(begin(), 0);
+	assert_null(receive->rows);
+	assert_int_equal(end(rows, sizeof rows), SNAPSHOT_COMPLETE);
+	assert_int_equal(receive->n_rows, 3);
 }
 
 static void test_snapshot_receive__refuses_chunks_out_of_place(void **state) {
@@ -130,11 +233,13 @@ static void test_snapshot_receive__refuses_rows_that_do_not_add_up(void **state)
 	(void)state;
 	memcpy(wrong, rows, sizeof rows);
 	bytes_put_u32(wrong + 11, 2); /* the last row would end behind the end */
+	digest_of(wrong, sizeof wrong);
 	assert_int_equal(begin(), 0);
 	assert_int_equal(chunk(0, wrong, sizeof wrong), 0);
 	assert_true(end(wrong, sizeof wrong) < 0);
 
 	receive = snapshot_receive_free(receive);
+	digest_of(rows, sizeof rows);
 	header.rows = 2;
 	assert_int_equal(begin(), 0);
 	assert_int_equal(chunk(0, rows, sizeof rows), 0);
@@ -160,6 +265,7 @@ static void test_snapshot_receive__hands_over_all_rows(void **state) {
 static void test_snapshot_receive__takes_an_empty_state(void **state) {
 	(void)state;
 	header.rows = header.bytes = 0;
+	digest_of(rows, 0);
 	assert_int_equal(begin(), 0);
 	assert_int_equal(end(rows, 0), SNAPSHOT_COMPLETE);
 	assert_int_equal(receive->n_rows, 0);
@@ -172,6 +278,14 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_an_early_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_a_wrong_digest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__refuses_rows_that_do_not_add_up, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__goes_on_where_it_broke_off, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__never_mixes_two, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__does_not_go_on_elsewhere_or_with_other_sizes,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__finds_damage_in_what_was_gathered_before, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__that_is_whole_needs_the_end_alone, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__hands_over_all_rows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__takes_an_empty_state, set_up, tear_down),
