@@ -314,12 +314,15 @@ static void wake(struct fake *fake) {
 
 static void listen_again(struct fake *fake) {
 	socklen_t n = sizeof fake->bound;
-	int on = 1;
+	int on = 1, tries = 0;
 
 	fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	assert_true(fake->listener >= 0);
 	(void)setsockopt(fake->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	assert_int_equal(bind(fake->listener, (struct sockaddr *)&fake->bound, sizeof fake->bound), 0);
+	/* The node's thread may still be polling the socket that was closed last. */
+	while (bind(fake->listener, (struct sockaddr *)&fake->bound, sizeof fake->bound) != 0 &&
+	       tries++ < FAKE_PATIENCE_MS)
+		usleep(1000);
 	assert_int_equal(listen(fake->listener, 16), 0);
 	assert_int_equal(getsockname(fake->listener, (struct sockaddr *)&fake->bound, &n), 0);
 }

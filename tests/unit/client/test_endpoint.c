@@ -218,6 +218,172 @@ static void test_endpoint__learns_the_other_nodes(void **test) {
 	fake_free(second);
 }
 
+/* ---- News ------------------------------------------------------------------------------------------------------- */
+
+static void await(unsigned (*count)(struct fake *), struct fake *fake, unsigned want) {
+	int64_t deadline_us = lockd__clock_us() + FAKE_PATIENCE_MS * 1000;
+
+	while (count(fake) != want)
+		if (lockd__clock_us() > deadline_us)
+			fail_msg("%s: %u instead of %u", fake_address(fake), count(fake), want);
+}
+
+/* Two nodes that know each other; the handle is given the first one, which leads. */
+struct pair {
+	struct fake *first, *second;
+	struct fake_manner manner; /* of the first */
+	struct lockd_client *client;
+	struct lockd_session *session;
+};
+
+static void begin(struct pair *pair, bool both_given) {
+	struct fake_manner second = fake_leader;
+	char endpoints[80];
+
+	second.node = 2;
+	pair->second = fake_new(&second);
+	pair->manner = fake_leader;
+	pair->first = fake_new(&pair->manner);
+	snprintf(endpoints, sizeof endpoints, "%s,%s", fake_address(pair->first), fake_address(pair->second));
+	pair->client = fake_client(both_given ? endpoints : fake_address(pair->first));
+	pair->session = fake_session(pair->client, 0);
+	if (both_given)
+		await(fake_hellos, pair->second, 1);
+	assert_int_equal(fake_hellos(pair->second), both_given);
+}
+
+static void end(struct pair *pair) {
+	lockd_close(pair->client);
+	fake_free(pair->first);
+	fake_free(pair->second);
+}
+
+/* The first node names itself and, maybe, the second one. */
+static void name_members(struct pair *pair, bool second) {
+	pair->manner.nodes[0] = 1;
+	pair->manner.addresses[0] = fake_address(pair->first);
+	pair->manner.nodes[1] = second ? 2 : 0;
+	pair->manner.addresses[1] = second ? fake_address(pair->second) : NULL;
+	fake_set(pair->first, &pair->manner);
+	fake_greet_again(pair->first, 0);
+}
+
+static void test_endpoint__malformed_news_close_the_connection(void **test) {
+	for (unsigned i = 0; i < 4; i++) {
+		struct fake_manner bad, good;
+		struct pair pair;
+
+		(void)test;
+		begin(&pair, false);
+		bad = good = pair.manner;
+		if (i == 0)
+			bad.node = bad.leader = 7;
+		else if (i == 1)
+			bad.cluster = 8;
+		else if (i == 2)
+			bad.hello_status = LOCKD_WRONG_CLUSTER;
+		fake_set(pair.first, &bad);
+		fake_greet_again(pair.first, i == 3 ? 1 : 0);
+		fake_set(pair.first, &good);
+		await(fake_hellos, pair.first, 2);
+		assert_int_equal(lockd_session_get_state(pair.session), LOCKD_SAFE);
+		end(&pair);
+	}
+}
+
+static void test_endpoint__news_of_a_node_bring_a_connection(void **test) {
+	struct pair pair;
+
+	(void)test;
+	begin(&pair, false);
+	name_members(&pair, true);
+	await(fake_connections, pair.second, 1);
+	/* The same news again change nothing. */
+	name_members(&pair, true);
+	lockd_session_close(pair.session, FAKE_PATIENCE_MS);
+	assert_int_equal(fake_hellos(pair.first), 1);
+	assert_int_equal(fake_hellos(pair.second), 1);
+	end(&pair);
+}
+
+static void test_endpoint__a_node_that_left_is_let_go_when_nothing_is_outstanding(void **test) {
+	const struct lockd_read at_second = {.node = 2};
+	struct fake_request request;
+	struct lockd_lock_list *list;
+	struct pair pair;
+
+	(void)test;
+	for (unsigned given = 0; given < 2; given++) {
+		begin(&pair, given);
+		name_members(&pair, true);
+		await(fake_connections, pair.second, 1);
+		name_members(&pair, false);
+		await(fake_connections, pair.second, 0);
+		/* It is not dialled again, nor asked: one that was given is, if somebody wants just that one. */
+		if (given) {
+			assert_int_equal(lockd_list(pair.client, NULL, &at_second, 50, &list), LOCKD_DEADLINE);
+			request = fake_take_kind(pair.second, CLIENT__REQUEST__BODY_LIST);
+			fake_request_free(&request);
+			await(fake_connections, pair.second, 0);
+		} else {
+			assert_int_equal(lockd_list(pair.client, NULL, &at_second, 50, &list), LOCKD_UNREACHABLE);
+		}
+		assert_int_equal(fake_hellos(pair.second), 1 + given);
+		end(&pair);
+	}
+}
+
+static void *list_at_second(void *arg) {
+	struct lockd_lock_list *list;
+
+	if (lockd_list(arg, NULL, &(struct lockd_read){.node = 2}, FAKE_PATIENCE_MS, &list) != LOCKD_OK)
+		return NULL;
+	lockd_lock_list_free(list);
+	return arg;
+}
+
+static void test_endpoint__a_node_that_left_answers_what_it_was_asked(void **test) {
+	struct fake_request request;
+	struct pair pair;
+	pthread_t thread;
+	void *result;
+
+	(void)test;
+	begin(&pair, false);
+	name_members(&pair, true);
+	await(fake_connections, pair.second, 1);
+	pthread_create(&thread, NULL, list_at_second, pair.client);
+	request = fake_take_kind(pair.second, CLIENT__REQUEST__BODY_LIST);
+	name_members(&pair, false);
+	/* Longer than it takes to look whether something is outstanding. */
+	assert_false(fake_has(pair.second, 250));
+	assert_int_equal(fake_connections(pair.second), 1);
+	fake_reply_status(pair.second, &request, LOCKD_OK);
+	fake_request_free(&request);
+	pthread_join(thread, &result);
+	assert_non_null(result);
+	await(fake_connections, pair.second, 0);
+	end(&pair);
+}
+
+static void test_endpoint__a_configured_node_that_left_is_the_last_resort(void **test) {
+	struct fake_manner second = fake_leader;
+	struct pair pair;
+
+	(void)test;
+	begin(&pair, true);
+	name_members(&pair, false);
+	await(fake_connections, pair.second, 0);
+	/* It has become the leader of what is left, or of something that the handle has not heard of. */
+	second.node = second.leader = 2;
+	fake_set(pair.second, &second);
+	fake_stop(pair.first);
+	await(fake_connections, pair.second, 1);
+	(void)fake_session(pair.client, 0);
+	assert_true(fake_opens(pair.second) > 0);
+	end(&pair);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_endpoint__refuses_what_is_no_address),
@@ -232,6 +398,11 @@ int main(void) {
 		cmocka_unit_test(test_endpoint__is_dialled_until_it_answers),
 		cmocka_unit_test(test_endpoint__drops_a_node_that_speaks_nonsense),
 		cmocka_unit_test(test_endpoint__learns_the_other_nodes),
+		cmocka_unit_test(test_endpoint__malformed_news_close_the_connection),
+		cmocka_unit_test(test_endpoint__news_of_a_node_bring_a_connection),
+		cmocka_unit_test(test_endpoint__a_node_that_left_is_let_go_when_nothing_is_outstanding),
+		cmocka_unit_test(test_endpoint__a_node_that_left_answers_what_it_was_asked),
+		cmocka_unit_test(test_endpoint__a_configured_node_that_left_is_the_last_resort),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void nothing(void *user, const struct lockd_event *event) {
@@ -100,6 +101,59 @@ static void test_leader__is_asked_for_without_a_hint(void **test) {
 	assert_false(fake_has(scene.nodes[0], 100));
 	assert_false(fake_has(scene.nodes[1], 0));
 	elect(&scene, 2, 3);
+	end_at_second(&scene);
+}
+
+/* The connection with the old leader lives, nothing was refused, nobody was asked. */
+static void test_leader__that_says_so_is_used_at_once(void **test) {
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 2, 2);
+	fake_greet_again(scene.nodes[1], 0);
+	assert_true(fake_has(scene.nodes[1], 200));
+	assert_int_equal(fake_hellos(scene.nodes[0]), 1);
+	end_at_second(&scene);
+}
+
+static void test_leader__that_says_it_leads_no_more_gets_nothing(void **test) {
+	char text[256] = "";
+	struct lockd_grant grant;
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 0, 2);
+	fake_greet_again(scene.nodes[0], 0);
+	while (!strstr(text, "no node leads"))
+		lockd_last_error(scene.client, text, sizeof text);
+	assert_int_equal(lockd_acquire(scene.session, "b", NULL, LOCKD_TRY, 100, &grant), LOCKD_UNREACHABLE);
+	assert_false(fake_has(scene.nodes[0], 0));
+	elect(&scene, 2, 3);
+	fake_greet_again(scene.nodes[1], 0);
+	end_at_second(&scene);
+}
+
+/* A follower heard of the next leader before the handle had a connection there. */
+static void test_leader__that_was_named_is_used_once_it_is_connected(void **test) {
+	struct fake_manner manner = manner_of(1, 1);
+	struct scene scene;
+
+	(void)test;
+	begin(&scene);
+	fake_stop(scene.nodes[1]);
+	while (fake_connections(scene.nodes[1]) > 0)
+		;
+	manner.leader = 2;
+	manner.term = 2;
+	manner.silent = true;
+	fake_set(scene.nodes[0], &manner);
+	fake_greet_again(scene.nodes[0], 0);
+	manner = manner_of(2, 2);
+	manner.term = 2;
+	fake_set(scene.nodes[1], &manner);
+	fake_start(scene.nodes[1]);
 	end_at_second(&scene);
 }
 
@@ -324,6 +378,9 @@ int main(void) {
 		cmocka_unit_test(test_leader__hint_is_followed),
 		cmocka_unit_test(test_leader__is_asked_for_without_a_hint),
 		cmocka_unit_test(test_leader__is_asked_for_again_soon_after_an_answer),
+		cmocka_unit_test(test_leader__that_says_so_is_used_at_once),
+		cmocka_unit_test(test_leader__that_says_it_leads_no_more_gets_nothing),
+		cmocka_unit_test(test_leader__that_was_named_is_used_once_it_is_connected),
 		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
 		cmocka_unit_test(test_leader__that_hangs_is_replaced),
 		cmocka_unit_test(test_leader__that_gives_no_sign_of_life_is_dialled_anew),
