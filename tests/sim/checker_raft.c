@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct checker_node *checked(struct sim *sim, uint32_t node) {
 	return &sim->checker_raft.nodes[node - 1];
@@ -30,6 +31,7 @@ void checker_raft_deinit(struct sim *sim) {
 		free(checker->places[i].entries);
 	free(checker->places);
 	free(checker->leaders);
+	free(checker->transferred);
 	for (size_t i = 0; i < SIM_NODES_MAX; i++) {
 		free(checker->nodes[i].votes);
 		free(checker->nodes[i].terms);
@@ -39,6 +41,27 @@ void checker_raft_deinit(struct sim *sim) {
 
 raft_term checker_raft_committed_in(struct sim *sim, raft_index index) {
 	return place_at(sim, index)->committed_term;
+}
+
+/* Votes and entries are those of a store, not of a number. */
+static bool has_store(struct sim *sim, const struct raft_member *member) {
+	return memcmp(member->store.bytes, sim_host(sim, member->node)->store.bytes, sizeof(member->store.bytes)) == 0;
+}
+
+const struct raft_member *checker_raft_member(struct sim *sim, uint32_t node) {
+	const struct raft_configuration *members = &sim->checker_raft.members;
+	for (uint16_t i = 0; i < members->n; i++) {
+		if (members->members[i].node == node)
+			return has_store(sim, &members->members[i]) ? &members->members[i] : NULL;
+	}
+	return NULL;
+}
+
+void checker_raft_wipe(struct sim *sim, uint32_t node) {
+	struct checker_node *of = checked(sim, node);
+	free(of->votes);
+	free(of->terms);
+	*of = (struct checker_node){0};
 }
 
 /* ---- I6: one vote per node and term --------------------------------------------------------------------------------
@@ -129,6 +152,8 @@ void checker_raft_boot(struct sim *sim, uint32_t node) {
 	struct raft_status status;
 
 	of->commit = of->applied = of->led = 0;
+	of->members_index = 0;
+	of->booted_at = sim->now;
 	*shadow_at(of, disk->base) = disk->base_term;
 	for (size_t i = 0; i < disk->n; i++)
 		*shadow_at(of, disk->entries[i].index) = disk->entries[i].term;
@@ -197,6 +222,33 @@ static bool older_leads(struct sim *sim, raft_term term) {
 	return found;
 }
 
+/* The disks hold one vote per term: whoever leads must have those of a majority, in both halves. */
+static bool has_votes(struct sim *sim, const struct raft_configuration *members, uint8_t role, uint32_t node,
+		      raft_term term) {
+	uint32_t voters = 0, votes = 0;
+	for (uint16_t i = 0; i < members->n; i++) {
+		const struct raft_member *member = &members->members[i];
+		if (!(member->roles & role))
+			continue;
+		const struct checker_node *of = checked(sim, member->node);
+		voters++;
+		votes += has_store(sim, member) && term < of->votes_size && of->votes[term] == node;
+	}
+	return voters == 0 || votes > voters / 2;
+}
+
+static void check_elected(struct sim *sim, uint32_t node, const struct raft *raft, raft_term term) {
+	const struct raft_configuration *members = raft_members(raft, NULL);
+	if (!has_votes(sim, members, RAFT_ROLE_VOTER, node, term) ||
+	    !has_votes(sim, members, RAFT_ROLE_VOTER_OUTGOING, node, term))
+		verdict_fail(VERDICT_SAFETY, "I10 elected-by-few",
+			     "n%u leads term %" PRIu64 " without the votes of a majority", node, term);
+}
+
+static bool is_transferred(const struct checker_raft *checker, raft_term term) {
+	return term < checker->transferred_size && checker->transferred[term];
+}
+
 static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
 	struct checker_raft *checker = &sim->checker_raft;
 	checker->leaders = memory_fit(checker->leaders, &checker->leaders_size, (size_t)status->term + 1,
@@ -209,23 +261,45 @@ static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft
 	checker->leaders[status->term] = node;
 	sim->totals.elections++;
 	sim->totals.elections_beside += older_leads(sim, status->term);
+	sim->totals.elections_transferred += is_transferred(checker, status->term);
 	TRACE("n%u LEADS term=%" PRIu64, node, status->term);
+	check_elected(sim, node, raft, status->term);
 	check_complete(sim, node, raft, status->term, 1, checker->commit);
 }
 
 /* ---- I3 and I4: commit ---------------------------------------------------------------------------------------------
  */
 
-static void check_majority(struct sim *sim, raft_index index, raft_term term) {
-	uint32_t n = 0;
-	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
-		const struct disk *disk = sim_disk(sim, node);
-		n += index < disk->base || disk_term_at(disk, index) == term;
+static bool is_on_majority(struct sim *sim, const struct raft_configuration *members, uint8_t role, raft_index index,
+			   raft_term term) {
+	uint32_t voters = 0, n = 0;
+	for (uint16_t i = 0; i < members->n; i++) {
+		const struct raft_member *member = &members->members[i];
+		if (!(member->roles & role))
+			continue;
+		const struct disk *disk = sim_disk(sim, member->node);
+		voters++;
+		n += has_store(sim, member) && (index < disk->base || disk_term_at(disk, index) == term);
 	}
-	if (n <= sim->plan.nodes / 2)
+	return voters == 0 || n > voters / 2;
+}
+
+static bool is_durable(struct sim *sim, const struct raft_configuration *members, raft_index index, raft_term term) {
+	return is_on_majority(sim, members, RAFT_ROLE_VOTER, index, term) &&
+	       is_on_majority(sim, members, RAFT_ROLE_VOTER_OUTGOING, index, term);
+}
+
+/* The leader is the first to know. Its latest configuration counts, be it committed or not; the one of the step before
+ * is as good, for this step may have committed first and appended another one then. */
+static void check_majority(struct sim *sim, uint32_t node, raft_index index, raft_term term) {
+	const struct checker_node *of = checked(sim, node);
+	const struct raft_configuration *members = raft_members(node_raft(sim_host(sim, node)->node, SIM_GROUP), NULL);
+
+	if (!is_durable(sim, members, index, term) &&
+	    !(of->members_index && is_durable(sim, &of->members, index, term)))
 		verdict_fail(VERDICT_SAFETY, "I8 committed-not-durable",
-			     "entry %" PRIu64 " of term %" PRIu64 " is on %u of %u disks", index, term, n,
-			     sim->plan.nodes);
+			     "n%u commits entry %" PRIu64 " of term %" PRIu64 ", which is not on a majority of disks",
+			     node, index, term);
 }
 
 static void commit_entry(struct sim *sim, uint32_t node, raft_index index, raft_term term, raft_term node_term) {
@@ -241,7 +315,8 @@ static void commit_entry(struct sim *sim, uint32_t node, raft_index index, raft_
 	sim->totals.entries++;
 	if (sim->checker_raft.commit < index)
 		sim->checker_raft.commit = index;
-	check_majority(sim, index, term);
+	check_majority(sim, node, index, term);
+	checker_lease_committed(sim, node, index, node_term);
 }
 
 static void check_leaders_hold(struct sim *sim, raft_index from, raft_index to) {
@@ -281,6 +356,86 @@ static void check_commit(struct sim *sim, uint32_t node, const struct raft *raft
 		check_leaders_hold(sim, known + 1, sim->checker_raft.commit);
 }
 
+/* ---- I11: members --------------------------------------------------------------------------------------------------
+ */
+
+/* The configuration before the latest one must be committed, as anybody may know. */
+static void check_one_change(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status,
+			     raft_index latest) {
+	raft_index before;
+
+	if (status->role != RAFT_LEADER || latest <= status->first)
+		return;
+	(void)raft_configuration_at(raft, latest - 1, &before);
+	if (before > sim->checker_raft.commit)
+		verdict_fail(VERDICT_SAFETY, "I11 two-changes",
+			     "n%u, leader of term %" PRIu64 ": configuration %" PRIu64 " stands before that of %" PRIu64
+			     " is committed",
+			     node, status->term, latest, before);
+}
+
+static void note_removed(struct sim *sim) {
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		struct checker_node *of = checked(sim, node);
+		if (checker_raft_member(sim, node))
+			of->removed_at = 0;
+		else if (!of->removed_at)
+			of->removed_at = sim->now;
+	}
+}
+
+static void note_committed(struct sim *sim, const struct raft *raft, raft_index commit) {
+	struct checker_raft *checker = &sim->checker_raft;
+	raft_index index;
+	const struct raft_configuration *members = raft_configuration_at(raft, commit, &index);
+
+	if (index <= checker->members_index)
+		return;
+	checker->members = *members;
+	checker->members_index = index;
+	sim->totals.configurations++;
+	sim->totals.configurations_joint += raft_configuration_is_joint(members);
+	note_removed(sim);
+}
+
+static void check_members(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
+	struct checker_node *of = checked(sim, node);
+	raft_index latest;
+	const struct raft_configuration *members = raft_members(raft, &latest);
+
+	if (!members)
+		return;
+	check_one_change(sim, node, raft, status, latest);
+	if (status->commit >= status->first)
+		note_committed(sim, raft, status->commit);
+	if (of->members_index == latest)
+		return;
+	of->members = *members;
+	of->members_index = latest;
+}
+
+/* An entry that adds it again may be on its way. */
+static bool is_being_added(struct sim *sim, uint32_t node) {
+	for (uint32_t other = 1; other <= sim->plan.nodes; other++) {
+		const struct raft_configuration *members = &checked(sim, other)->members;
+		for (uint16_t i = 0;
+		     checked(sim, other)->members_index > sim->checker_raft.members_index && i < members->n; i++) {
+			if (members->members[i].node == node && has_store(sim, &members->members[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Whoever comes back after its removal finds nobody who would let it raise the term: pre-vote, promises and longer logs
+ * stand before it. */
+static void check_removed(struct sim *sim, uint32_t node, raft_term term) {
+	const struct checker_node *of = checked(sim, node);
+	if (of->removed_at && of->booted_at > of->removed_at && !is_being_added(sim, node))
+		verdict_fail(VERDICT_SAFETY, "I12 removed-disturbs",
+			     "n%u was removed, started again, and campaigns in term %" PRIu64, node, term);
+}
+
 /* Equal applied indexes, equal states. */
 static void check_hash(struct sim *sim, uint32_t node, const struct state *state) {
 	raft_index applied = state_applied(state);
@@ -309,6 +464,8 @@ void checker_raft_step(struct sim *sim, uint32_t node) {
 	check_own_term(node, of, raft, &status);
 	if (status.role == RAFT_LEADER)
 		check_leader(sim, node, raft, &status);
+	check_members(sim, node, raft, &status);
+	checker_lease_step(sim);
 	of->led = status.role == RAFT_LEADER ? status.term : 0;
 	of->term = status.term;
 	of->commit_before = of->commit;
@@ -352,6 +509,31 @@ static void check_append_reply(uint32_t node, const struct disk *disk, const Pee
 		check_not_beyond(node, message, message->index <= disk_last(disk), "the acknowledged entry");
 }
 
+static const char *message_name(uint32_t type) {
+	static const char *const names[] = {
+		[RAFT_PREVOTE] = "prevote",
+		[RAFT_PREVOTE_REPLY] = "prevote-reply",
+		[RAFT_VOTE] = "vote",
+		[RAFT_VOTE_REPLY] = "vote-reply",
+		[RAFT_APPEND] = "append",
+		[RAFT_APPEND_REPLY] = "append-reply",
+		[RAFT_HEARTBEAT] = "heartbeat",
+		[RAFT_HEARTBEAT_REPLY] = "heartbeat-reply",
+		[RAFT_TIMEOUT_NOW] = "timeout-now",
+		[RAFT_READ] = "read",
+		[RAFT_READ_REPLY] = "read-reply",
+	};
+	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "unknown";
+}
+
+static void note_transfer(struct checker_raft *checker, const Peer__Message *message) {
+	if (!(message->flags & RAFT_FLAG_TRANSFER))
+		return;
+	checker->transferred = memory_fit(checker->transferred, &checker->transferred_size, (size_t)message->term + 1,
+					  sizeof(*checker->transferred));
+	checker->transferred[message->term] = true;
+}
+
 void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame) {
 	const struct disk *disk = sim_disk(sim, node);
 	struct arena *arena = &sim->checker_raft.arena;
@@ -364,14 +546,18 @@ void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_f
 		verdict_fail(VERDICT_SAFETY, "I7 no-message", "node %u sends %zu bytes that are no message of its own",
 			     node, frame->body_bytes);
 
-	TRACE("n%u > n%u type=%u%s term=%" PRIu64 " index=%" PRIu64 "/%" PRIu64 " commit=%" PRIu64
-	      " n=%zu round=%" PRIu64,
-	      node, message->to, message->type, message->flags & RAFT_FLAG_REJECT ? " reject" : "", message->term,
-	      message->index, message->index_term, message->commit, message->n_entries, message->round);
+	TRACE("n%u > n%u %s%s%s term=%" PRIu64 " index=%" PRIu64 "/%" PRIu64 " commit=%" PRIu64 " n=%zu round=%" PRIu64,
+	      node, message->to, message_name(message->type), message->flags & RAFT_FLAG_REJECT ? " reject" : "",
+	      message->flags & RAFT_FLAG_TRANSFER ? " transfer" : "", message->term, message->index,
+	      message->index_term, message->commit, message->n_entries, message->round);
 	if (message->type != RAFT_PREVOTE && message->type != RAFT_PREVOTE_REPLY)
 		check_not_beyond(node, message, message->term <= disk->hard.term, "the term");
 	switch (message->type) {
-	case RAFT_VOTE: check_vote(sim, node, disk, message); break;
+	case RAFT_VOTE:
+		check_removed(sim, node, message->term);
+		note_transfer(&sim->checker_raft, message);
+		check_vote(sim, node, disk, message);
+		break;
 	case RAFT_PREVOTE: check_not_beyond(node, message, message->index <= disk_last(disk), "the log"); break;
 	case RAFT_VOTE_REPLY: check_vote_reply(sim, node, disk, message); break;
 	case RAFT_APPEND_REPLY: check_append_reply(node, disk, message); break;

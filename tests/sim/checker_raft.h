@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Raft's invariants over all nodes at once, checked after every step: I1–I7 of the question book, and that a committed
- * entry stands on a majority of disks. */
+/* Raft's invariants over all nodes at once, checked after every step: I1–I7 of the question book, that a committed
+ * entry stands on a majority of disks and a leader on a majority of durable votes, in both halves of a joint
+ * configuration, that configurations change one after the other, and that nobody is disturbed by removed nodes. */
 #ifndef TESTS_SIM_CHECKER_RAFT_H
 #define TESTS_SIM_CHECKER_RAFT_H
 
@@ -34,8 +35,11 @@ struct checker_node {
 	raft_index commit_before; /* of the latest step; what is truncated in it lies behind */
 	raft_term *terms;         /* by index: of its log, saves under way included */
 	size_t terms_size;
-	raft_term led;          /* the term it led at the end of the step before; 0: none */
-	raft_term durable_term; /* never regresses, also across crashes */
+	raft_term led;                     /* the term it led at the end of the step before; 0: none */
+	raft_term durable_term;            /* never regresses, also across crashes */
+	struct raft_configuration members; /* the latest one at the end of the step before */
+	raft_index members_index;
+	sim_usec booted_at, removed_at; /* removed: the committed configuration names it no more; 0: it does */
 };
 
 struct checker_raft {
@@ -44,13 +48,21 @@ struct checker_raft {
 	raft_index commit; /* highest anywhere */
 	uint32_t *leaders; /* by term */
 	size_t leaders_size;
+	bool *transferred; /* by term: its leader's votes were asked for by the leader before */
+	size_t transferred_size;
 	struct checker_node nodes[SIM_NODES_MAX];
+	struct raft_configuration members; /* the latest committed one; n 0: none yet */
+	raft_index members_index;
 	struct arena arena;
 };
 
 void checker_raft_init(struct sim *sim);
 void checker_raft_deinit(struct sim *sim);
 
+/* The node is another one from now on. */
+void checker_raft_wipe(struct sim *sim, uint32_t node);
+/* NULL: it is no member of the latest committed configuration, or with another store. */
+const struct raft_member *checker_raft_member(struct sim *sim, uint32_t node);
 void checker_raft_boot(struct sim *sim, uint32_t node);
 void checker_raft_crash(struct sim *sim, uint32_t node);
 void checker_raft_step(struct sim *sim, uint32_t node);

@@ -321,6 +321,14 @@ static sim_usec write_delay(struct sim *sim, struct disk *disk) {
 	return delay;
 }
 
+static size_t in_flight_bytes(const struct disk *disk) {
+	const struct disk_save *save = disk->first;
+	size_t bytes = 0;
+	for (size_t i = 0; i < disk->in_flight; i++, save = save->next)
+		bytes += save_bytes(&save->save);
+	return bytes;
+}
+
 static sim_usec slowed(struct sim *sim, uint32_t node) {
 	struct disk *disk = sim_disk(sim, node);
 	if (disk->slow_until <= sim->now)
@@ -347,7 +355,7 @@ static void start_write(struct sim *sim, uint32_t node) {
 	}
 	disk->writing = true;
 	disk->in_flight = n;
-	sim_usec delay = write_delay(sim, disk) + slowed(sim, node);
+	sim_usec delay = write_delay(sim, disk) + slowed(sim, node) + in_flight_bytes(disk) * disk->kib_us / 1024;
 	if (disk->first->save.hard)
 		nemesis_tempt(sim, node, delay);
 	queue_push(&sim->queue, sim->now + delay, written, completion_new(node, disk));

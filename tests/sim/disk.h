@@ -50,9 +50,10 @@ struct disk {
 	size_t in_flight;               /* how many of them the write under way covers */
 	bool writing, blocked, failing;
 	sim_usec full_until;
-	sim_usec stalled_until;                      /* a write that begins before ends no earlier */
-	sim_usec slow_until, slow_by;                /* writes that begin before then take that much longer */
-	sim_usec late_until;                         /* when the last one that stalled or was slow has ended */
+	sim_usec kib_us;              /* that a write takes longer for 1024 bytes of entries; 0: no time */
+	sim_usec stalled_until;       /* a write that begins before ends no earlier */
+	sim_usec slow_until, slow_by; /* writes that begin before then take that much longer */
+	sim_usec late_until;          /* when the last one that stalled or was slow has ended */
 	const struct node_checkpoint *checkpointing; /* borrowed from the node */
 	uint64_t boot;                               /* completions of an earlier boot are void … */
 	uint64_t hurry;                              /* … and those that have been planned anew */

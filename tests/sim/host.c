@@ -224,13 +224,17 @@ bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapsh
 /* ---- Life ----------------------------------------------------------------------------------------------------------
  */
 
+static void draw_store(struct host *host) {
+	for (size_t i = 0; i < sizeof(host->store.bytes); i++)
+		host->store.bytes[i] = (uint8_t)prng_next(&host->prng);
+}
+
 void host_init(struct sim *sim, uint32_t id, struct prng prng) {
 	struct host *host = sim_host(sim, id);
 	uint32_t drift = sim->plan.drift_ppm_real;
 
 	*host = (struct host){.id = id, .prng = prng, .step_at = NEVER};
-	for (size_t i = 0; i < sizeof(host->store.bytes); i++)
-		host->store.bytes[i] = (uint8_t)prng_next(&host->prng);
+	draw_store(host);
 	host->drift_ppm = (int32_t)prng_range(&host->prng, 0, 2 * drift) - (int32_t)drift;
 	host->clock_base = prng_range(&host->prng, 1, 1000000000);
 }
@@ -252,30 +256,36 @@ void host_deinit(struct host *host) {
 	free(host->events);
 }
 
-static const struct node_address *addresses(void) {
-	static const struct node_address all[SIM_NODES_MAX] = {{1, "n1:7001", "n1:7000"},
-							       {2, "n2:7001", "n2:7000"},
-							       {3, "n3:7001", "n3:7000"},
-							       {4, "n4:7001", "n4:7000"},
-							       {5, "n5:7001", "n5:7000"}};
-	return all;
+static const struct node_address ADDRESSES[SIM_NODES_MAX] = {
+	{1, "n1:7001", "n1:7000"}, {2, "n2:7001", "n2:7000"}, {3, "n3:7001", "n3:7000"}, {4, "n4:7001", "n4:7000"},
+	{5, "n5:7001", "n5:7000"}, {6, "n6:7001", "n6:7000"}, {7, "n7:7001", "n7:7000"}, {8, "n8:7001", "n8:7000"}};
+
+/* A configuration file names the founders and the node itself. */
+static size_t configured_addresses(const struct sim *sim, uint32_t id, struct node_address ret[SIM_NODES_MAX]) {
+	size_t n = plan_founders(&sim->plan);
+	memcpy(ret, ADDRESSES, n * sizeof(*ret));
+	if (id > n)
+		ret[n++] = ADDRESSES[id - 1];
+	return n;
 }
 
 void host_boot(struct sim *sim, uint32_t id) {
 	struct host *host = sim_host(sim, id);
+	struct node_address addresses[SIM_NODES_MAX];
 	struct node_config config = {
 		.node = id,
 		.store = host->store,
 		.seed = prng_next(&host->prng),
 		.timing = sim->plan.timing,
-		.addresses = addresses(),
-		.n_addresses = sim->plan.nodes,
+		.addresses = addresses,
+		.n_addresses = configured_addresses(sim, id, addresses),
 		.version = "simulated",
 		.checkpoint_log_entries = sim->plan.checkpoint_entries,
 		.trailing_log_entries = sim->plan.trailing_entries,
 		.pending_requests_max = sim->plan.pending_requests,
 		.checkpoint_rows_per_turn = sim->plan.checkpoint_rows,
 		.append_entries_max = sim->plan.append_entries,
+		.leader_lease = sim->plan.leader_lease,
 	};
 	assert(!host->up);
 	/* Sometimes the whole machine has come up again, and its clock with it. */
@@ -361,6 +371,29 @@ raft_term host_term(const struct host *host) {
 	return status_of(host).term;
 }
 
+void host_wipe(struct sim *sim, uint32_t id) {
+	struct host *host = sim_host(sim, id);
+	struct disk *disk = sim_disk(sim, id);
+	uint64_t boot = disk->boot;
+	host_crash(sim, id);
+	TRACE("n%u installed anew", id);
+	disk_deinit(disk);
+	disk_init(disk, prng_fork(&host->prng));
+	disk->boot = boot + 1; /* writes of the old one are void */
+	draw_store(host);
+	checker_raft_wipe(sim, id);
+}
+
+void host_meet(struct sim *sim, uint32_t id, uint32_t caller) {
+	struct host *host = sim_host(sim, id);
+	struct node_met *met = memory_new(sizeof(*met));
+	*met = (struct node_met){.node = caller,
+				 .store = sim_host(sim, caller)->store,
+				 .peer_address = ADDRESSES[caller - 1].peer_address,
+				 .client_address = ADDRESSES[caller - 1].client_address};
+	post(sim, host, &(struct node_event){.kind = NODE_PEER_MET, .met = met}, met);
+}
+
 /* ---- Founding ------------------------------------------------------------------------------------------------------
  */
 
@@ -369,12 +402,13 @@ void host_found(struct sim *sim, uint32_t id) {
 	Command__Configuration configuration = COMMAND__CONFIGURATION__INIT;
 	struct node_uuid *incarnation = &sim->incarnation;
 
-	for (uint32_t i = 0; i < sim->plan.nodes; i++) {
-		const struct node_address *address = &addresses()[i];
+	for (uint32_t i = 0; i < plan_founders(&sim->plan); i++) {
+		const struct node_address *address = &ADDRESSES[i];
 		command__member__init(&members[i]);
 		members[i].node = i + 1;
 		members[i].store = (ProtobufCBinaryData){16, sim_host(sim, i + 1)->store.bytes};
 		members[i].roles = RAFT_ROLE_VOTER;
+		members[i].priority = sim->plan.priorities ? i % 3 : 0;
 		members[i].peer_address =
 			(ProtobufCBinaryData){strlen(address->peer_address), (uint8_t *)address->peer_address};
 		members[i].client_address =
@@ -383,7 +417,7 @@ void host_found(struct sim *sim, uint32_t id) {
 	}
 	configuration.promise_ms = sim->plan.promise_ms;
 	configuration.drift_ppm = sim->plan.drift_ppm;
-	configuration.n_members = sim->plan.nodes;
+	configuration.n_members = plan_founders(&sim->plan);
 	configuration.members = list;
 
 	uint8_t packed[1024];

@@ -74,7 +74,11 @@ void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event
 /* A whole snapshot has come in: true if it is staged, false while another one still is. */
 bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot);
 
-/* Founds the cluster of all hosts, by this one. */
+/* Founds the cluster of all hosts but the spares, by this one. */
 void host_found(struct sim *sim, uint32_t id);
+/* A blank node that is no member has called this one. */
+void host_meet(struct sim *sim, uint32_t id, uint32_t caller);
+/* The machine is installed anew: blank, with another store. */
+void host_wipe(struct sim *sim, uint32_t id);
 
 #endif

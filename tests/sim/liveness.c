@@ -9,15 +9,21 @@
 
 enum { LOOK_US = 100000 };
 
-/* NULL: as it should be. */
+/* NULL: as it should be. Machines that are no members have no say and no duties. */
 static const char *look_at_nodes(struct sim *sim) {
 	const struct state *first = NULL;
 	uint32_t leaders = 0;
 
+	if (sim->checker_raft.members.n == 0)
+		return "the cluster is not founded";
+	if (raft_configuration_is_joint(&sim->checker_raft.members))
+		return "a change of members is stuck halfway";
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		const struct raft *raft = node_raft(sim_host(sim, node)->node, SIM_GROUP);
 		const struct state *state = node_state(sim_host(sim, node)->node, SIM_GROUP);
 		struct raft_status status;
+		if (!checker_raft_member(sim, node))
+			continue;
 		if (!raft || !state)
 			return "a node is still blank";
 		raft_get_status(raft, &status);

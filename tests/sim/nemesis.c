@@ -8,8 +8,12 @@ static struct prng *prng_of(struct sim *sim) {
 	return &sim->nemesis.prng;
 }
 
+/* Mostly members: what happens to the others matters less. */
 static uint32_t any_node(struct sim *sim) {
-	return (uint32_t)prng_range(prng_of(sim), 1, sim->plan.nodes);
+	uint32_t node = (uint32_t)prng_range(prng_of(sim), 1, sim->plan.nodes);
+	if (!checker_raft_member(sim, node) && prng_chance(prng_of(sim), 700000))
+		node = (uint32_t)prng_range(prng_of(sim), 1, sim->plan.nodes);
+	return node;
 }
 
 /* ---- Faults --------------------------------------------------------------------------------------------------------
@@ -287,7 +291,7 @@ static void again(struct sim *sim, const struct fault *fault) {
 }
 
 static bool is_founded(struct sim *sim) {
-	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+	for (uint32_t node = 1; node <= plan_founders(&sim->plan); node++) {
 		if (!sim_host(sim, node)->up || node_is_blank(sim_host(sim, node)->node))
 			return false;
 	}

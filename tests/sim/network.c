@@ -51,10 +51,18 @@ static void packet_arrives(struct sim *sim, void *item) {
 		       packet->body, packet->n);
 }
 
+/* How long a frame waits for those in front of it and takes itself. */
+static sim_usec queueing(struct sim *sim, struct link *link, size_t n) {
+	if (link->busy_until < sim->now)
+		link->busy_until = sim->now;
+	link->busy_until += n * sim->network.kib_us / 1024;
+	return link->busy_until - sim->now;
+}
+
 static void send_packet(struct sim *sim, uint32_t from, uint32_t to, uint8_t type, const void *body, size_t n) {
-	const struct link *link = link_of(sim, from, to);
+	struct link *link = link_of(sim, from, to);
 	struct packet *packet = memory_new(sizeof(*packet) + n);
-	sim_usec delay = latency(sim) + sim->network.distance[from - 1][to - 1];
+	sim_usec delay = latency(sim) + sim->network.distance[from - 1][to - 1] + queueing(sim, link, n);
 
 	*packet = (struct packet){
 		.from = from, .to = to, .from_boot = link->from_boot, .to_boot = link->to_boot, .type = type, .n = n};
@@ -96,42 +104,6 @@ static void later_dial(struct sim *sim, uint32_t from, uint32_t to) {
 	queue_push(&sim->queue, sim->now + prng_range(&sim->network.prng, 20000, 150000), dial_pair, dial);
 }
 
-/* HELLO tells the dialler that the other end is blank: it sends the founding entry, again until that has been taken. */
-static void offer_founding(struct sim *sim, uint32_t from, uint32_t to) {
-	struct host *a = sim_host(sim, from), *b = sim_host(sim, to);
-	struct node_bytes body;
-
-	if (node_is_blank(a->node) || !node_is_blank(b->node))
-		return;
-	if (node_found_body(a->node, to, &b->store, &body) == 0)
-		send_packet(sim, from, to, FRAME_PEER_FOUND, body.bytes, body.n);
-}
-
-/* Runs for ever, for each ordered pair. */
-static void dial_pair(struct sim *sim, void *item) {
-	uint32_t from = ((struct dial *)item)->from, to = ((struct dial *)item)->to;
-	struct link *link = link_of(sim, from, to);
-	struct host *a = sim_host(sim, from), *b = sim_host(sim, to);
-	bool reachable = a->up && b->up && !is_cut(sim, from, to) && !is_cut(sim, to, from);
-
-	if (reachable && !link->connected)
-		*link = (struct link){
-			.connected = true, .from_boot = a->boot, .to_boot = b->boot, .newest_boot = a->boot};
-	if (reachable)
-		offer_founding(sim, from, to);
-	later_dial(sim, from, to);
-}
-
-void network_start(struct sim *sim, struct prng prng) {
-	sim->network.prng = prng;
-	for (uint32_t from = 1; from <= sim->plan.nodes; from++) {
-		for (uint32_t to = 1; to <= sim->plan.nodes; to++) {
-			if (from != to)
-				later_dial(sim, from, to);
-		}
-	}
-}
-
 static void peer_down(struct sim *sim, void *item) {
 	const struct packet *packet = item;
 	const struct link *link = link_of(sim, packet->from, packet->to);
@@ -152,6 +124,105 @@ static void disconnect(struct sim *sim, uint32_t from, uint32_t to, uint32_t not
 	struct packet *packet = memory_new(sizeof(*packet));
 	*packet = (struct packet){.from = from, .to = to, .to_boot = link->to_boot};
 	queue_push(&sim->queue, sim->now + latency(sim), peer_down, packet);
+}
+
+/* HELLO tells the dialler that the other end is blank: it sends the founding entry, again until that has been taken. */
+static void offer_founding(struct sim *sim, uint32_t from, uint32_t to) {
+	struct host *a = sim_host(sim, from), *b = sim_host(sim, to);
+	struct node_bytes body;
+
+	if (node_is_blank(a->node) || !node_is_blank(b->node))
+		return;
+	if (node_found_body(a->node, to, &b->store, &body) == 0)
+		send_packet(sim, from, to, FRAME_PEER_FOUND, body.bytes, body.n);
+}
+
+/* ---- Who lets whom in ----------------------------------------------------------------------------------------------
+ * What HELLO decides in lockd/io, by the same rules.
+ */
+
+enum {
+	MEET_PPM = 125000,  /* of refused calls: the driver waits longer and longer before it calls again */
+	LEAVE_PPM = 125000, /* a connection to somebody who is no member outlives that by about a second */
+};
+
+static const struct raft_member *member_of(const struct host *host, uint32_t node) {
+	const struct raft_configuration *members =
+		node_is_blank(host->node) ? NULL : raft_members(node_raft(host->node, SIM_GROUP), NULL);
+	for (uint16_t i = 0; members && i < members->n; i++) {
+		if (members->members[i].node == node)
+			return &members->members[i];
+	}
+	return NULL;
+}
+
+/* A blank node knows those that its configuration file lists, any other its members; and whoever calls. */
+static bool knows(struct sim *sim, const struct host *host, const struct host *other) {
+	if (link_of(sim, other->id, host->id)->connected)
+		return true;
+	return node_is_blank(host->node) ? other->id <= plan_founders(&sim->plan) : member_of(host, other->id) != NULL;
+}
+
+/* Somebody whom the host's configuration does not name may lead by now: only a leader whose configuration is committed
+ * can say that he is no member, and whoever follows another one. */
+static bool welcomes_stranger(const struct host *host, const struct host *other) {
+	struct raft_status status;
+	raft_index index;
+
+	if (node_is_blank(other->node))
+		return false;
+	(void)raft_members(node_raft(host->node, SIM_GROUP), &index);
+	raft_get_status(node_raft(host->node, SIM_GROUP), &status);
+	if (status.role == RAFT_LEADER)
+		return status.commit < status.term_start || status.commit < index;
+	return status.leader == 0 || status.leader == other->id;
+}
+
+static bool welcomes(const struct host *host, const struct host *other) {
+	const struct raft_member *member = member_of(host, other->id);
+
+	if (node_is_blank(host->node))
+		return true;
+	if (!member)
+		return welcomes_stranger(host, other);
+	return memcmp(member->store.bytes, other->store.bytes, sizeof(other->store.bytes)) == 0;
+}
+
+static bool greet(struct sim *sim, const struct host *from, const struct host *to) {
+	if (!knows(sim, from, to))
+		return false;
+	if (!node_is_blank(to->node) && node_is_blank(from->node) && !member_of(to, from->id) &&
+	    prng_chance(&sim->network.prng, MEET_PPM))
+		host_meet(sim, to->id, from->id);
+	return welcomes(to, from) && welcomes(from, to);
+}
+
+/* Runs for ever, for each ordered pair. */
+static void dial_pair(struct sim *sim, void *item) {
+	uint32_t from = ((struct dial *)item)->from, to = ((struct dial *)item)->to;
+	struct link *link = link_of(sim, from, to);
+	struct host *a = sim_host(sim, from), *b = sim_host(sim, to);
+	bool reachable = a->up && b->up && !is_cut(sim, from, to) && !is_cut(sim, to, from);
+
+	if (reachable && !link->connected && greet(sim, a, b))
+		*link = (struct link){
+			.connected = true, .from_boot = a->boot, .to_boot = b->boot, .newest_boot = a->boot};
+	if (reachable && link->connected)
+		offer_founding(sim, from, to);
+	if (link->connected && a->up && b->up && !(knows(sim, a, b) && welcomes(a, b)) &&
+	    prng_chance(&sim->network.prng, LEAVE_PPM))
+		disconnect(sim, from, to, 1000000);
+	later_dial(sim, from, to);
+}
+
+void network_start(struct sim *sim, struct prng prng) {
+	sim->network.prng = prng;
+	for (uint32_t from = 1; from <= sim->plan.nodes; from++) {
+		for (uint32_t to = 1; to <= sim->plan.nodes; to++) {
+			if (from != to)
+				later_dial(sim, from, to);
+		}
+	}
 }
 
 void network_cut(struct sim *sim, uint32_t from, uint32_t to, sim_usec until) {

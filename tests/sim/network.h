@@ -15,7 +15,8 @@
 struct sim;
 
 struct link {
-	sim_usec cut_until; /* frames from → to are lost until then */
+	sim_usec cut_until;  /* frames from → to are lost until then */
+	sim_usec busy_until; /* by frames on their way */
 	bool connected;
 	uint64_t from_boot, to_boot; /* of the connection */
 	uint64_t newest_boot;        /* of the dialler, as the reader has seen it */
@@ -36,6 +37,7 @@ struct connection {
 struct network {
 	struct prng prng;
 	struct link links[SIM_NODES_MAX][SIM_NODES_MAX]; /* [from − 1][to − 1] */
+	sim_usec kib_us; /* that a link takes for 1024 bytes, one frame behind the other; 0: no time */
 	sim_usec distance[SIM_NODES_MAX][SIM_NODES_MAX]; /* added to what frames take from … to, the same both ways */
 	struct connection connections[SIM_CONNECTIONS_MAX];
 	node_connection last_connection;

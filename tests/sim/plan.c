@@ -80,7 +80,19 @@ static uint32_t ttl_ms_min(const struct raft_timing *timing) {
 	return ttl_ms > LIMIT_TTL_MS_MIN ? ttl_ms : LIMIT_TTL_MS_MIN;
 }
 
+/* Members change in half of the runs: hosts that come and go blur what faults do to a cluster that stays. */
+static void draw_operators(struct plan *plan, struct prng *prng) {
+	plan->priorities = coin(prng);
+	plan->transfer_every = draw_interval(prng, 700 * MS, 8 * SECOND);
+	if (coin(prng))
+		return;
+	plan->change_every = prng_range(prng, 500 * MS, 4 * SECOND);
+	plan->spares = (uint32_t)prng_range(prng, 0, 3);
+	plan->nodes += plan->spares;
+}
+
 static void draw_clients(struct plan *plan, struct prng *prng) {
+	plan->readers = (uint32_t)prng_range(prng, 0, SIM_READERS_MAX);
 	plan->clients = (uint32_t)prng_range(prng, 1, SIM_CLIENTS_MAX);
 	plan->locks = (uint32_t)prng_range(prng, 1, SIM_LOCKS_MAX);
 	plan->ttl_ms = ttl_ms_min(&plan->timing) + (uint32_t)prng_range(prng, 0, 1500);
@@ -108,6 +120,8 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	plan->checkpoint_rows = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 10);
 	plan->append_entries = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 4);
 	plan->pending_requests = prng_chance(prng, 200000) ? (uint32_t)prng_range(prng, 2, 8) : 0;
+	plan->leader_lease = prng_chance(prng, 750000);
 	draw_faults(plan, prng);
+	draw_operators(plan, prng);
 	draw_clients(plan, prng);
 }

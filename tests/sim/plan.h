@@ -11,14 +11,16 @@
 #include <stdbool.h>
 
 enum {
-	SIM_NODES_MAX = 5,
+	SIM_NODES_MAX = 8,
 	SIM_CLIENTS_MAX = 12,
+	SIM_READERS_MAX = 2,
 	SIM_LOCKS_MAX = 6,
 	SIM_GROUP = 1, /* the default group: it owns every slot */
 };
 
 struct plan {
-	uint32_t nodes;
+	uint32_t nodes;    /* machines, spares included: they have the highest ids */
+	uint32_t spares;   /* blank ones that do not found the cluster */
 	sim_usec chaos;    /* length of the phase with faults */
 	sim_usec liveness; /* budget of the phase without */
 	struct raft_timing timing;
@@ -43,6 +45,8 @@ struct plan {
 	uint32_t batch_max;
 
 	/* Node. */
+	bool leader_lease;
+	bool priorities;     /* founders have some */
 	bool founding_chaos; /* faults strike while the cluster is founded; some join when its log is trimmed already */
 	uint32_t checkpoint_entries, trailing_entries, checkpoint_rows, append_entries, pending_requests;
 
@@ -61,7 +65,12 @@ struct plan {
 	uint32_t crash_on_ack_ppm; /* of acknowledged keep-alives: leader and client die behind it */
 	sim_usec break_every;      /* client connections */
 
+	/* Operators. */
+	sim_usec change_every;   /* of members */
+	sim_usec transfer_every; /* of leadership, on request */
+
 	/* Clients. */
+	uint32_t readers;
 	uint32_t clients, locks;
 	uint32_t ttl_ms, ttl_spread_ms;
 	sim_usec client_tick, hold_mean;
@@ -69,6 +78,10 @@ struct plan {
 	uint32_t duplicate_request_ppm;
 	uint32_t read_ppm; /* of new operations */
 };
+
+static inline uint32_t plan_founders(const struct plan *plan) {
+	return plan->nodes - plan->spares;
+}
 
 void plan_draw(struct plan *plan, struct prng *prng);
 

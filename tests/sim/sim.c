@@ -59,7 +59,7 @@ void sim_free(struct sim *sim) {
 static void found(struct sim *sim, void *item) {
 	(void)item;
 	bool ready = true;
-	for (uint32_t node = 1; node <= sim->plan.nodes; node++)
+	for (uint32_t node = 1; node <= plan_founders(&sim->plan); node++)
 		ready = ready && sim_host(sim, node)->up && node_is_blank(sim_host(sim, node)->node);
 	if (ready)
 		host_found(sim, 1);

@@ -4,6 +4,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "api/arena.h"
+#include "tests/sim/checker_lease.h"
 #include "tests/sim/checker_lock.h"
 #include "tests/sim/checker_raft.h"
 #include "tests/sim/checker_session.h"
@@ -40,6 +41,7 @@ struct sim {
 	uint64_t compared[SIM_NODES_MAX]; /* applied index of the last comparison */
 	uint32_t at_once;                 /* events since virtual time moved last */
 	uint64_t acknowledged;            /* highest log index that any client has been told of */
+	struct checker_lease checker_lease;
 	struct checker_raft checker_raft;
 	struct checker_session checker_session;
 	struct totals totals;

@@ -34,6 +34,11 @@
 	X(breaks, "client connections broken")                                                                         \
 	X(elections, "elections won")                                                                                  \
 	X(elections_beside, "elections beside an older leader")                                                        \
+	X(elections_transferred, "of them handed over")                                                                \
+	X(configurations, "configurations committed")                                                                  \
+	X(configurations_joint, "of them joint")                                                                       \
+	X(leases, "leases begun")                                                                                      \
+	X(leases_lost, "leases that ran out on a leader")                                                              \
 	X(truncations, "log truncations")                                                                              \
 	X(checkpoints, "checkpoints")                                                                                  \
 	X(checkpoints_failed, "checkpoints failed")                                                                    \
