@@ -60,12 +60,11 @@ void raft__lease_answered(struct raft *raft, struct raft__progress *progress, ui
 		progress->lease_end = raft__later(sent->boot, sent->worth);
 }
 
-/* While leadership is handed over, votes are cast in spite of the promises; after an attempt that failed such votes may
- * still be under way, until the log that they are asked for with is outdated by an entry that is committed behind it.
- */
+/* A new leader waits for its no-op: before that it does not know what is committed. While leadership is handed over,
+ * votes are cast in spite of the promises; after an attempt that failed such votes may still be under way, until the
+ * log that they are asked for with is outdated by an entry that is committed behind it. */
 raft_usec raft__lease_until(const struct raft *raft) {
-	if (!raft->leader_lease || raft->role != RAFT_LEADER || raft->transfer_to != 0 ||
-	    raft->commit < raft->lease_from)
+	if (!raft->leader_lease || raft->role != RAFT_LEADER || raft->commit < raft->lease_from)
 		return 0;
 	return raft__lease_end(raft);
 }

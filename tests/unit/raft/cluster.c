@@ -222,7 +222,8 @@ static void post_once(struct cluster *cluster, const struct cluster_message *mes
 }
 
 static void post(struct cluster *cluster, const struct cluster_message *message) {
-	if (cluster->cut[message->message.from][message->message.to])
+	if (cluster->cut[message->message.from][message->message.to] ||
+	    cluster->mute[message->message.from][message->message.to])
 		return;
 	if (cluster_random(cluster, 1000) < cluster->lose_per_mille)
 		return;

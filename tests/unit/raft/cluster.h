@@ -97,7 +97,8 @@ struct cluster {
 	uint32_t promise_ms, drift_ppm;
 	struct raft_configuration founding;
 
-	bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; /* [from][to] */
+	bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];  /* [from][to] */
+	bool mute[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; /* nothing leaves, what is under way arrives */
 	raft_usec latency_min, latency_max, disk_min, disk_max;
 	uint32_t lose_per_mille, repeat_per_mille;
 	raft_usec straggle_max; /* how late a repeated message may come */

@@ -133,7 +133,7 @@ static void survive(struct tally *tally, uint64_t seed, raft_usec latency_max, r
 	cluster->straggle_max = seed % 3 == 0 ? 1500 * MS : 0;
 	for (uint32_t n = 1; n <= cluster->n; n++) {
 		cluster_crash(cluster, n);
-		cluster_node(cluster, n)->ppm = 900000 + cluster_random(cluster, 200001);
+		cluster_node(cluster, n)->ppm = 900000 + 100000 * cluster_random(cluster, 3);
 		cluster_restart(cluster, n);
 	}
 	for (int i = 0; i < 400; i++) {
@@ -322,7 +322,63 @@ static void test_cluster__leader_removes_itself(void **state) {
 	cluster_run(cluster, 20 * MS);
 	assert_int_equal(cluster_status(cluster, leader).role, RAFT_FOLLOWER);
 	cluster_crash(cluster, leader);
-	assert_int_equal(cluster_elect(cluster, 2500 * MS), other);
+	/* It was asked to take over, so nobody waits for a time-out. */
+	assert_int_equal(cluster_elect(cluster, 20 * MS), other);
+	cluster_free(cluster);
+}
+
+static int transfer(struct cluster *cluster, uint32_t from, uint32_t to) {
+	return cluster_step(cluster, from, &(struct raft_event){.kind = RAFT_TRANSFER, .peer = to});
+}
+
+/* With entries in flight, and against promises that have just been given: one election, at once. */
+static void test_cluster__transfer_under_load_succeeds(void **state) {
+	(void)state;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct cluster *cluster = cluster_new(3 + 2 * (seed % 2), seed);
+		uint32_t leader = cluster_elect(cluster, 5000 * MS), elections = cluster->elections, to;
+
+		to = 1 + (leader + (uint32_t)seed % (cluster->n - 1)) % cluster->n;
+		for (int i = 0; i < 20; i++) {
+			cluster_propose(cluster, leader, NULL);
+			cluster_run(cluster, cluster_random(cluster, 300));
+		}
+		assert_int_equal(transfer(cluster, leader, to), 0);
+		cluster_run(cluster, 25 * MS);
+		assert_int_equal(cluster_leader(cluster), to);
+		assert_int_equal(cluster->elections, elections + 1);
+		assert_int_equal(cluster->asked_elections, 1);
+		assert_true(cluster_node(cluster, to)->lease_until > 0);
+		cluster_run(cluster, 200 * MS);
+		assert_int_equal(cluster_leader(cluster), to);
+		cluster_assert_converged(cluster);
+		cluster_free(cluster);
+	}
+}
+
+/* The request is held up until the leader has given up, appended its fence and has its lease back: nobody who holds the
+ * fence votes for the target, or takes over its term. */
+static void test_cluster__late_request_to_take_over_is_in_vain(void **state) {
+	struct cluster *cluster = cluster_new(3, 2);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), target = leader % 3 + 1, elections = cluster->elections;
+	raft_term term = cluster_status(cluster, leader).term;
+
+	(void)state;
+	cluster_run(cluster, 100 * MS);
+	cluster->latency_min = cluster->latency_max = 480 * MS;
+	assert_int_equal(transfer(cluster, leader, target), 0);
+	cluster->latency_min = cluster->latency_max = 500;
+	cluster->mute[leader][target] = true;
+	cluster_run(cluster, 470 * MS);
+	assert_int_equal(cluster_status(cluster, leader).transfer_to, 0);
+	assert_true(cluster_node(cluster, leader)->lease_until > 0);
+	assert_int_equal(cluster_status(cluster, target).leader, leader);
+	cluster_run(cluster, 30 * MS);
+	assert_int_equal(cluster_status(cluster, target).role, RAFT_CANDIDATE);
+	assert_int_equal(cluster_status(cluster, target).term, term + 1);
+	assert_int_equal(cluster_status(cluster, leader).role, RAFT_LEADER);
+	assert_int_equal(cluster_status(cluster, leader).term, term);
+	assert_int_equal(cluster->elections, elections);
 	cluster_free(cluster);
 }
 
@@ -338,6 +394,8 @@ int main(void) {
 		cmocka_unit_test(test_cluster__quick_election_takes_one_promise),
 		cmocka_unit_test(test_cluster__restarted_follower_starts_no_election),
 		cmocka_unit_test(test_cluster__leader_removes_itself),
+		cmocka_unit_test(test_cluster__transfer_under_load_succeeds),
+		cmocka_unit_test(test_cluster__late_request_to_take_over_is_in_vain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
