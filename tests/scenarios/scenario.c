@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 static const struct scenario *const chapters[] = {
-	election_scenarios, replication_scenarios, commit_scenarios, fuzz_scenarios,     disruption_scenarios,
-	restart_scenarios,  compaction_scenarios,  crash_scenarios,  distance_scenarios, leader_scenarios,
+	election_scenarios,   replication_scenarios, commit_scenarios,     fuzz_scenarios,
+	disruption_scenarios, restart_scenarios,     compaction_scenarios, crash_scenarios,
+	distance_scenarios,   leader_scenarios,      load_scenarios,
 };
 
 enum { CHAPTERS = sizeof(chapters) / sizeof(chapters[0]) };

@@ -111,8 +111,8 @@ static void q21_two_leaders(void) {
 	world_expect(deadline < granted->given, "no two believers", "c1 believes until %.3f ms, c2 holds from %.3f ms",
 		     (double)deadline / 1e3, (double)granted->given / 1e3);
 	story_say(
-		"c1 asked its old leader %u times: %u answers were OK, all of them to questions asked within the %u ms "
-		"of the promise behind the cut; %u were refusals; the rest never came.",
+		"c1 asked its old leader %u times: %u answers were OK, none of them to a question asked later than the "
+		"%u ms of the promise behind the cut; %u were refusals; the rest never came.",
 		beggar.asked, ok, world->sim->plan.promise_ms, refused);
 	story_say("c1 stopped believing %" PRIu64 " ms before c2 was granted the lock, in true time.",
 		  (granted->given - deadline) / MS);

@@ -285,7 +285,8 @@ static bool is_definite(const struct program_answer *answer) {
 const struct program_answer *program_settle(struct program *program, uint64_t frame, sim_usec limit) {
 	struct world *world = program->world;
 	sim_usec until = world->sim->now + limit;
-	const struct program_answer *answer = program_await(program, frame, 300 * MS);
+	sim_usec patience = 2 * world->sim->plan.timing.election_min;
+	const struct program_answer *answer = program_await(program, frame, patience);
 	uint32_t next = 0;
 
 	while (!is_definite(answer)) {
@@ -295,7 +296,7 @@ const struct program_answer *program_settle(struct program *program, uint64_t fr
 			     program->client->id, limit / MS);
 		answer = NULL;
 		if (program_connect(program, to))
-			answer = program_await(program, program_repeat(program), 300 * MS);
+			answer = program_await(program, program_repeat(program), patience);
 		if (!answer || !answer->leader)
 			world_run(world, 20 * MS);
 	}
