@@ -207,33 +207,6 @@ int verb_cluster_members(const struct arguments *arguments) {
 
 /* ---- Changing --------------------------------------------------------------------------------------------------- */
 
-static bool is_known(const struct lockd_node_info *view, uint32_t node) {
-	for (size_t i = 0; i < view->n_peers; i++)
-		if (view->peers[i].node == node)
-			return true;
-	for (size_t i = 0; i < view->n_candidates; i++)
-		if (view->candidates[i].node == node)
-			return true;
-	return false;
-}
-
-/* Says which nodes could not be added since nobody has heard of them. */
-static void report_strangers(struct lockd_client *client, const struct arguments *arguments,
-			     const struct lockd_member_change *changes, size_t n) {
-	const struct lockd_node_info *view;
-	struct lockd_node_list *list;
-
-	if (lockd_nodes(client, ARGUMENT_TIMEOUT_MS_DEFAULT, &list))
-		return;
-	view = best_view(list);
-	for (size_t i = 0; view && leads(view) && i < n; i++)
-		if (changes[i].kind != LOCKD_MEMBER_ABSENT && !is_known(view, changes[i].node))
-			report("%s: node %" PRIu32
-			       " has not called: start it with the --peer lines of this cluster and its own",
-			       arguments->verb->name, changes[i].node);
-	lockd_node_list_free(list);
-}
-
 /* The leader's own words, where it refused. */
 static int report_refusal(struct lockd_client *client, const struct arguments *arguments, enum lockd_status status) {
 	char reason[512];
@@ -259,11 +232,8 @@ static int change(const struct arguments *arguments, const struct lockd_member_c
 	if (r)
 		return r;
 	status = lockd_change_members(client, changes, n, arguments->timeout_ms);
-	if (status) {
+	if (status)
 		r = report_refusal(client, arguments, status);
-		if (status == LOCKD_NOT_READY)
-			report_strangers(client, arguments, changes, n);
-	}
 	lockd_close(client);
 	return r;
 }

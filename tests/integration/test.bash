@@ -36,4 +36,30 @@ eventually() {
 	done
 }
 
+# peers_are I…: the nodes that are started from here on are configured with these
+peers_are() {
+	local i
+	peer_flags=()
+	for i; do peer_flags+=(--peer "$i 127.0.0.1:${peer_port[i]} 127.0.0.1:${client_port[i]}"); done
+}
+
+# endpoints_are I…: programs that are started from here on ask these
+endpoints_are() {
+	local i
+	endpoints=''
+	for i; do endpoints+="${endpoints:+,}127.0.0.1:${client_port[i]}"; done
+	export LOCKD_ENDPOINTS=$endpoints
+}
+
+# members_are "1:voter 2:voter 3:learner": so the leader sees them, leading or not, and no change is under way
+members_are() {
+	"$bin/cli/lockctl" cluster members --json 2>/dev/null |
+		jq -e --arg want "$1" '(.joint | not) and ([.members[] | "\(.node):\(if .role == "leader" then "voter" else .role end)"] | join(" ")) == $want'
+}
+
+# candidates_are "4 5": these have called and are no members
+candidates_are() {
+	[ "$("$bin/cli/lockctl" cluster members --json 2>/dev/null | jq -r '[.candidates[].node] | sort | join(" ")')" = "$1" ]
+}
+
 now_ms() { awk '{printf "%d\n", $1 * 1000}' /proc/uptime; }

@@ -37,10 +37,10 @@ enum { LOCKD_MEMBER_CHANGES_MAX = 18 }; /* all members of the largest cluster re
  * repeats it to the next leader where one is lost on the way, until `timeout_ms`.
  *
  * UNSETTLED: another change of members or leader is under way. NOT_READY: a node has not called, does not answer, or
- * too few voters would be left that answer. INVALID: no cluster could be like that, or the changes contradict each
- * other. All three: nothing has changed. DEADLINE: not known; it goes on, or ends half-way with a learner too many; the
- * same call again completes it. UNREACHABLE: nothing was asked for. MISUSE: no changes or more than
- * LOCKD_MEMBER_CHANGES_MAX, node 0, a node twice, a priority above 255, an address too long. */
+ * too few voters would be left that answer. INVALID, LIMIT: no cluster could be like that. Whatever the refusal, nobody
+ * has got or lost a vote; a node that did not catch up may stay as a learner. DEADLINE: not known; it goes on, or ends
+ * half-way with a learner too many; the same call again completes it. UNREACHABLE: nothing was asked for. MISUSE: no
+ * changes or more than LOCKD_MEMBER_CHANGES_MAX, node 0, a node twice, a priority above 255, an address too long. */
 LOCKD_PUBLIC enum lockd_status
 lockd_change_members(struct lockd_client *client, const struct lockd_member_change *changes, size_t n, int timeout_ms);
 

@@ -52,19 +52,6 @@ static void test_verb_cluster__refusals_have_their_exit_status(void **state) {
 	       "lockctl: cluster transfer: the members are not ready for this change\n");
 }
 
-static void test_verb_cluster__a_node_that_has_not_called_is_named(void **state) {
-	(void)state;
-	setenv("FAKE_CHANGE", "NOT_READY", 1);
-	expect("cluster change +4 +5 +6 -7", EXIT_NOT_ACQUIRED, "",
-	       "lockctl: cluster change: the members are not ready for this change\n"
-	       "lockctl: cluster change: node 6 has not called: start it with the --peer lines of this cluster and its "
-	       "own\n");
-	/* Without a leader it is not known who has called. */
-	setenv("FAKE_LEADERLESS", "1", 1);
-	expect("cluster add 6", EXIT_NOT_ACQUIRED, "",
-	       "lockctl: cluster add: the members are not ready for this change\n");
-}
-
 static void test_verb_cluster__replacing_a_node_by_itself_is_refused(void **state) {
 	(void)state;
 	expect("cluster replace 3 3", EXIT_USAGE, "", "lockctl: cluster replace: OLD and NEW are both node 3\n");
@@ -171,10 +158,9 @@ static void test_verb_cluster__members_json_has_all_that_is_known(void **state) 
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		TEST(refusals_have_their_exit_status),       TEST(a_node_that_has_not_called_is_named),
-		TEST(replacing_a_node_by_itself_is_refused), TEST(asks_for_what_the_line_says),
-		TEST(members_and_candidates_have_a_row),     TEST(without_a_leader_a_follower_is_asked),
-		TEST(members_json_has_all_that_is_known),
+		TEST(refusals_have_their_exit_status),      TEST(replacing_a_node_by_itself_is_refused),
+		TEST(asks_for_what_the_line_says),          TEST(members_and_candidates_have_a_row),
+		TEST(without_a_leader_a_follower_is_asked), TEST(members_json_has_all_that_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
