@@ -217,6 +217,74 @@ static void test_store_install__is_retried_after_a_full_disk(void **state) {
 	assert_true(full > 4);
 }
 
+static struct node_save recovery(uint8_t incarnation, uint32_t epoch) {
+	struct node_save save = scene_install(G, 7, 2, false, "HN", new_rows, 2);
+
+	save.identity = save.hard = true;
+	save.incarnation.bytes[0] = incarnation;
+	save.epoch = epoch;
+	save.term = 2;
+	return save;
+}
+
+/* Opens the folder as `lockd recover` does. */
+static uint32_t open_to_recover(struct scene *scene) {
+	uint32_t spent;
+
+	assert_int_equal(store_open(scene->folder, &scene->store, &scene->error), 0);
+	spent = store_take_back_identity(scene->store);
+	scene->node = (struct node){0};
+	assert_int_equal(store_load(scene->store, &scene->node, &scene->error), 0);
+	return spent;
+}
+
+static bool has_identity(const struct scene *scene, const char *identity) {
+	return strncmp(scene->node.trace, identity, strlen(identity)) == 0;
+}
+
+/* A crash leaves the old cluster, the new one, or a folder that asks for the recovery to be run again. */
+static void test_store_install__of_a_recovery_is_whole_or_asked_for_again(void **state) {
+	struct node_save first = {.group = G, .identity = true, .incarnation = {{0xab}}, .epoch = 3};
+	struct scene *scene = *state;
+	int interrupted = 0, completed = 0;
+
+	begin(scene);
+	first.hard = true;
+	first.term = 1;
+	scene_must_write(scene, &first);
+	scene_crash(scene);
+	scene_keep(scene, "before");
+
+	for (int n = 0; n < WRITES_MAX; n++) {
+		struct node_save save = recovery(0xcd, 4);
+
+		begin(scene);
+		scene_fail_writes(n, EIO);
+		(void)scene_write(scene, &save);
+		if (!scene_heal())
+			break;
+		scene_crash(scene);
+		if (scene_open(scene) == 0) {
+			completed += has_identity(scene, "identity cd epoch 4\n");
+			scene_crash(scene);
+			continue;
+		}
+		assert_non_null(strstr(scene->error.text, "was interrupted: run `lockd recover` again"));
+		interrupted++;
+		assert_int_equal(open_to_recover(scene), 4);
+		assert_true(has_identity(scene, "identity ab epoch 3\n"));
+		save = recovery(0xef, 5);
+		scene_must_write(scene, &save);
+		scene_crash(scene);
+		assert_int_equal(open_to_recover(scene), 0);
+		assert_true(has_identity(scene, "identity ef epoch 5\n"));
+		assert_non_null(strstr(scene->node.trace, "header 1: HN\n"));
+		scene_crash(scene);
+	}
+	assert_true(interrupted > 0);
+	assert_true(completed > 0);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(test_store_install__##name, setup, teardown)
 
 int main(void) {
@@ -230,6 +298,7 @@ int main(void) {
 		test(gives_a_blank_node_identity_and_vote),
 		test(is_completed_after_a_crash),
 		test(is_retried_after_a_full_disk),
+		test(of_a_recovery_is_whole_or_asked_for_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
