@@ -75,7 +75,8 @@ static void run_q06_rejoin_no_disruption(void) {
 	deadlock("Where pre-votes could block each other. S1 has the longer log and the lower term, S2 the higher term "
 		 "and the shorter log. S1's question for term 3 is refused; the refusal must teach it S2's term.",
 		 2, "12222", 5, 0, "1");
-	deadlock("S2 has voted in term 9 for S3, which died right after. The logs are equal; who asks for less than term 10 "
+	deadlock("S2 has voted in term 9 for S3, which died right after. The logs are equal; who asks for less than "
+		 "term 10 "
 		 "is "
 		 "refused.",
 		 2, "12", 9, 3, "12");
@@ -92,24 +93,24 @@ static void run_q06_rejoin_no_disruption(void) {
 /* ---- q11_partial_partition -----------------------------------------------------------------------------------------
  */
 
-static void one_cut_link(void) {
+static void one_cut_link(bool writes) {
 	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 3, .seed = 11, .tell = STAGE_TELL_ROLES});
 
-	story_act("S1 leads. The link between S1 and S2 is cut; S3 is connected to both. Writes go on for 1000 "
-		  "heartbeats.");
 	stage_elect(stage, 1);
 	stage_run(stage, 100 * MS);
 	raft_term term = stage_term(stage, 1);
 	stage->tell = STAGE_TELL_DEEDS;
 	stage_cut(stage, 1, 2);
-	run_with_writes(stage, 1000 * stage->timing.heartbeat);
+	if (writes)
+		run_with_writes(stage, 1000 * stage->timing.heartbeat);
+	else
+		stage_run(stage, 1000 * stage->timing.heartbeat);
 	stage_run(stage, 20 * MS);
-	story_say("S1 has said yes to %u of %u writes. S2 asks S3 again and again who would elect it; S3 hears S1 and "
-		  "refuses.",
-		  stage_count(stage, 1, STAGE_OK), stage->n_proposals);
 	expect_undisturbed(stage, 1, term);
 	stage_expect(stage, stage_count(stage, 1, STAGE_OK) == stage->n_proposals, "writes-succeed", "%u of %u",
 		     stage_count(stage, 1, STAGE_OK), stage->n_proposals);
+	if (writes)
+		story_say("S1 has said yes to all %u writes.", stage->n_proposals);
 	stage_heal(stage);
 	stage_expect(stage, stage_run_until(stage, stage_converged, 3000 * MS), "catch-up", "S2 does not catch up");
 	expect_undisturbed(stage, 1, term);
@@ -207,6 +208,31 @@ static void all_directions(void) {
 		  possible, impossible);
 }
 
+static void cut_to_star(struct stage *stage, uint32_t centre) {
+	for (uint32_t a = 1; a <= stage->n; a++) {
+		for (uint32_t b = 1; b <= stage->n; b++)
+			stage->cut[a][b] = a != centre && b != centre;
+	}
+}
+
+static void star(void) {
+	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 5, .seed = 5, .tell = STAGE_TELL_DEEDS});
+
+	story_act("All links are lost but those of S5. S1, which leads, reaches only S5: no majority. S5 hears S1 and "
+		  "may "
+		  "elect nobody while it does; so S1 has to fall silent.");
+	stage_elect(stage, 1);
+	stage_run(stage, 100 * MS);
+	cut_to_star(stage, 5);
+	stage->tell = STAGE_TELL_ROLES;
+	stage_run(stage, 2000 * MS);
+	stage->tell = STAGE_TELL_DEEDS;
+	stage_expect(stage, serves_after_cut(stage) && stage_leader(stage) == 5, "leader-commits", "S%u leads",
+		     stage_leader(stage));
+	expect_recovery(stage);
+	stage_free(stage);
+}
+
 /* The case that no Raft solves: who is connected has not got the log, who has got the log is not connected. */
 static void constrained_election(void) {
 	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 5, .seed = 5, .tell = STAGE_TELL_DEEDS});
@@ -219,11 +245,7 @@ static void constrained_election(void) {
 	stage_isolate(stage, 5);
 	(void)stage_propose(stage, 1, NULL);
 	stage_run(stage, 20 * MS);
-	for (uint32_t a = 1; a <= 4; a++) {
-		stage->cut[a][5] = stage->cut[5][a] = false;
-		for (uint32_t b = 1; b <= 4; b++)
-			stage->cut[a][b] = true;
-	}
+	cut_to_star(stage, 5);
 	/* In flight from S1 to S5, the entry would arrive: S5 is cut off a moment longer. */
 	stage->cut[1][5] = true;
 	stage_run(stage, 400 * MS);
@@ -237,9 +259,16 @@ static void constrained_election(void) {
 }
 
 static void run_q11_partial_partition(void) {
-	one_cut_link();
+	story_act("S1 leads. The link between S1 and S2 is cut; S3 is connected to both. Writes go on for 1000 "
+		  "heartbeats. S2 asks S3 again and again who would elect it.");
+	one_cut_link(true);
+	story_act(
+		"The same without writes, so that the log of S2 is as good as that of S3. Only its promise to S1 makes "
+		"S3 refuse.");
+	one_cut_link(false);
 	chains();
 	all_directions();
+	star();
 	constrained_election();
 	story_answer("pre-votes keep the cut-off node's term down, the promise of S3 refuses it, and the leader keeps "
 		     "leading as long as a majority answers it. If none does it falls silent, so that it keeps nobody "

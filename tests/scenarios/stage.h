@@ -102,6 +102,7 @@ struct stage_node {
 	raft_usec offset;
 	uint64_t ppm;
 
+	bool lossy; /* its disk has lost what the node had acknowledged */
 	uint64_t seed;
 	uint32_t elections_won, refusals; /* times it came to lead; appends it refused */
 };
