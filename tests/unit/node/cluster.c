@@ -474,6 +474,7 @@ static void carry_out(struct cluster *cluster, struct cluster_node *at, const st
 	keep_traces(at, effects);
 	at->deadline = effects->deadline;
 	at->stopped = at->stopped || effects->stopped;
+	at->members_changed = at->members_changed || effects->members_changed;
 }
 
 static bool step(struct cluster *cluster, struct cluster_node *at) {

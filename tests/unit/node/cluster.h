@@ -73,6 +73,7 @@ struct cluster_node {
 	bool paused;                              /* the process does not run */
 	bool full;                                /* checkpoints fail */
 	bool stopped;                             /* effects.stopped was seen */
+	bool members_changed;                     /* effects.members_changed likewise */
 	bool hold_checkpoints;                    /* they are begun and not ended */
 	const struct node_checkpoint *checkpoint; /* held */
 	unsigned checkpoints, snapshots;

@@ -184,6 +184,52 @@ static void test_membership__makes_one_change_at_a_time(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+static void call(struct cluster *cluster, uint32_t at, uint32_t id, const char *peer_address) {
+	struct node_met met = {.node = id, .store = {{1, (uint8_t)id}}, .peer_address = peer_address};
+
+	cluster_post(cluster, at, &(struct node_event){.kind = NODE_PEER_MET, .met = &met});
+}
+
+static void test_membership__has_a_largest_cluster(void **unused) {
+	struct cluster_change changes[RAFT_MEMBERS_MAX];
+	struct cluster cluster;
+	uint32_t leader;
+
+	(void)unused;
+	leader = begin(&cluster, 3, 3, &plain);
+	for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+		call(&cluster, leader, 10 + i, "p:1");
+		changes[i] = (struct cluster_change){CLIENT__MEMBER_CHANGE__KIND__LEARNER, 10 + i, -1};
+	}
+	cluster_send_change(&cluster, leader, leader, 1, changes, LIMIT_NODES_MAX - 3 + 1);
+	cluster_settle(&cluster);
+	assert_refused(&cluster, leader, 1, LOCKD_LIMIT, "10 members, at most 9");
+	cluster_send_change(&cluster, leader, leader, 2, changes, RAFT_MEMBERS_MAX);
+	cluster_settle(&cluster);
+	assert_refused(&cluster, leader, 2, LOCKD_LIMIT, "more than 9 members");
+	assert_members(&cluster, leader, "1v 2v 3v ");
+	cluster_deinit(&cluster);
+}
+
+static void test_membership__does_not_add_what_cannot_be_reached_or_shares_a_disk(void **unused) {
+	struct cluster cluster;
+	struct node_met met = {.node = 5, .peer_address = "p:1"};
+	uint32_t leader;
+
+	(void)unused;
+	leader = begin(&cluster, 1, 1, &plain);
+	call(&cluster, leader, 4, NULL);
+	memset(met.store.bytes, 1, sizeof met.store.bytes);
+	cluster_post(&cluster, leader, &(struct node_event){.kind = NODE_PEER_MET, .met = &met});
+	CHANGE(&cluster, leader, 1, LEARNER(4));
+	cluster_settle(&cluster);
+	assert_refused(&cluster, leader, 1, LOCKD_NOT_READY, "node 4: its peer address is not known");
+	CHANGE(&cluster, leader, 2, LEARNER(5));
+	cluster_settle(&cluster);
+	assert_refused(&cluster, leader, 2, LOCKD_NOT_READY, "share a data folder");
+	cluster_deinit(&cluster);
+}
+
 /* ---- One by one ---------------------------------------------------------------------------------------------------
  */
 
@@ -570,6 +616,8 @@ int main(void) {
 		cmocka_unit_test(test_membership__leaves_at_least_one_voter),
 		cmocka_unit_test(test_membership__needs_a_majority_of_the_voters_to_be),
 		cmocka_unit_test(test_membership__makes_one_change_at_a_time),
+		cmocka_unit_test(test_membership__has_a_largest_cluster),
+		cmocka_unit_test(test_membership__does_not_add_what_cannot_be_reached_or_shares_a_disk),
 		cmocka_unit_test(test_membership__answers_at_once_what_is_so_already),
 		cmocka_unit_test(test_membership__adds_a_voter_that_then_counts),
 		cmocka_unit_test(test_membership__brings_a_joiner_past_a_trimmed_log),

@@ -105,12 +105,53 @@ static void test_counter__rises_with_the_epoch(void **test) {
 	replica_deinit(&replica);
 }
 
+/* The node that becomes a new incarnation: what was granted and opened stays, what follows is of the new epoch, and the
+ * next checkpoint has every row, though the last one had them all and nothing has changed since. */
+static void test_counter__is_left_behind_by_a_raised_epoch(void **test) {
+	struct replica replica;
+	struct state_session old, fresh;
+	struct state_cut cut;
+	struct state_hash hash;
+	state_session_id session;
+	uint64_t held, sequence = 2;
+	size_t n;
+
+	(void)test;
+	replica_init(&replica);
+	session = replica_open(&replica, 1);
+	assert_int_equal(replica_acquire(&replica, session, 1, "held", 0), LOCKD_OK);
+	held = replica_token(&replica, "held");
+	state_cut(replica.state, &cut);
+	assert_true(state_copy(replica.state, SIZE_MAX));
+	state_cut_done(replica.state);
+	hash = state_get_hash(replica.state);
+
+	state_raise_epoch(replica.state, REPLICA_EPOCH + 2);
+	state_check(replica.state);
+	assert_hash_equal(state_get_hash(replica.state), hash);
+	state_cut(replica.state, &cut);
+	assert_true(state_copy(replica.state, SIZE_MAX));
+	(void)state_cut_rows(replica.state, &n);
+	assert_int_equal(n, cut.rows);
+	assert_true(n >= 3);
+	state_cut_done(replica.state);
+
+	assert_int_equal(replica_token(&replica, "held"), held);
+	assert_int_equal(grant_and_release(&replica, session, &sequence), ((uint64_t)(REPLICA_EPOCH + 2) << 40) + 1);
+	assert_true(state_get_session(replica.state, session, &old));
+	assert_int_equal(old.epoch, REPLICA_EPOCH);
+	assert_true(state_get_session(replica.state, replica_open(&replica, 2), &fresh));
+	assert_int_equal(fresh.epoch, REPLICA_EPOCH + 2);
+	replica_deinit(&replica);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_counter__begins_at_the_epoch),
 		cmocka_unit_test(test_counter__grows_across_delete_and_restore),
 		cmocka_unit_test(test_counter__is_shared_by_the_names_of_a_slot),
 		cmocka_unit_test(test_counter__rises_with_the_epoch),
+		cmocka_unit_test(test_counter__is_left_behind_by_a_raised_epoch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
