@@ -191,9 +191,9 @@ enum raft_event_kind {
 	RAFT_READ_INDEX, /* follower: ask the leader for a read index; effects.round is the number of the question. It
 			  * may be lost: ask again after a while, the number will be another one */
 	RAFT_TRANSFER,   /* leader: hand over to `peer`, 0: to the voter that is closest to taking over. Until it ends,
-			  * well or   with the shortest election time-out, nothing can be proposed and the lease is given
-			  * up; if it   ends ill, the core appends a no-op, and the lease comes back when that is committed
-			  */
+			  * well or with the shortest election time-out, nothing can be proposed and the lease is given
+			  * up; if it ends ill, the core appends a no-op with a RAFT_TIME, and the lease comes back when
+			  * that is committed */
 	RAFT_FITNESS,   /* `ok`: this node could lead. While it could not, it neither campaigns nor is handed leadership
 			 */
 	RAFT_REPLICATE, /* leader: send `n` entries of `bytes` together to `peer`, from raft_next() on */
@@ -228,9 +228,9 @@ enum {
 	RAFT_E_FULL,   /* the save ring, the term runs or the configurations are full: nothing has changed, try after
 			* the next SAVED or COMPACTED. An append that fits in part is taken in part */
 	RAFT_E_STALE,  /* SNAPSHOT_STAGED: older term, or not beyond what is committed here */
-	RAFT_E_MISFIT, /* FOUND on a node that is not blank or whose store the configuration does not name; PROPOSE of
-			* a configuration that the present one may not be followed by; TRANSFER to a node that is no
-			* voter of the new half, or could not lead */
+	RAFT_E_MISFIT, /* FOUND on a node that is not blank or whose store the configuration does not name; JOIN on one
+			* that is not blank; PROPOSE of a configuration that the present one may not be followed by, or
+			* with another P or ρ; TRANSFER to a node that is no voter of the new half, or could not lead */
 	RAFT_E_UNSETTLED,    /* PROPOSE of a configuration while an earlier one, or the first entry of this term, is not
 			      * committed; TRANSFER while another one is under way */
 	RAFT_E_TRANSFERRING, /* PROPOSE while leadership is being handed over */
@@ -270,7 +270,7 @@ struct raft_effects {
 	uint64_t proved_round; /* leader: highest round that a quorum has answered in this term; 0 otherwise */
 	raft_usec lease_until; /* leader: no other leader commits anything before this point on the boot clock: what is
 				* applied may be read without a round while the clock, read after the request came,
-				* shows less; 0: no lease */
+				* shows less; 0: no lease; that of a sole voter never ends (UINT64_MAX − 1) */
 	uint64_t read_round;   /* follower: the question that the leader has just answered … */
 	raft_index read_index; /* … reads that came before it was asked may be served once this is applied; 0: none */
 	bool role_changed;     /* role, term or leader differ from before the step */
