@@ -25,7 +25,7 @@ static void probe_from(struct raft__progress *progress, raft_index next, raft_in
 }
 
 bool raft__progress_ready(const struct raft__progress *progress, const struct raft_limits *limits, raft_index last) {
-	if (progress->next > last)
+	if (progress->next > last || progress->next <= progress->match)
 		return false;
 	switch (progress->state) {
 	case RAFT__PROBE: return !progress->probing;
@@ -94,6 +94,11 @@ void raft__progress_heard(struct raft__progress *progress, uint64_t round, raft_
 		progress->probing = false;
 	/* An append that is held but not acknowledged waits for the member's disk; sending it again would not help. */
 	if (progress->state == RAFT__REPLICATE && progress->n > 0 && round > oldest->round && held < oldest->last)
+		probe_from(progress, progress->match + 1, base);
+}
+
+void raft__progress_heal(struct raft__progress *progress, raft_index base, raft_index last) {
+	if (progress->next <= progress->match || progress->next > last + 1)
 		probe_from(progress, progress->match + 1, base);
 }
 

@@ -72,6 +72,11 @@ void raft__progress_rejected(struct raft__progress *progress, raft_index index, 
  * that it does not hold was lost. */
 void raft__progress_heard(struct raft__progress *progress, uint64_t round, raft_index held, raft_index base);
 
+/* A `next` that cannot be right, for whatever reason, neither harms nor stalls the member: it is asked anew behind
+ * match.
+ */
+void raft__progress_heal(struct raft__progress *progress, raft_index base, raft_index last);
+
 /* A snapshot transfer up to `index` has arrived. */
 void raft__progress_transferred(struct raft__progress *progress, raft_index index, raft_index base);
 

@@ -526,6 +526,7 @@ void raft__recv_heartbeat_reply(struct raft *raft, const struct raft_message *me
 	raft__progress_heard(progress, message->round, message->hint_index, raft->trail.base);
 	if (raft->role != RAFT_LEADER)
 		return;
+	raft__progress_heal(progress, raft->trail.base, raft->trail.last);
 	raft__probe_idle(raft, progress, fx);
 	remind(raft, progress, message->hint_index, fx);
 	raft__transfer_ask(raft, fx);

@@ -162,6 +162,7 @@ struct stage {
 	const char *tolerated; /* an invariant that may break on the way to the one that is meant to */
 	const char *forgiven;  /* the invariant that is meant to break here; nothing happens after it did */
 	bool over;
+	bool unchecked;        /* no raft_check(): the script has spoiled the state of a core */
 	bool promises_ignored; /* nobody is bound by a promise: Raft as in the paper */
 	uint64_t steps, heartbeats;
 	/* Called after every step, for conditions of the scenario's own. */

@@ -199,8 +199,37 @@ static void test_progress__long_round_ends_being_caught_up(void **state) {
 	assert_false(caught_up(&progress, 9500));
 }
 
+static void test_progress__heals_a_next_that_cannot_be_right(void **state) {
+	const raft_index wrong[] = {0, 1, 50, LAST + 2, LAST + 1000, UINT64_MAX};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct raft__progress progress = matched_at(50);
+
+		progress.next = wrong[i];
+		assert_false(raft__progress_ready(&progress, &limits, LAST));
+		raft__progress_heal(&progress, BASE, LAST);
+		assert_int_equal(progress.next, 51);
+		assert_int_equal(progress.match, 50);
+		assert_true(raft__progress_ready(&progress, &limits, LAST));
+		check(&progress);
+	}
+}
+
+static void test_progress__leaves_a_next_that_may_be_right(void **state) {
+	struct raft__progress progress = matched_at(50);
+
+	(void)state;
+	raft__progress_sent(&progress, &limits, 5, 10, 1);
+	raft__progress_heal(&progress, BASE, LAST);
+	assert_int_equal(progress.next, 56);
+	assert_int_equal(progress.n, 1);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_progress__heals_a_next_that_cannot_be_right),
+		cmocka_unit_test(test_progress__leaves_a_next_that_may_be_right),
 		cmocka_unit_test(test_progress__ignores_answers_to_older_probes),
 		cmocka_unit_test(test_progress__never_goes_back_behind_match),
 		cmocka_unit_test(test_progress__a_rejection_always_moves_next_down),
