@@ -66,9 +66,24 @@ static void meet(const struct peers *peers, struct peer *peer, const struct hell
 	peer->met = true;
 }
 
+/* The leader alone can add a node, and has to have been called by it. */
+static void name_leader(const struct peers *peers, struct hello *answer) {
+	const struct peer *leader;
+	struct raft_status status;
+
+	raft_get_status(node_raft(peers->node, PEERS_GROUP), &status);
+	leader = peer_table_find(&peers->table, status.leader);
+	if (!leader)
+		return;
+	answer->leader = leader->node;
+	memcpy(answer->leader_address, leader->peer_address, sizeof answer->leader_address);
+}
+
 static void answer_hello(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
 	struct hello answer = peers->own;
 
+	if (verdict->candidate)
+		name_leader(peers, &answer);
 	answer.status = (uint32_t)verdict->status;
 	snprintf(answer.text, sizeof answer.text, "%s", verdict->text);
 	if (verdict->status == LOCKD_OK && link->purpose == PEER_PURPOSE_SNAPSHOT && peers->gathering) {
@@ -249,6 +264,17 @@ static void report_refusal(struct peers *peers, struct peer *peer, const struct 
 	link_complain(peer, hello->text);
 }
 
+static void call_leader(struct peers *peers, const struct hello *hello) {
+	struct peer *leader = peer_table_find(&peers->table, hello->leader);
+
+	if (!peers->own.blank || hello->leader == 0 || hello->leader == peers->own.node || !hello->leader_address[0])
+		return;
+	if (!leader && peer_table_count(&peers->table, PEER_TOLD) < PEER_TABLE_GUESTS_MAX)
+		peer_table_add(&peers->table, hello->leader, PEER_TOLD, hello->leader_address, NULL);
+	else if (leader && leader->standing == PEER_TOLD)
+		peer_table_set_addresses(leader, hello->leader_address, NULL);
+}
+
 static void give_up(struct peers *peers, struct link *link) {
 	/* What is refused is misconfigured, or has to be allowed first: no use in asking often. */
 	link->peer->backoff_ms = PEER_BACKOFF_MS_MAX;
@@ -272,6 +298,7 @@ void greeting_on_reply(struct peers *peers, struct link *link, const struct fram
 		return;
 	} else if (hello.status != LOCKD_OK) {
 		report_refusal(peers, peer, &hello);
+		call_leader(peers, &hello);
 	} else if (hello.node != peer->node) {
 		snprintf(verdict.text, sizeof verdict.text, "node %u answers there", hello.node);
 		link_complain(peer, verdict.text);

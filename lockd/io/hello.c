@@ -50,6 +50,7 @@ int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hell
 		.to = hello->to,
 		.purpose = hello->purpose,
 		.status = hello->status,
+		.leader = hello->leader,
 	};
 	memcpy(ret->store.bytes, hello->store.data, LIMIT_UUID_BYTES);
 	if (!ret->blank)
@@ -57,6 +58,7 @@ int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hell
 	log_clean(hello->text.data, hello->text.len, ret->text, sizeof ret->text);
 	take_address(&hello->peer_address, ret->peer_address);
 	take_address(&hello->client_address, ret->client_address);
+	take_address(&hello->leader_address, ret->leader_address);
 	if (hello->snapshot_digest.len > 0) {
 		memcpy(ret->snapshot.bytes, hello->snapshot_digest.data, SNAPSHOT_DIGEST_BYTES);
 		ret->snapshot_offset = hello->snapshot_offset;
@@ -90,6 +92,8 @@ size_t hello_pack(const struct hello *hello, uint8_t *out) {
 	packed.text = text_of(hello->text);
 	packed.snapshot_digest = binary(hello->snapshot.bytes, hello->snapshot_offset > 0 ? SNAPSHOT_DIGEST_BYTES : 0);
 	packed.snapshot_offset = hello->snapshot_offset;
+	packed.leader = hello->leader;
+	packed.leader_address = text_of(hello->leader_address);
 	assert(peer__hello__get_packed_size(&packed) <= HELLO_BYTES_MAX);
 	return peer__hello__pack(&packed, out);
 }
@@ -130,8 +134,7 @@ static int judge_basics(const struct hello *own, const struct hello *theirs, cha
 }
 
 /* Somebody whom our configuration does not name. */
-static void judge_outsider(const struct hello *own, const struct hello *theirs, const struct hello_view *view,
-			   struct hello_verdict *ret) {
+static void judge_outsider(const struct hello *theirs, const struct hello_view *view, struct hello_verdict *ret) {
 	ret->status = LOCKD_WRONG_CLUSTER;
 	if (theirs->blank) {
 		ret->candidate = theirs->peer_address[0] != '\0';
@@ -142,8 +145,8 @@ static void judge_outsider(const struct hello *own, const struct hello *theirs, 
 			 "node %u is not a member of the cluster any more: stop it; its data folder can be deleted",
 			 theirs->node);
 	} else if (view->standing == HELLO_FOLLOWS && view->leader != theirs->node) {
-		snprintf(ret->text, sizeof ret->text, "node %u is no member that node %u knows of", theirs->node,
-			 own->node);
+		/* In the same words everywhere: the caller reports it once. */
+		snprintf(ret->text, sizeof ret->text, "node %u is no member as far as is known here", theirs->node);
 	} else {
 		ret->status = LOCKD_OK;
 	}
@@ -165,7 +168,7 @@ void hello_judge(const struct hello *own, const struct hello *theirs, const stru
 				 theirs->node);
 		}
 	} else if (!member) {
-		judge_outsider(own, theirs, view, ret);
+		judge_outsider(theirs, view, ret);
 	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {
 		ret->status = LOCKD_WRONG_CLUSTER;
 		snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);

@@ -24,6 +24,9 @@ struct hello {
 	char text[160];  /* why it refuses, fit for a log line */
 	/* Where others reach it; empty if it does not say, or says what nobody can dial. */
 	char peer_address[ADDRESS_BYTES_MAX], client_address[ADDRESS_BYTES_MAX];
+	/* In the answer to a candidate: whom it should call too, since only the leader can add it. 0: nobody known. */
+	uint32_t leader;
+	char leader_address[ADDRESS_BYTES_MAX];
 	/* In the answer on a snapshot connection: how much of which snapshot is there already. 0: nothing. */
 	struct snapshot_digest snapshot;
 	uint64_t snapshot_offset;

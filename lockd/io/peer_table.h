@@ -15,12 +15,13 @@ struct link;
 enum {
 	PEER_BACKOFF_MS_MIN = 20,
 	PEER_BACKOFF_MS_MAX = 1000,
-	PEER_TABLE_GUESTS_MAX = RAFT_MEMBERS_MAX,
-	PEER_TABLE_LEAVE_MS = 1000, /* for the last entries: a node that was removed should learn of it */
+	PEER_TABLE_GUESTS_MAX = RAFT_MEMBERS_MAX, /* and as many that we were told of; no more are taken */
+	PEER_TABLE_LEAVE_MS = 1000,               /* for the last entries: a node that was removed should learn of it */
 };
 
 enum peer_standing {
 	PEER_LISTED, /* in the configuration file of a blank node */
+	PEER_TOLD,   /* leads the cluster that a blank node wants to join, as one of those it called says */
 	PEER_MEMBER,
 	PEER_GUEST,   /* it has called, and may know more than we do; only as long as its call stands */
 	PEER_LEAVING, /* none of these any more: closed at `leave_at`, freed with its last link */

@@ -96,7 +96,7 @@ static void test_hello__refuses_a_removed_node_in_the_words_of_who_knows(void **
 	assert_refused(true, LOCKD_WRONG_CLUSTER,
 		       "node 4 is not a member of the cluster any more: stop it; its data folder can be deleted");
 	view.standing = HELLO_FOLLOWS;
-	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 4 is no member that node 1 knows of");
+	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 4 is no member as far as is known here");
 }
 
 /* It may have been added, and lead, while we were away. */
@@ -169,6 +169,8 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	own.purpose = PEER_PURPOSE_SNAPSHOT;
 	own.status = LOCKD_WRONG_CLUSTER;
 	own.snapshot_offset = 77;
+	own.leader = 3;
+	snprintf(own.leader_address, sizeof own.leader_address, "c:3");
 	memset(own.snapshot.bytes, 9, sizeof own.snapshot.bytes);
 	snprintf(own.text, sizeof own.text, "no\nway");
 	snprintf(own.peer_address, sizeof own.peer_address, "a:1");
@@ -185,6 +187,8 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	assert_string_equal(back.text, "no?way");
 	assert_string_equal(back.peer_address, "a:1");
 	assert_string_equal(back.client_address, "");
+	assert_int_equal(back.leader, 3);
+	assert_string_equal(back.leader_address, "c:3");
 }
 
 static void test_hello__forgets_addresses_that_nobody_can_dial(void **state) {
