@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admission.h"
 
-#include "configuration.h"
 #include "replica.h"
 
 #include <lockd/status.h>
@@ -16,13 +15,11 @@ static int admission_check_bounds(const struct replica *replica, const struct cl
 	return LOCKD_OK;
 }
 
-/* What this node has applied says nothing once the cluster goes on without it. */
+/* What is applied here says nothing while the cluster goes on without this node, or does not count on it yet. */
 static bool admission_is_member(const struct replica *replica) {
 	const struct raft_configuration *members = raft_members(replica->raft, NULL);
-	const struct raft_member *self = members ? configuration_find(members, replica->node->id) : NULL;
 
-	return self && !node_is_blank(replica->node) &&
-	       memcmp(self->store.bytes, replica->node->store.bytes, sizeof self->store.bytes) == 0;
+	return members && !node_is_blank(replica->node) && members_name_us(replica->node, members);
 }
 
 int admission_check_read(const struct replica *replica, const struct client *client, const Client__Request *request,

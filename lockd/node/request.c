@@ -253,7 +253,7 @@ static void request_handle(struct node *node, struct client *client, const struc
 	if (request_is_for_us(&request))
 		request_dispatch(&request);
 	else
-		request_reply(&request, LOCKD_NOT_LEADER, NULL);
+		request_reply(&request, LOCKD_NOT_LEADER, "the node is no member of the cluster");
 }
 
 void request_recv(struct node *node, const struct node_event *event) {

@@ -107,6 +107,47 @@ static void test_hello__is_repeated_when_the_cluster_is_founded(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+static void test_hello__is_repeated_when_the_members_change(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {0};
+	struct cluster_change added[] = {{CLIENT__MEMBER_CHANGE__KIND__LEARNER, 4, -1}};
+	struct cluster_change removed[] = {{CLIENT__MEMBER_CHANGE__KIND__ABSENT, 4, -1}};
+	uint32_t leader, follower;
+	Client__HelloReply *news;
+	size_t n;
+
+	(void)unused;
+	cluster_init_spare(&cluster, 3, 4, &config);
+	cluster_found(&cluster);
+	cluster_node(&cluster, 4)->calling = true;
+	cluster_advance(&cluster, 1000 * CLUSTER_MS);
+	leader = cluster_leader(&cluster);
+	follower = leader % 3 + 1;
+	cluster_hello(&cluster, leader, 5);
+	cluster_hello(&cluster, follower, 6);
+
+	cluster_send_change(&cluster, leader, 5, 1, added, 1);
+	cluster_advance(&cluster, 2000 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(&cluster, 5, 1), LOCKD_OK);
+	for (node_connection connection = 5; connection <= 6; connection++) {
+		news = cluster_take_news(&cluster, connection, &n);
+		assert_non_null(news);
+		assert_int_equal(news->leader, leader);
+		assert_int_equal(news->n_nodes, 4);
+		assert_int_equal(news->nodes[3]->node, 4);
+		assert_memory_equal(news->nodes[3]->client_address.data, "c4:1", 4);
+		client__hello_reply__free_unpacked(news, NULL);
+	}
+	cluster_send_change(&cluster, leader, 5, 2, removed, 1);
+	cluster_advance(&cluster, 2000 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_OK);
+	news = cluster_take_news(&cluster, 6, &n);
+	assert_non_null(news);
+	assert_int_equal(news->n_nodes, 3);
+	client__hello_reply__free_unpacked(news, NULL);
+	cluster_deinit(&cluster);
+}
+
 /* A leader that comes and goes within one turn is told as it is in the end, once. */
 static void test_hello__is_repeated_once_a_turn(void **unused) {
 	struct cluster cluster;
@@ -136,6 +177,7 @@ int main(void) {
 		cmocka_unit_test(test_hello__is_repeated_to_greeted_clients_only),
 		cmocka_unit_test(test_hello__is_repeated_when_the_leader_changes),
 		cmocka_unit_test(test_hello__is_repeated_when_the_cluster_is_founded),
+		cmocka_unit_test(test_hello__is_repeated_when_the_members_change),
 		cmocka_unit_test(test_hello__is_repeated_once_a_turn),
 	};
 

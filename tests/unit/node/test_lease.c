@@ -112,6 +112,26 @@ static void test_lease__clock_goes_on_when_leases_are_taken_over(void **unused) 
 	assert_int_equal(leases.paused, 5010 * CLUSTER_MS);
 }
 
+/* After a pause expiry waits for a round, or for a lease that is valid by a later clock. */
+static void test_lease__is_trusted_again_under_the_leader_lease(void **unused) {
+	struct leases leases = {0};
+
+	(void)unused;
+	leases_pause(&leases, 150 * CLUSTER_MS);
+	assert_true(leases.unproved);
+	leases_trust(&leases);
+	assert_false(leases.unproved);
+	assert_false(leases_want_round(&leases));
+	/* What a round under way proves is older than the next pause. */
+	leases_pause(&leases, 150 * CLUSTER_MS);
+	assert_true(leases_want_round(&leases));
+	leases_assign_round(&leases, 8);
+	leases_prove(&leases, 7);
+	assert_true(leases.unproved);
+	leases_prove(&leases, 8);
+	assert_false(leases.unproved);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease__expires_a_silent_session_after_its_ttl_and_not_before),
@@ -119,6 +139,7 @@ int main(void) {
 		cmocka_unit_test(test_lease__does_not_count_a_pause_of_the_leader),
 		cmocka_unit_test(test_lease__expires_nobody_while_it_cannot_prove_leadership),
 		cmocka_unit_test(test_lease__clock_goes_on_when_leases_are_taken_over),
+		cmocka_unit_test(test_lease__is_trusted_again_under_the_leader_lease),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,25 +291,57 @@ static void test_query__waits_until_a_new_leader_has_committed(void **unused) {
 
 /* ---- Followers ---- */
 
-static void test_query__of_a_blank_node_is_refused_with_a_reason(void **unused) {
-	struct cluster cluster;
-	Client__ReadLevel levels[] = {CLIENT__READ_LEVEL__LINEARIZABLE, CLIENT__READ_LEVEL__SESSION,
-				      CLIENT__READ_LEVEL__STALE};
-
-	(void)unused;
-	cluster_init(&cluster, 1);
-	cluster_hello(&cluster, 1, 5);
-	for (uint64_t i = 0; i < 3; i++) {
+/* At every level. */
+static void assert_refused(struct cluster *cluster, uint32_t node, node_connection connection, const char *text) {
+	for (int level = CLIENT__READ_LEVEL__LINEARIZABLE; level <= CLIENT__READ_LEVEL__STALE; level++) {
 		Client__Reply *reply;
 
-		cluster_send_read(&cluster, 1, 5, i, "lock", levels[i], 0);
-		cluster_settle(&cluster);
-		reply = cluster_take_reply(&cluster, 5, i);
+		cluster_send_read(cluster, node, connection, 700, "lock", (Client__ReadLevel)level, 0);
+		cluster_settle(cluster);
+		reply = cluster_take_reply(cluster, connection, 700);
 		assert_non_null(reply);
 		assert_int_equal(reply->status, LOCKD_NOT_LEADER);
-		assert_int_equal(reply->text.len, strlen("the node belongs to no cluster yet"));
+		assert_int_equal(reply->text.len, strlen(text));
+		assert_memory_equal(reply->text.data, text, strlen(text));
 		client__reply__free_unpacked(reply, NULL);
 	}
+}
+
+static void change(struct cluster *cluster, uint32_t leader, Client__MemberChange__Kind kind, uint32_t node) {
+	struct cluster_change changes[] = {{kind, node, -1}};
+
+	cluster_send_change(cluster, leader, 5, 800, changes, 1);
+	cluster_advance(cluster, 2000 * CLUSTER_MS);
+	assert_int_equal(cluster_take_status(cluster, 5, 800), LOCKD_OK);
+}
+
+static void test_query__of_a_learner_is_answered_while_it_is_a_member(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {0};
+	uint32_t leader;
+
+	(void)unused;
+	cluster_init_spare(&cluster, 1, 2, &config);
+	cluster_found(&cluster);
+	leader = cluster_leader(&cluster);
+	cluster_hello(&cluster, leader, 5);
+	cluster_hello(&cluster, 2, 6);
+	assert_refused(&cluster, 2, 6, "the node belongs to no cluster yet");
+
+	cluster_node(&cluster, 2)->calling = true;
+	cluster_advance(&cluster, 1000 * CLUSTER_MS);
+	change(&cluster, leader, CLIENT__MEMBER_CHANGE__KIND__LEARNER, 2);
+	cluster_send_show(&cluster, 2, 6, 1, "lock");
+	cluster_advance(&cluster, REFRESH);
+	assert_int_equal(cluster_take_status(&cluster, 6, 1), LOCKD_NOT_FOUND);
+
+	/* The leader has no answers for strangers; whoever it left behind knows nothing of that. */
+	change(&cluster, leader, CLIENT__MEMBER_CHANGE__KIND__ABSENT, 2);
+	cluster_send_show(&cluster, 2, 6, 2, "lock");
+	cluster_advance(&cluster, WAIT_MAX - 1);
+	assert_int_equal(cluster_take_status(&cluster, 6, 2), -1);
+	cluster_advance(&cluster, 1);
+	assert_int_equal(cluster_take_status(&cluster, 6, 2), LOCKD_NOT_LEADER);
 	cluster_deinit(&cluster);
 }
 
@@ -656,7 +688,7 @@ int main(void) {
 		cmocka_unit_test(test_query__needs_a_round_once_the_lease_has_run_out),
 		cmocka_unit_test(test_query__has_no_lease_after_the_machine_slept),
 		cmocka_unit_test(test_query__waits_until_a_new_leader_has_committed),
-		cmocka_unit_test(test_query__of_a_blank_node_is_refused_with_a_reason),
+		cmocka_unit_test(test_query__of_a_learner_is_answered_while_it_is_a_member),
 		cmocka_unit_test(test_query__on_a_follower_waits_for_the_leader),
 		cmocka_unit_test(test_query__on_a_follower_waits_until_it_has_applied),
 		cmocka_unit_test(test_query__on_a_follower_asks_again),

@@ -188,6 +188,32 @@ static void test_read__gives_its_status_even_when_blank(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+static void test_read__tells_the_lease_and_the_smallest_ttl(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {.leader_lease = true};
+	uint32_t leader, follower;
+	Client__Reply *reply;
+
+	(void)unused;
+	cluster_init_with(&cluster, 3, &config);
+	cluster_found(&cluster);
+	leader = cluster_leader(&cluster);
+	follower = leader % 3 + 1;
+	cluster_hello(&cluster, leader, 5);
+	cluster_hello(&cluster, follower, 5);
+	reply = ask(&cluster, leader, CLIENT__REQUEST__BODY_STATUS);
+	assert_non_null(reply);
+	/* Of 200 ms a drift of 10 % leaves 163. */
+	assert_in_range(reply->node->lease_ms, 163 - 50, 163);
+	assert_int_equal(reply->node->ttl_ms_min, 3000);
+	client__reply__free_unpacked(reply, NULL);
+	reply = ask(&cluster, follower, CLIENT__REQUEST__BODY_STATUS);
+	assert_non_null(reply);
+	assert_int_equal(reply->node->lease_ms, 0);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read__lists_by_prefix_page_by_page),
@@ -195,6 +221,7 @@ int main(void) {
 		cmocka_unit_test(test_read__shows_holder_and_waiters_in_order),
 		cmocka_unit_test(test_read__lists_sessions),
 		cmocka_unit_test(test_read__gives_its_status_even_when_blank),
+		cmocka_unit_test(test_read__tells_the_lease_and_the_smallest_ttl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
