@@ -264,6 +264,20 @@ struct node_member {
 	const char *peer_address, *client_address;
 };
 bool node_get_member(const struct node *node, size_t position, struct node_member *ret);
+/* What a node says of its disk in every HELLO. */
+struct node_memory {
+	uint64_t boot_count; /* how often the folder was opened, this time included; the driver knows it */
+	uint64_t boot;       /* random per process; likewise */
+	raft_term term;      /* durable, like what follows */
+	uint32_t vote;
+	raft_index last;
+};
+void node_get_memory(const struct node *node, struct node_memory *ret);
+/* Holds the HELLO of a peer against what its store has said so far, and remembers its process: before any other frame of that
+ * process. NULL: nothing speaks against it; otherwise a sentence: the data folder is an older copy of itself, and whoever
+ * uses it must neither be heard nor go on. */
+const char *node_judge_memory(struct node *node, uint32_t peer, const struct node_uuid *store,
+                              const struct node_memory *memory);
 /* The FOUND frame body for a blank peer whose store the present configuration names; 0: *ret borrowed until the next
  * call, 1: it does not (the peer must be added first). */
 int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret);

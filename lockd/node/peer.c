@@ -183,6 +183,8 @@ void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) 
 	}
 
 	message = peer_message(in);
+	if (replica->group == NODE_GROUP_DEFAULT)
+		testimony_hear(node, &message);
 	event.entries = entries.terms;
 	/* A core whose save ring is full refuses: the message counts as lost. */
 	(void)replica_raft(replica, &event, entries.bytes);

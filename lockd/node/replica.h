@@ -22,6 +22,7 @@
 #include "seat.h"
 #include "sighting.h"
 #include "snapshot.h"
+#include "testimony.h"
 #include "turn.h"
 #include "watch.h"
 
@@ -60,7 +61,7 @@ struct replica {
 	bool ready;            /* leading, and its own no-op is applied: timers run, the state may be read */
 	uint32_t known_leader; /* last one traced, with its term */
 	raft_term known_term;
-	raft_usec contact; /* mono, when the leader was last heard, or by the leader a quorum; 0: never yet */
+	raft_usec contact; /* boot clock, when the leader was last heard, or by the leader a quorum; 0: never yet */
 	uint64_t contact_round; /* leader: the round of that */
 
 	struct membership membership;
@@ -119,6 +120,7 @@ struct node {
 	const char *fatal;
 	char fatal_text[NODE_ERROR_BYTES_MAX];
 	char error[NODE_ERROR_BYTES_MAX];
+	struct testimonies testimonies;
 	uint8_t *found_body; /* of node_found_body() */
 };
 
