@@ -5,7 +5,8 @@
  *   frames of clients   hello, request → field, admission → pending (commands) or query (reads, keep-alives)
  *   frames of peers     peer → consensus core, found (blank nodes)
  *   the disk            replica_saved → outbox (frames that waited), checkpoint, snapshot
- *   time                consensus core, lease (silent sessions), seat (waits)
+ *   time                consensus core, lease (silent sessions), seat (waits), leadership (handing over)
+ *   members             request → membership (steps of a change); candidate (who waits to be added)
  *   applied entries     pending, seat, watch → client (replies, events) */
 #include "found.h"
 #include "memory.h"
