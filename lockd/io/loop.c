@@ -161,6 +161,45 @@ static void forget_turn(struct loop *loop) {
 	events_clear(&loop->events);
 }
 
+/* ---- What must fit --------------------------------------------------------------------------------------------------
+ */
+
+static int fail(struct loop_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int fail(struct loop_error *error, const char *format, ...) {
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof error->text, format, args);
+	va_end(args);
+	return -1;
+}
+
+/* What the founder wrote holds for the life of the cluster; the timing of this node must fit it (struct raft_timing).
+ */
+static int check_timing(const struct loop *loop, struct loop_error *error) {
+	const struct raft_timing *timing = &loop->config.timing;
+	const struct raft_configuration *members;
+	const uint64_t million = 1000000;
+	raft_index index;
+	uint64_t promise;
+
+	if (node_is_blank(loop->node))
+		return 0;
+	members = raft_members(node_raft(loop->node, PEERS_GROUP), &index);
+	promise = (uint64_t)members->promise_ms * 1000;
+	if (2 * timing->heartbeat <= promise &&
+	    promise * (million + members->drift_ppm) <= timing->check_quorum * (million - members->drift_ppm))
+		return 0;
+	return fail(
+		error,
+		"the cluster was founded with promise-ms = %u and drift-ppm = %u: heartbeat-ms must be at most %u and "
+		"check-quorum-ms at least %llu",
+		members->promise_ms, members->drift_ppm, members->promise_ms / 2,
+		(unsigned long long)(members->promise_ms * (million + members->drift_ppm) /
+					     (million - members->drift_ppm) +
+				     1));
+}
+
 /* ---- Effects ------------------------------------------------------------------------------------------------------
  */
 
@@ -183,13 +222,22 @@ static void hand_to_checkpointer(struct loop *loop, const struct node_effects *e
 	checkpointer_add(loop->checkpointer, job);
 }
 
+/* A node that has just been let in learns the times of the cluster with its first entry. */
+static void on_members(struct loop *loop) {
+	struct loop_error error;
+
+	if (check_timing(loop, &error) < 0)
+		fatal_stop("reason=\"%s\"", error.text);
+	peers_follow_members(&loop->peers);
+}
+
 /* Saves go first: our own disk works while the peers get the entries. Each connection is flushed once. */
 static void execute(struct loop *loop, const struct node_effects *effects) {
 	if (effects->fatal)
 		fatal_stop("reason=\"%s\"", effects->fatal);
 
 	if (effects->members_changed)
-		peers_follow_members(&loop->peers);
+		on_members(loop);
 	hand_to_storage(loop, effects);
 	for (size_t i = 0; i < effects->n_peer_frames; i++)
 		peers_send(&loop->peers, &effects->peer_frames[i]);
@@ -335,16 +383,6 @@ static uint64_t random_seed(void) {
 	return seed;
 }
 
-static int fail(struct loop_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(struct loop_error *error, const char *format, ...) {
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof error->text, format, args);
-	va_end(args);
-	return -1;
-}
-
 static int bind_port(struct listener *listener, const char *address, const char *key, struct inbox *inbox,
 		     struct loop_error *error) {
 	int r = listener_open(listener, address, inbox);
@@ -417,35 +455,10 @@ static int check_identity(struct loop *loop, struct loop_error *error) {
 			    "folder",
 			    loop->config.data, member->node, loop->config.node, member->node);
 	}
-	return fail(error,
-		    "data folder %s holds a cluster that it is no member of: it was copied, or another folder is meant",
-		    loop->config.data);
-}
-
-/* What the founder wrote holds for the life of the cluster; the timing of this node must fit it (struct raft_timing).
- */
-static int check_timing(const struct loop *loop, struct loop_error *error) {
-	const struct raft_timing *timing = &loop->config.timing;
-	const struct raft_configuration *members;
-	const uint64_t million = 1000000;
-	raft_index index;
-	uint64_t promise;
-
-	if (node_is_blank(loop->node))
-		return 0;
-	members = raft_members(node_raft(loop->node, PEERS_GROUP), &index);
-	promise = (uint64_t)members->promise_ms * 1000;
-	if (2 * timing->heartbeat <= promise &&
-	    promise * (million + members->drift_ppm) <= timing->check_quorum * (million - members->drift_ppm))
-		return 0;
-	return fail(
-		error,
-		"the cluster was founded with promise-ms = %u and drift-ppm = %u: heartbeat-ms must be at most %u and "
-		"check-quorum-ms at least %llu",
-		members->promise_ms, members->drift_ppm, members->promise_ms / 2,
-		(unsigned long long)(members->promise_ms * (million + members->drift_ppm) /
-					     (million - members->drift_ppm) +
-				     1));
+	/* Either the leader tells what has happened since, or it lets this node in. */
+	log_warning("this node is no member as far as its log reaches: it is being added, or was removed: node=%u",
+		    loop->config.node);
+	return 0;
 }
 
 /* Descriptors for clients, as many as the limits of the process leave. */
