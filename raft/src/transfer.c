@@ -58,8 +58,9 @@ static bool can_take_over(const struct raft *raft, uint32_t node) {
 	return at >= 0 && is_candidate(raft, &members->members[at]);
 }
 
+/* On its disk, that is; on ours it need not be, since a disk that hangs is a reason to hand over. */
 static bool holds_all(const struct raft *raft, uint32_t node) {
-	return raft__progress_find(raft, node)->match == raft->trail.last && raft->saves.durable == raft->trail.last;
+	return raft__progress_find(raft, node)->match == raft->trail.last;
 }
 
 static void emit_timeout_now(struct raft *raft, uint32_t to, struct raft_effects *fx) {

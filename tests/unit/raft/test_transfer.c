@@ -93,19 +93,16 @@ static void test_transfer__stops_proposals_and_the_lease(void **state) {
 	replica_free(&replica);
 }
 
-static void test_transfer__asks_when_target_and_own_disk_have_the_whole_log(void **state) {
+static void test_transfer__asks_when_the_target_has_the_whole_log(void **state) {
 	struct replica replica = leader();
 	const struct raft_message *request;
-	uint64_t seq;
 
 	(void)state;
 	assert_int_equal(propose(&replica), 0);
-	seq = replica.fx.save.seq;
 	assert_int_equal(transfer(&replica, 2), 0);
 	assert_int_equal(replica.fx.n_messages, 0);
+	/* The own disk may hang: nothing is reported durable here. */
 	replica_recv(&replica, answer(&replica, 2, 1));
-	assert_null(sent(&replica, 2, RAFT_TIMEOUT_NOW));
-	replica_step(&replica, (struct raft_event){.kind = RAFT_SAVED, .seq = seq});
 	request = sent(&replica, 2, RAFT_TIMEOUT_NOW);
 	assert_non_null(request);
 	assert_int_equal(request->term, 4);
@@ -594,7 +591,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfer__refuses_whom_cannot_lead),
 		cmocka_unit_test(test_transfer__stops_proposals_and_the_lease),
-		cmocka_unit_test(test_transfer__asks_when_target_and_own_disk_have_the_whole_log),
+		cmocka_unit_test(test_transfer__asks_when_the_target_has_the_whole_log),
 		cmocka_unit_test(test_transfer__waits_for_a_lagging_target),
 		cmocka_unit_test(test_transfer__picks_the_closest_voter),
 		cmocka_unit_test(test_transfer__ends_with_a_higher_term),
