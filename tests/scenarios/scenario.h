@@ -19,6 +19,7 @@ extern const struct scenario election_scenarios[];
 extern const struct scenario replication_scenarios[];
 extern const struct scenario commit_scenarios[];
 extern const struct scenario fuzz_scenarios[];
+extern const struct scenario membership_scenarios[];
 extern const struct scenario corruption_scenarios[];
 extern const struct scenario restart_scenarios[];
 extern const struct scenario disruption_scenarios[];
@@ -27,6 +28,7 @@ extern const struct scenario crash_scenarios[];
 extern const struct scenario distance_scenarios[];
 extern const struct scenario leader_scenarios[];
 extern const struct scenario load_scenarios[];
+extern const struct scenario read_scenarios[];
 
 /* `lockd-sim --scenario what`: "list", "all" (one line each), or every one whose name begins with `what`. The exit
  * status of the process. */

@@ -94,7 +94,48 @@ static void q20_hol(void) {
 	world_free(world);
 }
 
+/* ---- q20: a disk that hangs ----------------------------------------------------------------------------------------
+ */
+
+enum { STALL_ELECTIONS = 10 };
+
+static void q20_slow_disk(void) {
+	struct world *world = world_new(&(struct world_setup){
+		.nodes = 3, .programs = 1, .seed = 120, .ttl_ms = 30000, .tell = WORLD_TELL_REQUESTS});
+	struct program *c1 = &world->programs[0];
+	sim_usec election = world->sim->plan.timing.election_min, from;
+	uint32_t old = world_leader(world), next;
+	uint64_t frame;
+
+	story_act("The leader's fsync hangs for %d E, that is %" PRIu64
+		  " ms. Its heartbeats do not need the disk and go on; so "
+		  "nobody else would ever notice.",
+		  STALL_ELECTIONS, STALL_ELECTIONS * election / MS);
+	program_begin(c1);
+	world_tell(world, WORLD_TELL_LEADERS, "n%u's disk hangs", old);
+	from = world->sim->now;
+	sim_disk(world->sim, old)->stalled_until = from + STALL_ELECTIONS * election;
+	frame = program_acquire(c1, 0, 0);
+	next = world_await_leader_but(world, old, 3 * world->sim->plan.timing.election_max);
+	world_expect(next != 0, "a new leader", "nobody took over from n%u", old);
+	world_expect(world_status(world, old).role != RAFT_LEADER, "one leader", "n%u leads still", old);
+
+	story_act("c1 asks again, and the disk hangs still.");
+	world_expect(program_settle(c1, frame, 3 * election)->status == LOCKD_OK, "a grant", "c1 has none");
+	world_expect(world->sim->now < from + STALL_ELECTIONS * election, "a grant before the disk is back",
+		     "%" PRIu64 " ms", (world->sim->now - from) / MS);
+	story_say("The lock was granted %" PRIu64 " ms after the disk had begun to hang, without it.",
+		  (world->sim->now - from) / MS);
+	world_expect(world_run_until(world, world_converged, STALL_ELECTIONS * election + 5 * SECOND), "equal states",
+		     "when the disk is back");
+	story_answer(
+		"a leader measures its own disk. When a write takes longer than the longest election time-out it hands "
+		"over to somebody whose disk works, and says so to those who might elect it.");
+	world_free(world);
+}
+
 const struct scenario load_scenarios[] = {
+	{"q20_slow_disk", "What happens when the leader's disk hangs?", q20_slow_disk},
 	{"q20_hol", "What does an entry cost that stands behind a large one?", q20_hol},
 	{0},
 };

@@ -119,23 +119,46 @@ static void heard(struct sim *sim, struct client *client, const struct client_fr
 	if (reply->n_locks > 0 && reply->locks[0]->holder)
 		answer->seen_token = reply->locks[0]->token;
 	program->answered++;
+	if (program->revision < reply->revision)
+		program->revision = reply->revision;
 	take_in(sim, client, frame, reply);
 	tell_answer(program->world, client, frame, answer);
+}
+
+/* What was sent by hand, and is unknown to the simulator's client. */
+static void heard_by_hand(struct sim *sim, struct client *client, uint64_t frame_id, const Client__Reply *reply) {
+	struct program *program = program_of(client);
+	struct program_answer *answer = &program->answers[frame_id % PROGRAM_ANSWERS_MAX];
+
+	if (answer->expected != frame_id)
+		return;
+	answer->frame = frame_id;
+	answer->status = (int)reply->status;
+	answer->revision = reply->revision;
+	answer->leader = reply->leader;
+	answer->age_ms = reply->age_ms;
+	answer->node = client->node;
+	answer->given = sim->now;
+	answer->seen_token = reply->n_locks > 0 && reply->locks[0]->holder ? reply->locks[0]->token : 0;
+	if (program->revision < reply->revision)
+		program->revision = reply->revision;
+	program->answered++;
 }
 
 static void received(struct sim *sim, struct client *client, uint8_t type, uint64_t frame_id, const uint8_t *body,
 		     size_t n) {
 	const struct client_frame *frame = client_find_frame(client, client->connection, frame_id);
 
-	if (!frame)
-		return;
-	if (type == FRAME_HELLO_REPLY) {
+	if (frame && type == FRAME_HELLO_REPLY) {
 		client->greeted = true;
 	} else if (type == FRAME_REPLY) {
 		const Client__Reply *reply = client__reply__unpack(&sim->client_arena.allocator, n, body);
 
 		assert(reply);
-		heard(sim, client, frame, reply);
+		if (frame)
+			heard(sim, client, frame, reply);
+		else
+			heard_by_hand(sim, client, frame_id, reply);
 	}
 }
 
@@ -253,6 +276,46 @@ uint64_t program_show(struct program *program, uint32_t lock) {
 
 	request->lock = lock;
 	return send(program, request);
+}
+
+static uint64_t send_by_hand(struct program *program, const Client__Request *request, Client__ReadLevel level) {
+	struct client *client = program->client;
+	struct sim *sim = program->world->sim;
+	uint64_t frame = ++client->next_frame;
+	uint8_t packed[128];
+
+	assert(client__request__get_packed_size(request) <= sizeof(packed));
+	program->answers[frame % PROGRAM_ANSWERS_MAX] = (struct program_answer){.expected = frame,
+										.asked = sim->now,
+										.level = level,
+										.floor = sim->acknowledged,
+										.at_least = request->at_least};
+	network_client_to_node(sim, client->connection, FRAME_REQUEST, frame, packed,
+			       client__request__pack(request, packed));
+	return frame;
+}
+
+uint64_t program_read(struct program *program, uint32_t lock, Client__ReadLevel level) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__Show show = CLIENT__SHOW__INIT;
+	char name[16];
+
+	show.name = (ProtobufCBinaryData){model_name_of(lock, name, sizeof(name)), (uint8_t *)name};
+	request.read_level = level;
+	request.at_least = level == CLIENT__READ_LEVEL__SESSION ? program->revision : 0;
+	request.body_case = CLIENT__REQUEST__BODY_SHOW;
+	request.show = &show;
+	return send_by_hand(program, &request, level);
+}
+
+uint64_t program_transfer(struct program *program, uint32_t to) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__TransferLeader transfer = CLIENT__TRANSFER_LEADER__INIT;
+
+	transfer.node = to;
+	request.body_case = CLIENT__REQUEST__BODY_TRANSFER_LEADER;
+	request.transfer_leader = &transfer;
+	return send_by_hand(program, &request, CLIENT__READ_LEVEL__LINEARIZABLE);
 }
 
 uint64_t program_repeat(struct program *program) {

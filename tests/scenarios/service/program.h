@@ -18,6 +18,11 @@ struct program_answer {
 	uint32_t node;       /* that answered */
 	uint32_t age_ms;
 	sim_usec asked, given;
+	/* A read at a level, asked for under this frame. */
+	uint64_t expected;
+	Client__ReadLevel level;
+	uint64_t floor; /* highest log index that anybody had been told of when it was asked */
+	uint64_t at_least;
 };
 
 enum { PROGRAM_ANSWERS_MAX = 1024 };
@@ -28,6 +33,7 @@ struct program {
 	struct client *client;
 	struct program_answer answers[PROGRAM_ANSWERS_MAX]; /* by frame, the latest ones */
 	uint64_t answered;
+	uint64_t revision; /* highest seen in an answer */
 };
 
 void program_init(struct program *program, struct world *world, uint32_t id);
@@ -44,6 +50,11 @@ uint64_t program_keep_alive(struct program *program);
 uint64_t program_acquire(struct program *program, uint32_t lock, uint32_t wait_ms);
 uint64_t program_release(struct program *program, uint32_t lock, uint64_t token);
 uint64_t program_show(struct program *program, uint32_t lock);
+/* A SHOW at a level; SESSION: not behind what this program has seen. Unlike that of program_show() its answer is not
+ * judged by the simulator's checkers. */
+uint64_t program_read(struct program *program, uint32_t lock, Client__ReadLevel level);
+/* Asks the node to hand leadership over, 0: to whomever it likes. */
+uint64_t program_transfer(struct program *program, uint32_t to);
 /* The last acquire or release once more, under its own sequence. */
 uint64_t program_repeat(struct program *program);
 

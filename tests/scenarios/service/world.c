@@ -65,6 +65,7 @@ static void plan_of(const struct world_setup *setup, struct plan *ret) {
 		.latency_min = or (setup->latency, 1 * MS),
 		.save_min = or (setup->disk, 1 * MS),
 		.batch_max = 64,
+		.leader_lease = !setup->no_lease,
 		.checkpoint_entries = setup->checkpoint_entries,
 		.trailing_entries = setup->trailing_entries,
 	};

@@ -28,6 +28,7 @@ struct world_setup {
 	sim_usec latency, disk;                        /* 0: 1 ms each */
 	raft_usec heartbeat, election;                 /* 0: 50 ms; 400 ms, up to twice that */
 	uint32_t promise_ms;                           /* 0: 200 */
+	bool no_lease;                                 /* every proof of leadership takes a round */
 	uint32_t checkpoint_entries, trailing_entries; /* 0: no checkpoint in this story */
 };
 
