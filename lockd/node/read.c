@@ -48,9 +48,10 @@ static size_t read_session_bytes(const Client__Session *session) {
 	return client__session__get_packed_size(session);
 }
 
-/* How old the state may be: since the leader was heard of, or a quorum by the leader itself. */
+/* How old the state may be: since the leader was heard of, or a quorum by the leader itself. By the clock that goes on
+ * while the machine sleeps. */
 static uint32_t read_age_ms(const struct replica *replica) {
-	raft_usec age = (replica->node->clocks.mono - replica->contact) / 1000;
+	raft_usec age = (replica->node->clocks.boot - replica->contact) / 1000;
 
 	if (queries_lease_left(replica) > 0)
 		return 0;

@@ -218,13 +218,19 @@ static void replica_change_role(struct replica *replica) {
 	replica_trace_leader(replica);
 }
 
+/* What a leader asked before it led may arrive late and says nothing. */
+static bool replica_heard_leader(const struct replica *replica, const struct raft_event *event) {
+	const struct raft_message *message = event->message;
+
+	return event->kind == RAFT_RECV && (message->type == RAFT_APPEND || message->type == RAFT_HEARTBEAT) &&
+	       message->from == replica->status.leader && message->term == replica->status.term;
+}
+
 static void replica_note_contact(struct replica *replica, const struct raft_event *event) {
-	const struct raft_status *status = &replica->status;
-	bool heard = event->kind == RAFT_RECV && event->message->from == status->leader &&
-		     event->message->term == status->term;
+	bool heard = replica_heard_leader(replica, event);
 
 	if (heard || replica->effects.proved_round > replica->contact_round)
-		replica->contact = replica->node->clocks.mono;
+		replica->contact = replica->node->clocks.boot;
 	replica->contact_round = replica->effects.proved_round;
 }
 

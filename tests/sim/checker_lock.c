@@ -228,20 +228,25 @@ static void check_lock_read(const struct sim *sim, uint32_t at, uint64_t index, 
 			     seen, token);
 }
 
+void checker_lock_read(struct sim *sim, uint32_t lock, const Client__Reply *reply) {
+	const Client__Lock *seen[SIM_LOCKS_MAX] = {0};
+
+	sim->totals.reads++;
+	for (size_t i = 0; i < reply->n_locks; i++)
+		seen[model_lock_of(reply->locks[i]->name.data, reply->locks[i]->name.len)] = reply->locks[i];
+	for (uint32_t l = 0; l < SIM_LOCKS_MAX; l++) {
+		if (lock == SIM_LOCKS_MAX || l == lock)
+			check_lock_read(sim, l, reply->revision >> 16, seen[l]);
+	}
+}
+
 static void check_read(struct sim *sim, const struct client_frame *frame, const Client__Reply *reply) {
 	uint64_t index = reply->revision >> 16;
 	if (index < frame->request.read_floor)
 		verdict_fail(VERDICT_SAFETY, "P6 stale-read",
 			     "a read at index %" PRIu64 " began after index %" PRIu64 " had been acknowledged", index,
 			     frame->request.read_floor);
-	sim->totals.reads++;
-	const Client__Lock *seen[SIM_LOCKS_MAX] = {0};
-	for (size_t i = 0; i < reply->n_locks; i++)
-		seen[model_lock_of(reply->locks[i]->name.data, reply->locks[i]->name.len)] = reply->locks[i];
-	for (uint32_t l = 0; l < SIM_LOCKS_MAX; l++) {
-		if (frame->request.kind == CLIENT_LIST || l == frame->request.lock)
-			check_lock_read(sim, l, index, seen[l]);
-	}
+	checker_lock_read(sim, frame->request.kind == CLIENT_LIST ? SIM_LOCKS_MAX : frame->request.lock, reply);
 }
 
 /* ---- Frames --------------------------------------------------------------------------------------------------------
@@ -285,15 +290,19 @@ void checker_lock_frame(struct sim *sim, uint32_t node, const struct node_client
 	struct arena *arena = &sim->model_arena;
 	if (!connection || connection->node != node || frame->type != FRAME_REPLY || frame->body_bytes == 0)
 		return;
-	const struct client *client = &sim->clients[connection->client - 1];
-	const struct client_frame *asked = client_find_frame(client, frame->connection, frame->id);
-	if (!asked || arena_reset(arena, frame->body_bytes) < 0)
+	bool reads = connection->client > SIM_CLIENTS_MAX;
+	const struct client *client = reads ? NULL : &sim->clients[connection->client - 1];
+	const struct client_frame *asked = reads ? NULL : client_find_frame(client, frame->connection, frame->id);
+	if ((!asked && !reads) || connection->client == CALLER_ADMIN || arena_reset(arena, frame->body_bytes) < 0)
 		return;
 	const Client__Reply *reply = client__reply__unpack(&arena->allocator, frame->body_bytes, frame->body);
 	if (!reply)
 		verdict_fail(VERDICT_SAFETY, "P8 no-reply", "node %u sends %zu bytes that are no Reply", node,
 			     frame->body_bytes);
-	check_reply(sim, client, asked, reply);
+	if (reads)
+		reader_frame(sim, node, reply);
+	else
+		check_reply(sim, client, asked, reply);
 }
 
 void checker_lock_told(struct sim *sim, const Client__Reply *reply) {

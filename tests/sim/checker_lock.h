@@ -17,6 +17,8 @@ void checker_lock_boot(struct sim *sim, uint32_t node);
 void checker_lock_frame(struct sim *sim, uint32_t node, const struct node_client_frame *frame);
 /* A client has received a reply: later reads must not be older. */
 void checker_lock_told(struct sim *sim, const Client__Reply *reply);
+/* What a read says about that lock, SIM_LOCKS_MAX: about all, was so at its revision. */
+void checker_lock_read(struct sim *sim, uint32_t lock, const Client__Reply *reply);
 /* A client has received a grant and believes in it. */
 void checker_lock_granted(struct sim *sim, uint32_t client, uint32_t lock);
 /* A client relies on NOT_DONE: that request must never take effect. */

@@ -427,6 +427,10 @@ static bool is_being_added(struct sim *sim, uint32_t node) {
 	return false;
 }
 
+bool checker_raft_is_out(struct sim *sim, uint32_t node) {
+	return sim->checker_raft.members.n > 0 && !checker_raft_member(sim, node) && !is_being_added(sim, node);
+}
+
 /* Whoever comes back after its removal finds nobody who would let it raise the term: pre-vote, promises and longer logs
  * stand before it. */
 static void check_removed(struct sim *sim, uint32_t node, raft_term term) {
@@ -534,11 +538,11 @@ static void note_transfer(struct checker_raft *checker, const Peer__Message *mes
 	checker->transferred[message->term] = true;
 }
 
-void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame) {
+bool checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame) {
 	const struct disk *disk = sim_disk(sim, node);
 	struct arena *arena = &sim->checker_raft.arena;
 	if (frame->type != FRAME_PEER_MESSAGE)
-		return;
+		return false;
 	if (arena_reset(arena, frame->body_bytes) < 0)
 		abort();
 	const Peer__Message *message = peer__message__unpack(&arena->allocator, frame->body_bytes, frame->body);
@@ -563,4 +567,5 @@ void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_f
 	case RAFT_APPEND_REPLY: check_append_reply(node, disk, message); break;
 	default: break;
 	}
+	return message->type == RAFT_APPEND || message->type == RAFT_HEARTBEAT;
 }

@@ -59,6 +59,8 @@ struct checker_raft {
 void checker_raft_init(struct sim *sim);
 void checker_raft_deinit(struct sim *sim);
 
+/* It is no member, of what is committed or on its way to be. */
+bool checker_raft_is_out(struct sim *sim, uint32_t node);
 /* The node is another one from now on. */
 void checker_raft_wipe(struct sim *sim, uint32_t node);
 /* NULL: it is no member of the latest committed configuration, or with another store. */
@@ -73,6 +75,7 @@ raft_term checker_raft_committed_in(struct sim *sim, raft_index index);
 void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how);
 /* The disk of the node has just made saves durable. */
 void checker_raft_saved(struct sim *sim, uint32_t node);
-void checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame);
+/* True: only a leader says that. */
+bool checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame);
 
 #endif

@@ -102,6 +102,15 @@ void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event
 	post(sim, host, &copy, bytes);
 }
 
+void host_post_peer(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n,
+		    bool of_leader) {
+	struct host *host = sim_host(sim, id);
+	if (!host->up)
+		return;
+	host_post_body(sim, id, event, body, n);
+	host->inbox[host->n_inbox - 1].of_leader = of_leader;
+}
+
 /* ---- Effects -------------------------------------------------------------------------------------------------------
  */
 
@@ -127,8 +136,8 @@ static void trace_effects(const struct host *host, const struct node_effects *ef
 
 static void execute_frames(struct sim *sim, struct host *host, const struct node_effects *effects) {
 	for (size_t i = 0; i < effects->n_peer_frames; i++) {
-		checker_raft_frame(sim, host->id, &effects->peer_frames[i]);
-		network_send_peer(sim, host->id, &effects->peer_frames[i]);
+		bool of_leader = checker_raft_frame(sim, host->id, &effects->peer_frames[i]);
+		network_send_peer(sim, host->id, &effects->peer_frames[i], of_leader);
 	}
 	for (size_t i = 0; i < effects->n_client_frames; i++) {
 		checker_lock_frame(sim, host->id, &effects->client_frames[i]);
@@ -170,8 +179,11 @@ static void step(struct sim *sim, struct host *host) {
 	struct raft_clocks clocks = host_clocks(host, sim->now);
 
 	host->events = memory_fit(host->events, &host->events_size, n, sizeof(*host->events));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		host->events[i] = host->inbox[i].event;
+		if (host->inbox[i].of_leader || host_leads(host))
+			host->heard_leader_at = sim->now;
+	}
 	host->step_at = NEVER;
 	sim->totals.steps++;
 	for (size_t i = 0; i < n && host_leads(host); i++)

@@ -16,7 +16,8 @@ struct disk;
 
 struct host_mail {
 	struct node_event event;
-	void *body; /* owned; event.body points into it */
+	void *body;     /* owned; event.body points into it */
+	bool of_leader; /* a frame that a leader sent */
 };
 
 /* A snapshot as it came over the wire: rows are a run of (size_t length, record). */
@@ -43,7 +44,8 @@ struct host {
 	raft_usec asleep;     /* what the monotonic clock has lost since then, and will have at suspended_until */
 	struct host_mail *inbox;
 	size_t n_inbox, inbox_size;
-	sim_usec step_at; /* planned; ~0: not */
+	sim_usec heard_leader_at; /* the last step that took a frame of a leader, or was a leader's own */
+	sim_usec step_at;         /* planned; ~0: not */
 	struct {
 		uint8_t *bytes; /* NULL: nothing is staged */
 		struct node_bytes *rows;
@@ -71,6 +73,8 @@ raft_term host_term(const struct host *host);
 /* An event for the next step; host_post_body() copies the body. Dropped while the host is down. */
 void host_post(struct sim *sim, uint32_t id, const struct node_event *event);
 void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n);
+void host_post_peer(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n,
+		    bool of_leader);
 /* A whole snapshot has come in: true if it is staged, false while another one still is. */
 bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot);
 

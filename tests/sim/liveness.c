@@ -43,6 +43,12 @@ static const char *look_at_clients(const struct sim *sim) {
 		if (!client_is_idle(&sim->clients[client]))
 			return "a client waits for an answer";
 	}
+	for (uint32_t reader = 0; reader < sim->plan.readers; reader++) {
+		if (!reader_is_idle(&sim->readers[reader]))
+			return "a read waits for an answer";
+	}
+	if (!admin_is_idle(&sim->admin))
+		return "a change of members or leader has no end";
 	for (size_t i = 0; i < sim->model.n_sessions; i++) {
 		if (sim->model.sessions[i]->live)
 			return "a session without client does not expire";

@@ -27,7 +27,7 @@ static void restart(struct sim *sim, void *item) {
 	host_boot(sim, node);
 }
 
-static void restart_later(struct sim *sim, uint32_t node) {
+void nemesis_restart(struct sim *sim, uint32_t node) {
 	sim_usec at = sim->now + prng_exponential(prng_of(sim), sim->plan.crash_for);
 	queue_push(&sim->queue, at, restart, memory_copy(&node, sizeof(node)));
 }
@@ -37,7 +37,7 @@ static void crash_one(struct sim *sim, uint32_t node) {
 		return;
 	sim->totals.crashes++;
 	host_crash(sim, node);
-	restart_later(sim, node);
+	nemesis_restart(sim, node);
 }
 
 /* One in eight is a power cut of all. */
@@ -86,7 +86,7 @@ static void stopped_by_force(struct sim *sim, void *item) {
 	uint32_t node = *(uint32_t *)item;
 	if (sim_host(sim, node)->up && sim_host(sim, node)->stopping)
 		host_crash(sim, node);
-	restart_later(sim, node);
+	nemesis_restart(sim, node);
 }
 
 /* The service manager waits a while for the process to end, then kills it. */
@@ -227,7 +227,7 @@ void nemesis_disk_failed(struct sim *sim, uint32_t node) {
 	TRACE("n%u disk fails", node);
 	sim->totals.disk_failures++;
 	host_crash(sim, node);
-	restart_later(sim, node);
+	nemesis_restart(sim, node);
 }
 
 /* One in eight closes all of them: the machine that runs the virtual ones. */

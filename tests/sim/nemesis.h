@@ -23,6 +23,8 @@ void nemesis_tempt(struct sim *sim, uint32_t node, sim_usec delay);
 void nemesis_tempt_ack(struct sim *sim, uint32_t node, uint32_t client, bool late);
 /* A write has failed: the process stops with a reason, and is started again later. */
 void nemesis_disk_failed(struct sim *sim, uint32_t node);
+/* The node is down, and starts again later. */
+void nemesis_restart(struct sim *sim, uint32_t node);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

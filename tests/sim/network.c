@@ -32,6 +32,7 @@ struct packet {
 	uint32_t from, to;
 	uint64_t from_boot, to_boot;
 	uint8_t type;
+	bool of_leader;
 	size_t n;
 	uint8_t body[];
 };
@@ -46,9 +47,9 @@ static void packet_arrives(struct sim *sim, void *item) {
 		sim->totals.drops++;
 		return;
 	}
-	host_post_body(sim, packet->to,
+	host_post_peer(sim, packet->to,
 		       &(struct node_event){.kind = NODE_PEER_FRAME, .peer = packet->from, .type = packet->type},
-		       packet->body, packet->n);
+		       packet->body, packet->n, packet->of_leader);
 }
 
 /* How long a frame waits for those in front of it and takes itself. */
@@ -59,14 +60,21 @@ static sim_usec queueing(struct sim *sim, struct link *link, size_t n) {
 	return link->busy_until - sim->now;
 }
 
-static void send_packet(struct sim *sim, uint32_t from, uint32_t to, uint8_t type, const void *body, size_t n) {
+static void send_packet(struct sim *sim, uint32_t from, const struct node_peer_frame *frame, bool of_leader) {
+	uint32_t to = frame->peer;
+	size_t n = frame->body_bytes;
 	struct link *link = link_of(sim, from, to);
 	struct packet *packet = memory_new(sizeof(*packet) + n);
 	sim_usec delay = latency(sim) + sim->network.distance[from - 1][to - 1] + queueing(sim, link, n);
 
-	*packet = (struct packet){
-		.from = from, .to = to, .from_boot = link->from_boot, .to_boot = link->to_boot, .type = type, .n = n};
-	memcpy(packet->body, body, n);
+	*packet = (struct packet){.from = from,
+				  .to = to,
+				  .from_boot = link->from_boot,
+				  .to_boot = link->to_boot,
+				  .type = frame->type,
+				  .of_leader = of_leader,
+				  .n = n};
+	memcpy(packet->body, frame->body, n);
 	if (chance(sim, sim->plan.reorder_ppm)) {
 		delay += prng_range(&sim->network.prng, 0, sim->plan.reorder_delay);
 		sim->totals.reorders++;
@@ -74,7 +82,7 @@ static void send_packet(struct sim *sim, uint32_t from, uint32_t to, uint8_t typ
 	queue_push(&sim->queue, sim->now + delay, packet_arrives, packet);
 }
 
-void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_frame *frame) {
+void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_frame *frame, bool of_leader) {
 	uint32_t to = frame->peer;
 
 	sim->totals.frames++;
@@ -82,9 +90,9 @@ void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_fr
 		sim->totals.drops++;
 		return;
 	}
-	send_packet(sim, from, to, frame->type, frame->body, frame->body_bytes);
+	send_packet(sim, from, frame, of_leader);
 	if (chance(sim, sim->plan.duplicate_ppm)) {
-		send_packet(sim, from, to, frame->type, frame->body, frame->body_bytes);
+		send_packet(sim, from, frame, of_leader);
 		sim->totals.duplicates++;
 	}
 }
@@ -134,7 +142,10 @@ static void offer_founding(struct sim *sim, uint32_t from, uint32_t to) {
 	if (node_is_blank(a->node) || !node_is_blank(b->node))
 		return;
 	if (node_found_body(a->node, to, &b->store, &body) == 0)
-		send_packet(sim, from, to, FRAME_PEER_FOUND, body.bytes, body.n);
+		send_packet(sim, from,
+			    &(struct node_peer_frame){
+				    .peer = to, .type = FRAME_PEER_FOUND, .body = body.bytes, .body_bytes = body.n},
+			    false);
 }
 
 /* ---- Who lets whom in ----------------------------------------------------------------------------------------------
@@ -188,10 +199,15 @@ static bool welcomes(const struct host *host, const struct host *other) {
 	return memcmp(member->store.bytes, other->store.bytes, sizeof(other->store.bytes)) == 0;
 }
 
+static bool names_store(const struct host *host, const struct host *other) {
+	const struct raft_member *member = member_of(host, other->id);
+	return member && memcmp(member->store.bytes, other->store.bytes, sizeof(other->store.bytes)) == 0;
+}
+
 static bool greet(struct sim *sim, const struct host *from, const struct host *to) {
 	if (!knows(sim, from, to))
 		return false;
-	if (!node_is_blank(to->node) && node_is_blank(from->node) && !member_of(to, from->id) &&
+	if (!node_is_blank(to->node) && node_is_blank(from->node) && !names_store(to, from) &&
 	    prng_chance(&sim->network.prng, MEET_PPM))
 		host_meet(sim, to->id, from->id);
 	return welcomes(to, from) && welcomes(from, to);
@@ -388,7 +404,19 @@ static void close_at_client(struct sim *sim, struct connection *connection) {
 	if (!connection->open_at_client)
 		return;
 	connection->open_at_client = false;
-	client_closed(sim, connection->client, connection->id);
+	if (connection->client > SIM_CLIENTS_MAX)
+		caller_closed(sim, connection->client, connection->id);
+	else
+		client_closed(sim, connection->client, connection->id);
+}
+
+static void received(struct sim *sim, const struct connection *connection, const struct message *message) {
+	if (connection->client > SIM_CLIENTS_MAX)
+		caller_received(sim, connection->client, connection->id, message->type, message->id, message->body,
+				message->n);
+	else
+		client_received(sim, connection->client, connection->id, message->type, message->id, message->body,
+				message->n);
 }
 
 static void message_arrives(struct sim *sim, void *item) {
@@ -410,8 +438,7 @@ static void message_arrives(struct sim *sim, void *item) {
 						    .id = message->id},
 			       message->body, message->n);
 	} else if (!message->to_node && connection->open_at_client) {
-		client_received(sim, connection->client, connection->id, message->type, message->id, message->body,
-				message->n);
+		received(sim, connection, message);
 	}
 }
 

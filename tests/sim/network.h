@@ -46,7 +46,7 @@ struct network {
 /* Begins dialling between all pairs. */
 void network_start(struct sim *sim, struct prng prng);
 
-void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_frame *frame);
+void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_frame *frame, bool of_leader);
 /* Moves a checkpoint on a connection of its own; the sender learns the end as NODE_SNAPSHOT_SENT. */
 void network_send_snapshot(struct sim *sim, uint32_t from, const struct node_snapshot *snapshot);
 void network_cut(struct sim *sim, uint32_t from, uint32_t to, sim_usec until);

@@ -81,7 +81,7 @@ static uint32_t ttl_ms_min(const struct raft_timing *timing) {
 }
 
 /* Members change in half of the runs: hosts that come and go blur what faults do to a cluster that stays. */
-static void draw_operators(struct plan *plan, struct prng *prng) {
+static void draw_administration(struct plan *plan, struct prng *prng) {
 	plan->priorities = coin(prng);
 	plan->transfer_every = draw_interval(prng, 700 * MS, 8 * SECOND);
 	if (coin(prng))
@@ -122,6 +122,6 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	plan->pending_requests = prng_chance(prng, 200000) ? (uint32_t)prng_range(prng, 2, 8) : 0;
 	plan->leader_lease = prng_chance(prng, 750000);
 	draw_faults(plan, prng);
-	draw_operators(plan, prng);
+	draw_administration(plan, prng);
 	draw_clients(plan, prng);
 }

@@ -65,7 +65,7 @@ struct plan {
 	uint32_t crash_on_ack_ppm; /* of acknowledged keep-alives: leader and client die behind it */
 	sim_usec break_every;      /* client connections */
 
-	/* Operators. */
+	/* Administration. */
 	sim_usec change_every;   /* of members */
 	sim_usec transfer_every; /* of leadership, on request */
 

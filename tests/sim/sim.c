@@ -58,7 +58,7 @@ void sim_free(struct sim *sim) {
  */
 static void found(struct sim *sim, void *item) {
 	(void)item;
-	bool ready = true;
+	bool ready = sim->checker_raft.members.n == 0;
 	for (uint32_t node = 1; node <= plan_founders(&sim->plan); node++)
 		ready = ready && sim_host(sim, node)->up && node_is_blank(sim_host(sim, node)->node);
 	if (ready)
@@ -99,6 +99,9 @@ void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals
 	sim_populate(sim);
 	for (uint32_t client = 1; client <= sim->plan.clients; client++)
 		client_start(sim, client, prng_fork(&sim->prng));
+	for (uint32_t reader = 0; reader < sim->plan.readers; reader++)
+		reader_start(sim, reader, prng_fork(&sim->prng));
+	admin_start(sim, prng_fork(&sim->prng));
 	nemesis_start(sim, prng_fork(&sim->prng));
 	checker_session_start(sim);
 	while (!liveness_is_reached(sim))

@@ -4,6 +4,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "api/arena.h"
+#include "tests/sim/admin.h"
 #include "tests/sim/checker_lease.h"
 #include "tests/sim/checker_lock.h"
 #include "tests/sim/checker_raft.h"
@@ -17,6 +18,7 @@
 #include "tests/sim/network.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/queue.h"
+#include "tests/sim/reader.h"
 #include "tests/sim/totals.h"
 #include "tests/sim/verdict.h"
 
@@ -36,6 +38,8 @@ struct sim {
 	struct host hosts[SIM_NODES_MAX];
 	struct disk disks[SIM_NODES_MAX];
 	struct client clients[SIM_CLIENTS_MAX];
+	struct reader readers[SIM_READERS_MAX];
+	struct admin admin;
 	struct model model;
 	struct arena model_arena, client_arena;
 	uint64_t compared[SIM_NODES_MAX]; /* applied index of the last comparison */

@@ -37,6 +37,12 @@
 	X(elections_transferred, "of them handed over")                                                                \
 	X(configurations, "configurations committed")                                                                  \
 	X(configurations_joint, "of them joint")                                                                       \
+	X(changes, "changes of members made")                                                                          \
+	X(changes_refused, "changes of members refused")                                                               \
+	X(transfers, "transfers of leadership made")                                                                   \
+	X(transfers_refused, "transfers of leadership refused")                                                        \
+	X(wishes_repeated, "wishes asked for again")                                                                   \
+	X(wipes, "removed machines installed anew")                                                                    \
 	X(leases, "leases begun")                                                                                      \
 	X(leases_lost, "leases that ran out on a leader")                                                              \
 	X(truncations, "log truncations")                                                                              \
@@ -53,6 +59,10 @@
 	X(grants, "grants")                                                                                            \
 	X(waits, "grants after a wait")                                                                                \
 	X(reads, "reads checked")                                                                                      \
+	X(reads_following, "linearizable reads of followers")                                                          \
+	X(reads_session, "session reads")                                                                              \
+	X(reads_stale, "stale reads")                                                                                  \
+	X(reads_refused, "reads refused")                                                                              \
 	X(keep_alives, "keep-alives acknowledged")                                                                     \
 	X(client_crashes, "client crashes")                                                                            \
 	X(expiries, "sessions expired")                                                                                \
