@@ -46,6 +46,11 @@ static void log_copy(struct stage_log *to, const struct stage_log *from) {
 	to->last = from->last;
 }
 
+static void observe(struct stage *stage, uint32_t n) {
+	if (stage->watch && !stage->over)
+		stage->watch(stage, n);
+}
+
 /* ---- Saves ---------------------------------------------------------------------------------------------------------
  */
 
@@ -119,9 +124,12 @@ static void execute_save(struct stage *stage, uint32_t n) {
 	free(slot->entries);
 	memmove(node->saves, node->saves + 1, --node->n_saves * sizeof(*node->saves));
 	invariants_durable(stage, n);
+	observe(stage, n);
 }
 
 static void report_saved(struct stage *stage, uint32_t n) {
+	if (!stage_node(stage, n)->raft)
+		return;
 	stage_step(stage, n, &(struct raft_event){.kind = RAFT_SAVED, .seq = stage_node(stage, n)->saved_seq});
 }
 
@@ -176,7 +184,7 @@ static int propose(struct stage *stage, uint32_t n, const struct raft_entry *ent
 
 	if (ret)
 		*ret = r;
-	if (r != 0 || stage->over)
+	if (r != 0 || stage->over || !node->raft)
 		return -1;
 	assert(stage->n_proposals < STAGE_PROPOSALS_MAX);
 	stage->proposals[stage->n_proposals] = (struct stage_proposal){
@@ -213,8 +221,12 @@ static struct raft_configuration *new_configuration(struct stage *stage, uint32_
 
 int stage_change(struct stage *stage, uint32_t n, uint32_t voters, uint32_t outgoing, int *ret) {
 	const struct raft_configuration *configuration = new_configuration(stage, voters, outgoing);
-	return propose(stage, n, &(struct raft_entry){.type = RAFT_ENTRY_CONFIGURATION, .configuration = configuration},
-		       ret);
+	int number = propose(
+		stage, n, &(struct raft_entry){.type = RAFT_ENTRY_CONFIGURATION, .configuration = configuration}, ret);
+
+	if (number >= 0)
+		stage_tell_change(stage, n, voters, outgoing);
+	return number;
 }
 
 /* ---- Steps ---------------------------------------------------------------------------------------------------------
@@ -230,6 +242,7 @@ static void send_one(struct stage *stage, uint32_t n, const struct stage_message
 	}
 	invariants_leave(stage, n, &message->message);
 	stage_post(stage, message);
+	observe(stage, n);
 }
 
 static void send_messages(struct stage *stage, uint32_t n) {
@@ -254,7 +267,7 @@ static void release_held(struct stage *stage, uint32_t n) {
 
 	node->held = NULL;
 	node->n_held = node->held_size = 0;
-	for (size_t i = 0; i < held; i++)
+	for (size_t i = 0; i < held && node->raft; i++)
 		send_one(stage, n, &messages[i]);
 	free(messages);
 }
@@ -300,8 +313,8 @@ static int step_once(struct stage *stage, uint32_t n, const struct raft_event *e
 	send_messages(stage, n);
 	if (event->kind == RAFT_SAVED)
 		release_held(stage, n);
-	if (stage->watch)
-		stage->watch(stage, n);
+	if (node->raft)
+		observe(stage, n);
 	return r;
 }
 

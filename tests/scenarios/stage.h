@@ -165,7 +165,8 @@ struct stage {
 	bool unchecked;        /* no raft_check(): the script has spoiled the state of a core */
 	bool promises_ignored; /* nobody is bound by a promise: Raft as in the paper */
 	uint64_t steps, heartbeats;
-	/* Called after every step, for conditions of the scenario's own. */
+	/* Called after every step, every message that leaves and every save that becomes durable, for conditions of the
+	 * scenario's own. It may crash the node. */
 	void (*watch)(struct stage *stage, uint32_t node);
 	void *watch_data;
 };
@@ -233,6 +234,7 @@ void stage_deliver(struct stage *stage, const struct raft_message *message);
 void stage_tell_message(struct stage *stage, const struct stage_message *message);
 void stage_tell_step(struct stage *stage, uint32_t node, const struct raft_status *before, raft_index last_before);
 void stage_tell_heartbeats(struct stage *stage);
+void stage_tell_change(struct stage *stage, uint32_t node, uint32_t voters, uint32_t outgoing);
 
 /* network.c: a message leaves its sender; the earliest due time, and the message that is due first. */
 void stage_post(struct stage *stage, const struct stage_message *message);

@@ -134,6 +134,27 @@ void stage_tell_step(struct stage *stage, uint32_t n, const struct raft_status *
 			   node->status.commit, raft_term_at(node->raft, node->status.commit));
 }
 
+static const char *set_of(uint32_t mask, char *text, size_t size) {
+	size_t n = 0;
+
+	for (uint32_t node = 1; node <= STAGE_NODES_MAX; node++) {
+		if (mask >> node & 1)
+			n += (size_t)snprintf(text + n, size - n, "%sS%u", n > 0 ? " " : "", node);
+	}
+	return text;
+}
+
+void stage_tell_change(struct stage *stage, uint32_t node, uint32_t voters, uint32_t outgoing) {
+	char in[64], out[64];
+
+	set_of(voters, in, sizeof(in));
+	if (outgoing == 0)
+		stage_tell(stage, STAGE_TELL_ROLES, "S%u appends the configuration {%s}", node, in);
+	else
+		stage_tell(stage, STAGE_TELL_ROLES, "S%u appends the joint configuration {%s} and {%s}", node,
+			   set_of(outgoing, out, sizeof(out)), in);
+}
+
 /* ---- Logs ----------------------------------------------------------------------------------------------------------
  */
 
