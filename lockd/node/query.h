@@ -34,8 +34,8 @@ struct query {
 	struct asker asker;
 	raft_usec arrived;        /* on the session clock */
 	uint64_t round;           /* of the proof: leader's round or follower's question; QUERY_ROUND_NONE: not begun */
-	bool proved;              /* the proof has come, or will never be asked for … */
-	raft_index index;         /* … once this is applied as well */
+	bool proved;              /* the proof has come, the answer may go once `index` is applied */
+	raft_index index;         /* committed when the proof was begun by a leader, or given to a follower */
 	state_revision at_least;  /* session read: applied must have reached it */
 	uint64_t number;          /* session read: among those that wait for the same revision */
 	uint64_t ticket;          /* of the RENEWED that it waits for, once it does */
