@@ -287,13 +287,20 @@ void cluster_deinit(struct cluster *cluster) {
 	free(cluster->frames);
 }
 
-void cluster_stop(struct cluster *cluster, uint32_t node) {
-	struct cluster_node *at = cluster_node(cluster, node);
-
+/* Whatever was in its memory is gone. */
+static void crash(struct cluster *cluster, struct cluster_node *at) {
 	at->node = node_free(at->node);
 	at->checkpoint = NULL;
 	inbox_drop(at);
 	saves_drop(at);
+	if (cluster->staged_for == at->id)
+		staged_drop(cluster);
+}
+
+void cluster_stop(struct cluster *cluster, uint32_t node) {
+	struct cluster_node *at = cluster_node(cluster, node);
+
+	crash(cluster, at);
 	for (size_t i = 0; i < cluster->n; i++) {
 		if (cluster->nodes[i].node)
 			cluster_post(cluster, cluster->nodes[i].id,
@@ -304,10 +311,7 @@ void cluster_stop(struct cluster *cluster, uint32_t node) {
 void cluster_restart(struct cluster *cluster, uint32_t node) {
 	struct cluster_node *at = cluster_node(cluster, node);
 
-	at->node = node_free(at->node);
-	at->checkpoint = NULL;
-	inbox_drop(at);
-	saves_drop(at);
+	crash(cluster, at);
 	node_make(cluster, at);
 }
 
@@ -432,6 +436,7 @@ static void carry_snapshot(struct cluster *cluster, struct cluster_node *from, c
 			cluster->staged[i] =
 				(struct node_bytes){copy(disk->rows[i].bytes, disk->rows[i].n), disk->rows[i].n};
 		cluster->n_staged = disk->n_rows;
+		cluster->staged_for = to->id;
 		cluster_post(cluster, to->id,
 			     &(struct node_event){.kind = NODE_SNAPSHOT_STAGED,
 						  .peer = from->id,

@@ -103,6 +103,7 @@ struct cluster {
 	struct node_bytes *staged; /* rows on their way; one snapshot at a time */
 	size_t n_staged;
 	uint8_t *staged_header;
+	uint32_t staged_for;
 };
 
 /* Blank nodes 1 … n. */

@@ -566,6 +566,10 @@ static void test_membership__headers_are_the_same_bytes_everywhere(void **unused
 	CHANGE(&cluster, leader, 1, VOTER(2), VOTER(3));
 	cluster_advance(&cluster, 4 * SECOND);
 	assert_int_equal(cluster_take_status(&cluster, leader, 1), LOCKD_OK);
+	cluster.config.n_addresses = 0;
+	cluster_restart(&cluster, leader % 3 + 1);
+	cluster_advance(&cluster, SECOND);
+	assert_int_equal(cluster_leader(&cluster), leader);
 	opened = cluster_open(&cluster, leader, leader, "nonce", 600000);
 	for (uint64_t sequence = 1; sequence <= 20; sequence++) {
 		char name[2] = {(char)('A' + sequence), 0};
