@@ -554,40 +554,51 @@ static void test_membership__says_leader_changed_when_leadership_ends_first(void
 	cluster_deinit(&cluster);
 }
 
-/* Two replicas that reach the same index by different ways, with different addresses in their configuration files. */
+/* How many pairs of nodes have a checkpoint of the same index. */
+static unsigned compare_headers(struct cluster *cluster) {
+	unsigned n = 0;
+
+	for (uint32_t a = 2; a <= cluster->n; a++) {
+		const struct cluster_disk *x = &cluster_node(cluster, a)->disk;
+
+		for (uint32_t b = 1; b < a; b++) {
+			const struct cluster_disk *y = &cluster_node(cluster, b)->disk;
+
+			if (!x->header || !y->header || cluster_header_index(x) != cluster_header_index(y))
+				continue;
+			assert_int_equal(x->header_bytes, y->header_bytes);
+			assert_memory_equal(x->header, y->header, x->header_bytes);
+			n++;
+		}
+	}
+	return n;
+}
+
+/* Node 1 was told where it is reached itself, the others of nobody; the founding entry gives no address of it. */
 static void test_membership__headers_are_the_same_bytes_everywhere(void **unused) {
 	const struct node_config config = {.checkpoint_log_entries = 5, .trailing_log_entries = 2};
 	struct cluster cluster;
+	unsigned compared = 0;
 	uint32_t leader;
 	uint64_t opened;
 
 	(void)unused;
 	leader = begin(&cluster, 1, 3, &config);
+	cluster.config.n_addresses = 0;
+	cluster_restart(&cluster, 2);
+	cluster_restart(&cluster, 3);
 	CHANGE(&cluster, leader, 1, VOTER(2), VOTER(3));
 	cluster_advance(&cluster, 4 * SECOND);
 	assert_int_equal(cluster_take_status(&cluster, leader, 1), LOCKD_OK);
-	cluster.config.n_addresses = 0;
-	cluster_restart(&cluster, leader % 3 + 1);
-	cluster_advance(&cluster, SECOND);
-	assert_int_equal(cluster_leader(&cluster), leader);
 	opened = cluster_open(&cluster, leader, leader, "nonce", 600000);
 	for (uint64_t sequence = 1; sequence <= 20; sequence++) {
 		char name[2] = {(char)('A' + sequence), 0};
 
 		assert_int_not_equal(cluster_acquire(&cluster, leader, leader, opened, sequence, name), 0);
-		for (uint32_t a = 1; a <= 3; a++)
-			for (uint32_t b = 1; b < a; b++) {
-				const struct cluster_disk *x = &cluster_node(&cluster, a)->disk;
-				const struct cluster_disk *y = &cluster_node(&cluster, b)->disk;
-
-				if (cluster_header_index(x) != cluster_header_index(y))
-					continue;
-				assert_int_equal(x->header_bytes, y->header_bytes);
-				assert_memory_equal(x->header, y->header, x->header_bytes);
-			}
+		cluster_advance(&cluster, 100 * CLUSTER_MS);
+		compared += compare_headers(&cluster);
 	}
-	cluster_advance(&cluster, SECOND);
-	assert_int_not_equal(cluster_header_index(&cluster_node(&cluster, 2)->disk), 0);
+	assert_true(compared > 0);
 	cluster_deinit(&cluster);
 }
 
