@@ -19,8 +19,7 @@ load=$!
 # The leader at this moment, killed and started again.
 kill_leader() {
 	local leader
-	leader=$(cluster_leader)
-	[ -n "$leader" ] && [ -n "${node_pid[$leader]:-}" ] || return 0
+	leader=$(cluster_wait_leader 5) && [ -n "${node_pid[$leader]:-}" ] || return 0
 	node_kill "$leader"
 	kills=$((kills + 1))
 	sleep 0.$((RANDOM % 5 + 1))
@@ -33,7 +32,7 @@ change_members() {
 	for attempt in 1 2 3 4 5; do
 		$lockctl cluster change "$@" >"$folder/change.out" 2>&1 &
 		change=$!
-		sleep 0.$((RANDOM % 8))
+		sleep "0.$(printf %03d $((RANDOM % 250)))" # a change takes about a tenth of a second
 		kill_leader
 		wait $change && return 0
 		again=$((again + 1))

@@ -54,7 +54,7 @@ endpoints_are() {
 # members_are "1:voter 2:voter 3:learner": so the leader sees them, leading or not, and no change is under way
 members_are() {
 	"$bin/cli/lockctl" cluster members --json 2>/dev/null |
-		jq -e --arg want "$1" '(.joint | not) and ([.members[] | "\(.node):\(if .role == "leader" then "voter" else .role end)"] | join(" ")) == $want'
+		jq -e --arg want "$1" '(.joint | not) and ([.members | sort_by(.node)[] | "\(.node):\(if .role == "leader" then "voter" else .role end)"] | join(" ")) == $want' >/dev/null
 }
 
 # candidates_are "4 5": these have called and are no members
