@@ -235,7 +235,7 @@ static void go_outbound(struct peers *peers, struct link *link, const struct hel
 		peer_snapshots_begin(peers, link, hello);
 		return;
 	}
-	peers->refused_with[0] = '\0';
+	memset(peers->refused_with, 0, sizeof peers->refused_with);
 	if (peer->outbound)
 		link_replace(peers, peer->outbound);
 	link->kind = LINK_OUTBOUND;
@@ -255,12 +255,14 @@ static void go_outbound(struct peers *peers, struct link *link, const struct hel
 static void report_refusal(struct peers *peers, struct peer *peer, const struct hello *hello) {
 	if (peers->own.blank && !hello->blank && peer->standing == PEER_LISTED)
 		peers->cluster_seen = true;
-	if (strcmp(peers->refused_with, hello->text) == 0) {
-		peer->reachable = false;
-		snprintf(peer->complaint, sizeof peer->complaint, "%s", hello->text);
-		return;
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(peers->refused_with[i], hello->text) == 0) {
+			peer->reachable = false;
+			snprintf(peer->complaint, sizeof peer->complaint, "%s", hello->text);
+			return;
+		}
 	}
-	snprintf(peers->refused_with, sizeof peers->refused_with, "%s", hello->text);
+	snprintf(peers->refused_with[peers->next_refused_with++ % 2], sizeof peers->refused_with[0], "%s", hello->text);
 	link_complain(peer, hello->text);
 }
 

@@ -23,7 +23,7 @@ static void take_address(const ProtobufCBinaryData *from, char out[ADDRESS_BYTES
 	char text[ADDRESS_BYTES_MAX];
 
 	out[0] = '\0';
-	if (from->len >= ADDRESS_BYTES_MAX || memchr(from->data, '\0', from->len))
+	if (from->len == 0 || from->len >= ADDRESS_BYTES_MAX || memchr(from->data, '\0', from->len))
 		return;
 	memcpy(text, from->data, from->len);
 	text[from->len] = '\0';
@@ -152,6 +152,16 @@ static void judge_outsider(const struct hello *theirs, const struct hello_view *
 	}
 }
 
+/* As far as it knows. Who has no vote counts nobody's, so it may hear whoever knows more: what a node that has just
+ * joined knows is the founding, and whoever leads by now may have another data folder than the founder of that number.
+ */
+static bool has_vote(const struct hello *own, const struct raft_configuration *members) {
+	const struct raft_member *self = member_of(members, own->node);
+
+	return self && memcmp(self->store.bytes, own->store.bytes, LIMIT_UUID_BYTES) == 0 &&
+	       (self->roles & (RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING)) != 0;
+}
+
 void hello_judge(const struct hello *own, const struct hello *theirs, const struct hello_view *view,
 		 struct hello_verdict *ret) {
 	const struct raft_member *member = member_of(view->members, theirs->node);
@@ -167,6 +177,8 @@ void hello_judge(const struct hello *own, const struct hello *theirs, const stru
 			snprintf(ret->text, sizeof ret->text, "node %u does not know a node %u", own->node,
 				 theirs->node);
 		}
+	} else if (!theirs->blank && !has_vote(own, view->members)) {
+		return;
 	} else if (!member) {
 		judge_outsider(theirs, view, ret);
 	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {

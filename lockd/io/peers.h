@@ -65,7 +65,8 @@ struct peers {
 		char text[160];
 	} refusals[PEERS_REFUSALS_MAX]; /* why who was refused when it last called; the oldest gives way */
 	uint32_t next_refusal;
-	char refused_with[160]; /* what a peer last said when it refused us */
+	char refused_with[2][160]; /* what peers last said when they refused us: the leader and the others differ */
+	uint32_t next_refused_with;
 	struct arena arena;
 	struct link_list links;
 	uint32_t n_strangers;
