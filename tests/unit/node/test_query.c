@@ -646,6 +646,9 @@ static void test_query__when_stale_says_how_old_it_may_be(void **unused) {
 	cluster_advance(cluster, 300 * CLUSTER_MS);
 	assert_in_range(stale_age_ms(&trio, trio.follower, 6), 300, 350);
 	assert_int_equal(stale_age_ms(&trio, trio.leader, 5), 0);
+	/* The cluster went on while this machine slept. */
+	cluster_node(cluster, trio.follower)->suspended = 5000 * CLUSTER_MS;
+	assert_in_range(stale_age_ms(&trio, trio.follower, 6), 5300, 5350);
 
 	/* Without its followers the leader knows no better than they do. */
 	cluster_node(cluster, trio.third)->cut = true;
