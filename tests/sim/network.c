@@ -189,19 +189,25 @@ static bool welcomes_stranger(const struct host *host, const struct host *other)
 	return status.leader == 0 || status.leader == other->id;
 }
 
-static bool welcomes(const struct host *host, const struct host *other) {
-	const struct raft_member *member = member_of(host, other->id);
-
-	if (node_is_blank(host->node))
-		return true;
-	if (!member)
-		return welcomes_stranger(host, other);
-	return memcmp(member->store.bytes, other->store.bytes, sizeof(other->store.bytes)) == 0;
-}
-
 static bool names_store(const struct host *host, const struct host *other) {
 	const struct raft_member *member = member_of(host, other->id);
 	return member && memcmp(member->store.bytes, other->store.bytes, sizeof(other->store.bytes)) == 0;
+}
+
+/* Who has no vote, as far as it knows, counts nobody's: it may hear whoever knows more. */
+static bool has_vote(const struct host *host) {
+	return names_store(host, host) &&
+	       (member_of(host, host->id)->roles & (RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING));
+}
+
+static bool welcomes(const struct host *host, const struct host *other) {
+	const struct raft_member *member = member_of(host, other->id);
+
+	if (node_is_blank(host->node) || (!has_vote(host) && !node_is_blank(other->node)))
+		return true;
+	if (!member)
+		return welcomes_stranger(host, other);
+	return names_store(host, other);
 }
 
 static bool greet(struct sim *sim, const struct host *from, const struct host *to) {

@@ -128,6 +128,18 @@ static void test_hello__refuses_another_incarnation(void **state) {
 	}
 }
 
+static void test_hello__lets_in_whoever_may_lead_a_node_without_a_vote(void **state) {
+	(void)state;
+	theirs.store.bytes[15] = 1; /* the founder of that number was replaced */
+	members.members[0].roles = RAFT_ROLE_LEARNER;
+	assert_welcome(true);
+	members.members[0].roles = RAFT_ROLE_VOTER;
+	own.store.bytes[15] = 1; /* the founder of our number was replaced: we have just joined */
+	assert_welcome(true);
+	theirs.blank = true;
+	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
+}
+
 static void test_hello__refuses_a_member_with_another_data_folder(void **state) {
 	(void)state;
 	theirs.store.bytes[15] = 1;
@@ -231,6 +243,7 @@ int main(void) {
 		cmocka_unit_test_setup(test_hello__does_not_refuse_who_may_lead, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_another_incarnation, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_a_member_with_another_data_folder, set_up),
+		cmocka_unit_test_setup(test_hello__lets_in_whoever_may_lead_a_node_without_a_vote, set_up),
 		cmocka_unit_test_setup(test_hello__welcomes_members_and_listed_blanks, set_up),
 		cmocka_unit_test_setup(test_hello__comes_back_as_it_was_packed, set_up),
 		cmocka_unit_test_setup(test_hello__forgets_addresses_that_nobody_can_dial, set_up),
