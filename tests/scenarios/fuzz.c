@@ -15,7 +15,7 @@ enum {
 };
 
 struct fuzz_totals {
-	uint64_t steps, elections, commits, crashes, cuts, truncated, losses, changes;
+	uint64_t steps, elections, commits, crashes, cuts, losses, changes, transfers;
 };
 
 static uint32_t any_node(struct stage *stage) {
@@ -97,17 +97,25 @@ static void change_members(struct stage *stage, struct fuzz_totals *totals) {
 				    : stage_change(stage, leader, any_mask(stage), present, NULL) >= 0;
 }
 
+static void hand_over(struct stage *stage, struct fuzz_totals *totals) {
+	uint32_t leader = stage_leader(stage);
+
+	if (leader != 0)
+		totals->transfers += stage_step(stage, leader, &(struct raft_event){.kind = RAFT_TRANSFER}) == 0;
+}
+
 static void act(struct stage *stage, struct fuzz_totals *totals) {
 	uint32_t node = any_node(stage);
 
-	switch (prng_range(&stage->prng, 0, 15)) {
+	switch (prng_range(&stage->prng, 0, 16)) {
 	case 0: crash_or_restart(stage, totals); break;
 	case 1: cut(stage, totals); break;
 	case 2: change_members(stage, totals); break;
 	case 3: freeze_or_thaw(stage); break;
 	case 4:
 	case 5: recover(stage); break;
-	case 6:
+	case 6: hand_over(stage, totals); break;
+	case 7:
 		if (stage_node(stage, node)->raft)
 			stage_campaign(stage, node);
 		break;
@@ -117,8 +125,12 @@ static void act(struct stage *stage, struct fuzz_totals *totals) {
 }
 
 static void fuzz(uint64_t seed, struct fuzz_totals *totals) {
-	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 3 + 2 * (seed % 2), .seed = seed});
+	struct stage *stage =
+		stage_new(&(struct stage_setup){.nodes = 3 + 2 * (seed % 2), .seed = seed, .leader_lease = true});
 
+	for (uint32_t node = 1; node <= stage->n; node++)
+		stage_node(stage, node)->ppm =
+			prng_range(&stage->prng, 1000000 - stage->drift_ppm, 1000000 + stage->drift_ppm);
 	stage->drop_ppm = 50000;
 	stage->repeat_ppm = 50000;
 	stage->jitter = 20 * MS;
@@ -143,19 +155,20 @@ static void require(uint64_t n, uint64_t least, const char *what) {
 static void run_q03_invariants_fuzz(void) {
 	struct fuzz_totals totals = {0};
 
-	story_act("%d clusters of 3 or 5 nodes; writes, cuts, crashes, slow disks, campaigns and changes of membership "
-		  "at "
-		  "random, messages lost, repeated and out of order.",
-		  FUZZ_SEEDS);
+	story_act(
+		"%d clusters of 3 or 5 nodes whose clocks are off by up to 10 %%; writes, cuts, crashes, slow disks, "
+		"campaigns, hand-overs and changes of membership at random, messages lost, repeated and out of order.",
+		FUZZ_SEEDS);
 	for (uint64_t seed = 1; seed <= FUZZ_SEEDS; seed++)
 		fuzz(seed, &totals);
-	require(totals.steps, FUZZ_STEPS_AT_LEAST, "steps, with I1 to I9 checked after each");
+	require(totals.steps, FUZZ_STEPS_AT_LEAST, "steps, with I1 to I10 checked after each");
 	require(totals.elections, 1000, "elections");
 	require(totals.commits, 10000, "committed entries");
 	require(totals.losses, 50, "writes overwritten before they were committed");
 	require(totals.crashes, 1500, "crashes");
 	require(totals.cuts, 1500, "cuts of links");
 	require(totals.changes, 1000, "changes of membership");
+	require(totals.transfers, 500, "hand-overs of leadership");
 	story_answer(
 		"by one durable vote per term, the restriction on who may be elected, the consistency check and the "
 		"commit rule; nothing that clocks or the network do can break it.");

@@ -176,6 +176,33 @@ static void check_leader(struct stage *stage, uint32_t node) {
 	check_complete(stage, node, 1, invariants->commit);
 }
 
+/* ---- I10: the lease -------------------------------------------------------------------------------------------------
+ */
+
+static bool leads(struct stage *stage, uint32_t node) {
+	return stage_node(stage, node)->raft && stage_node(stage, node)->status.role == RAFT_LEADER;
+}
+
+/* A lease that is valid after a step of its leader, or when somebody else comes to lead. */
+static void check_lease(struct stage *stage, uint32_t node) {
+	for (uint32_t other = 1; other <= stage->n; other++) {
+		uint32_t older = node, newer = other;
+
+		if (!leads(stage, node) || !leads(stage, other) || other == node)
+			continue;
+		if (stage_term(stage, node) > stage_term(stage, other)) {
+			older = other;
+			newer = node;
+		}
+		if (stage_has_lease(stage, older))
+			broken(stage, "I10 lease",
+			       "S%u leads term %" PRIu64 ", and the lease of S%u goes on for %.3f ms", newer,
+			       stage_term(stage, newer), older,
+			       (double)(stage_node(stage, older)->status.lease_until - stage_clock(stage, older)) /
+				       1000);
+	}
+}
+
 /* ---- I3, I4, I8, I9: commit ----------------------------------------------------------------------------------------
  */
 
@@ -262,8 +289,10 @@ void invariants_step(struct stage *stage, uint32_t node) {
 	check_monotone(stage, node, of);
 	check_commit(stage, node, of);
 	check_own_term(stage, node, of);
-	if (status->role == RAFT_LEADER)
+	if (status->role == RAFT_LEADER) {
 		check_leader(stage, node);
+		check_lease(stage, node);
+	}
 	of->led = status->role == RAFT_LEADER ? status->term : 0;
 	of->term = status->term;
 	of->commit = status->commit;

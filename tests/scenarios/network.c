@@ -146,6 +146,15 @@ void stage_release(struct stage *stage) {
 	stage->n_kept = 0;
 }
 
+void stage_discard_types(struct stage *stage, uint32_t types) {
+	size_t left = 0;
+	for (size_t i = 0; i < stage->n_kept; i++) {
+		if (!(types & STAGE_TYPE(stage->kept[i].message.type)))
+			stage->kept[left++] = stage->kept[i];
+	}
+	stage->n_kept = left;
+}
+
 void stage_discard(struct stage *stage) {
 	stage->n_rules = 0;
 	stage->n_kept = 0;

@@ -13,7 +13,7 @@
 
 static const struct scenario *const chapters[] = {
 	election_scenarios,   replication_scenarios, commit_scenarios,     fuzz_scenarios,
-	disruption_scenarios, membership_scenarios, corruption_scenarios, restart_scenarios,     compaction_scenarios, crash_scenarios,
+	disruption_scenarios, lease_scenarios, membership_scenarios, corruption_scenarios, restart_scenarios,     compaction_scenarios, crash_scenarios,
 	distance_scenarios,   leader_scenarios,      load_scenarios,       read_scenarios,
 };
 

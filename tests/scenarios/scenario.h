@@ -19,6 +19,7 @@ extern const struct scenario election_scenarios[];
 extern const struct scenario replication_scenarios[];
 extern const struct scenario commit_scenarios[];
 extern const struct scenario fuzz_scenarios[];
+extern const struct scenario lease_scenarios[];
 extern const struct scenario membership_scenarios[];
 extern const struct scenario corruption_scenarios[];
 extern const struct scenario restart_scenarios[];

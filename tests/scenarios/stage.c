@@ -634,6 +634,14 @@ raft_term stage_term(struct stage *stage, uint32_t n) {
 	return stage_node(stage, n)->status.term;
 }
 
+raft_usec stage_clock(struct stage *stage, uint32_t n) {
+	return clocks_of(stage, stage_node(stage, n)).boot;
+}
+
+bool stage_has_lease(struct stage *stage, uint32_t n) {
+	return stage_node(stage, n)->raft && stage_clock(stage, n) < stage_node(stage, n)->status.lease_until;
+}
+
 raft_term stage_term_max(struct stage *stage) {
 	raft_term max = 0;
 	for (uint32_t n = 1; n <= stage->n; n++) {

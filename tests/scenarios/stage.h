@@ -219,6 +219,8 @@ void stage_delay(struct stage *stage, uint32_t from, uint32_t to, uint32_t types
 /* Forgets all rules; what they kept goes out, or is lost. */
 void stage_release(struct stage *stage);
 void stage_discard(struct stage *stage);
+/* What rules have kept of these types is lost. */
+void stage_discard_types(struct stage *stage, uint32_t types);
 
 void stage_freeze_disk(struct stage *stage, uint32_t node);
 void stage_flush(struct stage *stage, uint32_t node);
@@ -247,6 +249,9 @@ bool stage_take(struct stage *stage, struct stage_message *ret);
 /* Leader of the highest term among those up; 0: none. */
 uint32_t stage_leader(struct stage *stage);
 raft_term stage_term(struct stage *stage, uint32_t node);
+/* The local clock of a node; whether a leader may answer reads by its lease now. */
+raft_usec stage_clock(struct stage *stage, uint32_t node);
+bool stage_has_lease(struct stage *stage, uint32_t node);
 /* The highest term of any node that is up. */
 raft_term stage_term_max(struct stage *stage);
 /* All nodes that are up hold the same log, committed and applied to its end. */
