@@ -167,10 +167,23 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 	}
 }
 
+/* A member of that number has another store, but this node has no vote yet and hears whoever knows more. */
+static bool is_another_machine(const struct peers *peers, const struct hello *hello) {
+	struct node_member member;
+
+	for (size_t i = 0; node_get_member(peers->node, i, &member); i++) {
+		if (member.node == hello->node)
+			return memcmp(member.store.bytes, hello->store.bytes, sizeof member.store.bytes) != 0;
+	}
+	return false;
+}
+
 /* The peer that it claims to be; somebody whom the table does not have becomes a guest. NULL: not possible. */
 static struct peer *seat(struct peers *peers, const struct hello *hello) {
 	struct peer *peer = peer_table_find(&peers->table, hello->node);
 
+	if (peer && peer->standing == PEER_MEMBER && hello->peer_address[0] && is_another_machine(peers, hello))
+		peer_table_set_addresses(peer, hello->peer_address, hello->client_address);
 	if (peer && peer->standing != PEER_LEAVING && peer->standing != PEER_GUEST)
 		return peer;
 	if (!hello->peer_address[0])

@@ -35,6 +35,7 @@ struct peer {
 	/* Empty where nobody has told. */
 	char peer_address[ADDRESS_BYTES_MAX], client_address[ADDRESS_BYTES_MAX];
 	bool moved;            /* it has another peer address than the one that was dialled */
+	bool mistaken;         /* who calls under this number is not the member: its connections are closed */
 	struct link *outbound; /* dialled by us and greeted */
 	struct link *attempt;  /* dialling, or waiting for the answer to HELLO */
 	struct link *inbound;  /* the newest one that the peer dialled */

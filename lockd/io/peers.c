@@ -16,7 +16,8 @@
 /* ---- Table --------------------------------------------------------------------------------------------------------
  */
 
-/* Whoever is no member stays only if it has called and would be let in today: it may be a leader that was added while
+/* While this node had no vote it may have taken another machine for a member of that number; from now on votes count.
+ * Whoever is no member stays only if it has called and would be let in today: it may be a leader that was added while
  * this node was away. */
 static void follow_members(struct peers *peers) {
 	struct peer *peer;
@@ -25,6 +26,7 @@ static void follow_members(struct peers *peers) {
 	TAILQ_FOREACH (peer, &peers->table.all, next) {
 		if (peer->standing == PEER_LEAVING && peer->inbound && greeting_would_welcome(peers, peer))
 			peer->standing = PEER_GUEST;
+		peer->mistaken = peer->standing == PEER_MEMBER && peer->met && !greeting_would_welcome(peers, peer);
 	}
 }
 
@@ -325,7 +327,6 @@ static bool has_links(const struct peers *peers, const struct peer *peer) {
 
 /* Snapshots on their way are left to their end: their content is committed, whoever sends it. */
 static void close_links(struct peers *peers, struct peer *peer, struct events *events) {
-	peer->leave_at = UINT64_MAX;
 	if (peer->attempt && peer->attempt->kind == LINK_DIALLING)
 		dialler_cancel(peer->attempt->dialler);
 	else if (peer->attempt)
@@ -337,7 +338,8 @@ static void close_links(struct peers *peers, struct peer *peer, struct events *e
 		events_add(events, NODE_PEER_DOWN)->peer = peer->node;
 	}
 	peer->outbound = peer->inbound = NULL;
-	peer->met = false;
+	peer->met = peer->mistaken = false;
+	peer->dial_at = peers->now;
 }
 
 /* true: it is gone. */
@@ -346,8 +348,10 @@ static bool tick_leaving(struct peers *peers, struct peer *peer, struct events *
 		peer_table_leave(peer, peers->now);
 	if (peer->standing != PEER_LEAVING)
 		return false;
-	if (peer->leave_at <= peers->now)
+	if (peer->leave_at <= peers->now) {
+		peer->leave_at = UINT64_MAX;
 		close_links(peers, peer, events);
+	}
 	if (peer->leave_at != UINT64_MAX || has_links(peers, peer))
 		return false;
 	peer_table_drop(&peers->table, peer);
@@ -364,8 +368,11 @@ void peers_tick(struct peers *peers, raft_usec now, struct events *events) {
 	peer_snapshots_tick(peers, events);
 	for (peer = TAILQ_FIRST(&peers->table.all); peer; peer = next) {
 		next = TAILQ_NEXT(peer, next);
-		if (!tick_leaving(peers, peer, events))
-			tick_peer(peers, peer);
+		if (tick_leaving(peers, peer, events))
+			continue;
+		if (peer->mistaken)
+			close_links(peers, peer, events);
+		tick_peer(peers, peer);
 	}
 }
 
