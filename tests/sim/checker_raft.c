@@ -69,6 +69,9 @@ void checker_raft_wipe(struct sim *sim, uint32_t node) {
 
 void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t vote, const char *how) {
 	struct checker_node *of = checked(sim, node);
+
+	if (sim->unchecked)
+		return;
 	of->votes = memory_fit(of->votes, &of->votes_size, (size_t)term + 1, sizeof(*of->votes));
 	if (of->votes[term] && of->votes[term] != vote)
 		verdict_fail(VERDICT_SAFETY, "I6 vote-twice", "node %u, term %" PRIu64 ": first n%u, then %s n%u", node,
@@ -121,6 +124,9 @@ static void record_entries(struct sim *sim, uint32_t node, const struct node_sav
 
 void checker_raft_save(struct sim *sim, uint32_t node, const struct node_save *save) {
 	const struct checker_node *of = checked(sim, node);
+
+	if (sim->unchecked)
+		return;
 	if (save->truncate_from) {
 		sim->totals.truncations++;
 		if (save->truncate_from <= of->commit_before)
@@ -136,6 +142,8 @@ void checker_raft_saved(struct sim *sim, uint32_t node) {
 	struct checker_node *of = checked(sim, node);
 	const struct disk *disk = sim_disk(sim, node);
 
+	if (sim->unchecked)
+		return;
 	if (disk->hard.term < of->durable_term)
 		verdict_fail(VERDICT_SAFETY, "I5 durable-term-regressed", "node %u: %" PRIu64 " after %" PRIu64, node,
 			     disk->hard.term, of->durable_term);
@@ -151,6 +159,8 @@ void checker_raft_boot(struct sim *sim, uint32_t node) {
 	const struct raft *raft = node_raft(sim_host(sim, node)->node, SIM_GROUP);
 	struct raft_status status;
 
+	if (sim->unchecked)
+		return;
 	of->commit = of->applied = of->led = 0;
 	of->members_index = 0;
 	of->booted_at = sim->now;
@@ -459,6 +469,8 @@ void checker_raft_step(struct sim *sim, uint32_t node) {
 	const struct state *state = node_state(host->node, SIM_GROUP);
 	struct raft_status status;
 
+	if (sim->unchecked)
+		return;
 	if (!raft || !state)
 		return;
 	raft_check(raft);
@@ -541,6 +553,9 @@ static void note_transfer(struct checker_raft *checker, const Peer__Message *mes
 bool checker_raft_frame(struct sim *sim, uint32_t node, const struct node_peer_frame *frame) {
 	const struct disk *disk = sim_disk(sim, node);
 	struct arena *arena = &sim->checker_raft.arena;
+
+	if (sim->unchecked)
+		return false;
 	if (frame->type != FRAME_PEER_MESSAGE)
 		return false;
 	if (arena_reset(arena, frame->body_bytes) < 0)

@@ -200,9 +200,22 @@ static bool has_vote(const struct host *host) {
 	       (member_of(host, host->id)->roles & (RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING));
 }
 
+static bool is_of_another_cluster(const struct host *host, const struct host *other) {
+	struct node_uuid own, theirs;
+	uint32_t epoch;
+
+	if (node_is_blank(host->node) || node_is_blank(other->node))
+		return false;
+	node_get_identity(host->node, &own, &epoch);
+	node_get_identity(other->node, &theirs, &epoch);
+	return memcmp(&own, &theirs, sizeof(own)) != 0;
+}
+
 static bool welcomes(const struct host *host, const struct host *other) {
 	const struct raft_member *member = member_of(host, other->id);
 
+	if (is_of_another_cluster(host, other))
+		return false;
 	if (node_is_blank(host->node) || (!has_vote(host) && !node_is_blank(other->node)))
 		return true;
 	if (!member)

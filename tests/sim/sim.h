@@ -29,7 +29,8 @@ struct sim {
 	struct prng prng;
 	struct queue queue;
 	sim_usec now;
-	bool healed; /* the faults are over, clients finish what they have begun */
+	bool unchecked; /* the cluster was recovered by force: the checkers know one incarnation only */
+	bool healed;    /* the faults are over, clients finish what they have begun */
 	struct node_uuid incarnation;
 	uint32_t epoch;
 	struct network network;
