@@ -48,5 +48,9 @@ expect documents.sh docs/A.md 'It begins in `frobnicate()`.'
 expect documents.sh docs/A.md 'It stands in lockd/node/frobnicate.c.'
 expect documents.sh docs/A.md '[here](nowhere.md)'
 expect documents.sh docs/A.md 'This breaks P99.'
+expect documents.sh docs/A.md '`raft/a.c`: `api_version()`'
+expect documents.sh docs/A.md 'See `test_lock__is_frobnicated`.'
+expect documents.sh docs/A.md 'The mutant frobnicated-lock shows it.'
+expect documents.sh docs/A.md 'Run q99_frobnicate.'
 echo "$planted offences planted"
 exit $failed

@@ -127,6 +127,112 @@ static void q21_two_leaders(void) {
 	world_free(world);
 }
 
+/* ---- q22b: one survivor is made the cluster ------------------------------------------------------------------------
+ */
+
+enum { EPOCHS_LATER = 7 };
+
+static void tell_token(struct world *world, const char *who, uint64_t token) {
+	world_tell(world, WORLD_TELL_LEADERS, "%s holds lock-0 under token %" PRIu64 ".%" PRIu64, who, token >> 40,
+		   token & ((UINT64_C(1) << 40) - 1));
+}
+
+static void lose_all_but(struct world *world, uint32_t a, uint32_t b) {
+	for (uint32_t node = 1; node <= 5; node++) {
+		if (node != a && node != b)
+			world_crash(world, node, WORLD_LOST);
+	}
+}
+
+/* Keeps its session alive while it waits. */
+static const struct program_answer *wait_for_lock(struct program *program, uint32_t lock, sim_usec limit) {
+	struct world *world = program->world;
+	uint64_t frame = program_acquire(program, lock, UINT32_MAX);
+	sim_usec until = world->sim->now + limit;
+
+	for (int i = 0; !program_answer(program, frame) && world->sim->now < until; i++) {
+		if (i % 50 == 0)
+			(void)program_keep_alive(program);
+		world_run(world, 10 * MS);
+	}
+	return program_answer(program, frame);
+}
+
+static void q22b_forced_recovery(void) {
+	struct world *world = world_new(&(struct world_setup){
+		.nodes = 5, .programs = 3, .seed = 222, .ttl_ms = 3000, .tell = WORLD_TELL_LEADERS});
+	struct program *c1 = &world->programs[0], *c2 = &world->programs[1], *c3 = &world->programs[2];
+	struct node_uuid before = world->sim->incarnation, after = {.bytes = {0x22, 0xb}};
+	uint32_t leader = world_leader(world), survivor = leader % 5 + 1, other = survivor % 5 + 1;
+	uint32_t epoch = world->sim->epoch;
+	const struct program_answer *granted;
+	uint64_t first, second, old;
+
+	story_act("Five nodes, c1 holds lock-0. Three of them are lost, and held to be lost for good.");
+	program_begin(c1);
+	first = program_settle(c1, program_acquire(c1, 0, 0), 1 * SECOND)->token;
+	tell_token(world, "c1", first);
+	world_run(world, 100 * MS);
+	lose_all_but(world, survivor, other);
+	world_run(world, 2 * SECOND);
+	world_expect(world_leader(world) == 0, "no leader", "n%u leads two of five", world_leader(world));
+
+	story_act(
+		"An operator stops n%u and makes it the only member of a new incarnation. c2 asks for the lock there.",
+		survivor);
+	world_crash(world, survivor, WORLD_WRITTEN);
+	world_recover(world, survivor, &after, epoch + EPOCHS_LATER);
+	world_restart(world, survivor);
+	world_run(world, 1 * SECOND);
+	world_expect(world_status(world, survivor).role == RAFT_LEADER, "a leader", "n%u does not lead", survivor);
+	world->sim->epoch = epoch + EPOCHS_LATER;
+	(void)program_connect(c2, survivor);
+	(void)program_settle(c2, program_open(c2), 1 * SECOND);
+	granted = wait_for_lock(c2, 0, 10 * SECOND);
+	world_expect(granted && granted->status == LOCKD_OK, "a grant", "c2 has none");
+	second = granted->token;
+	tell_token(world, "c2", second);
+	world_expect(second > first, "a greater token", "%" PRIu64 " behind %" PRIu64, second, first);
+	world_expect(program_deadline(c1) < granted->given, "no two believers",
+		     "c1 believes until %.3f ms, c2 holds from %.3f ms", (double)program_deadline(c1) / 1e3,
+		     (double)granted->given / 1e3);
+	story_say("c1's session was in the recovered state. Nobody could keep it alive there, so it ended after its "
+		  "TTL.");
+
+	story_act("The three come back. They and n%u know nothing of all this, are a majority of the old cluster, and "
+		  "elect.",
+		  other);
+	for (uint32_t node = 1; node <= 5; node++) {
+		if (!sim_host(world->sim, node)->up)
+			world_restart(world, node);
+	}
+	world_run(world, 3 * SECOND);
+	leader = world_leader_but(world, survivor);
+	world_expect(leader != 0, "an old leader", "the old cluster has none");
+	world_expect(world_status(world, survivor).role == RAFT_LEADER, "a leader", "n%u leads no more", survivor);
+	world_expect(program_hello(c1, survivor, &before) == LOCKD_WRONG_CLUSTER, "WRONG_CLUSTER",
+		     "n%u takes a client of the old cluster", survivor);
+	world_expect(program_hello(c2, leader, &after) == LOCKD_WRONG_CLUSTER, "WRONG_CLUSTER",
+		     "n%u takes a client of the new cluster", leader);
+	story_say("None of them is let in at n%u, nor n%u at them: HELLO names the incarnation. Clients that know "
+		  "theirs hear "
+		  "WRONG_CLUSTER on the other side.",
+		  survivor, survivor);
+	world->sim->epoch = epoch;
+	(void)program_connect(c3, leader);
+	(void)program_settle(c3, program_open(c3), 1 * SECOND);
+	granted = wait_for_lock(c3, 0, 10 * SECOND);
+	world_expect(granted && granted->status == LOCKD_OK, "a grant", "c3 has none");
+	old = granted->token;
+	tell_token(world, "c3, of the old cluster,", old);
+	world_expect(old < second, "a smaller token", "%" PRIu64 " and %" PRIu64, old, second);
+	story_answer(
+		"terms, majorities and one vote each prevent split brain; an operator can still make one. Then the "
+		"incarnation keeps the two apart, and tokens tell whoever guards the resource which holder is of the "
+		"old time: all tokens of the new epoch are greater.");
+	world_free(world);
+}
+
 /* ---- q22c: a hundred cuts ------------------------------------------------------------------------------------------
  */
 
@@ -177,6 +283,7 @@ static void q22c_heal_storm(void) {
 
 const struct scenario leader_scenarios[] = {
 	{"q21_two_leaders", "With two leaders, can the cluster serve clients?", q21_two_leaders},
+	{"q22b_forced_recovery", "How is split brain solved, when an operator makes it?", q22b_forced_recovery},
 	{"q22c_heal_storm", "What happens when a partition heals?", q22c_heal_storm},
 	{0},
 };

@@ -149,8 +149,12 @@ static void received(struct sim *sim, struct client *client, uint8_t type, uint6
 		     size_t n) {
 	const struct client_frame *frame = client_find_frame(client, client->connection, frame_id);
 
-	if (frame && type == FRAME_HELLO_REPLY) {
-		client->greeted = true;
+	if (type == FRAME_HELLO_REPLY) {
+		const Client__HelloReply *reply = client__hello_reply__unpack(&sim->client_arena.allocator, n, body);
+
+		assert(reply);
+		client->greeted = reply->status == LOCKD_OK;
+		program_of(client)->hello = (int)reply->status;
 	} else if (type == FRAME_REPLY) {
 		const Client__Reply *reply = client__reply__unpack(&sim->client_arena.allocator, n, body);
 
@@ -207,6 +211,27 @@ bool program_connect(struct program *program, uint32_t node) {
 	while (client->connection && !client->greeted && world->sim->now < until)
 		world_step(world);
 	return client->greeted;
+}
+
+int program_hello(struct program *program, uint32_t node, const struct node_uuid *incarnation) {
+	struct world *world = program->world;
+	struct client *client = program->client;
+	Client__Hello hello = CLIENT__HELLO__INIT;
+	sim_usec until = world->sim->now + 1 * SECOND;
+	uint8_t packed[64];
+
+	program_disconnect(program);
+	program->hello = -1;
+	client->connection = network_connect(world->sim, client->id, node);
+	client->node = node;
+	hello.protocol_min = PROTOCOL_VERSION_MIN;
+	hello.protocol_max = PROTOCOL_VERSION_MAX;
+	hello.incarnation = (ProtobufCBinaryData){sizeof(incarnation->bytes), (uint8_t *)incarnation->bytes};
+	network_client_to_node(world->sim, client->connection, FRAME_HELLO, ++client->next_frame, packed,
+			       client__hello__pack(&hello, packed));
+	while (program->hello < 0 && world->sim->now < until)
+		world_step(world);
+	return program->hello;
 }
 
 /* The request that program_repeat() sends again: it stays in its place, and so the session's floor below it, until the

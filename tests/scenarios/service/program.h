@@ -34,6 +34,7 @@ struct program {
 	struct program_answer answers[PROGRAM_ANSWERS_MAX]; /* by frame, the latest ones */
 	uint64_t answered;
 	uint64_t revision; /* highest seen in an answer */
+	int hello;         /* status of the last answer to a HELLO; −1: none yet */
 };
 
 void program_init(struct program *program, struct world *world, uint32_t id);
@@ -42,6 +43,8 @@ void program_init(struct program *program, struct world *world, uint32_t id);
  */
 bool program_connect(struct program *program, uint32_t node);
 void program_disconnect(struct program *program);
+/* Says HELLO to the cluster of that incarnation; the status of the answer, −1 if none comes. */
+int program_hello(struct program *program, uint32_t node, const struct node_uuid *incarnation);
 
 /* Each sends one frame and gives its number. */
 uint64_t program_open(struct program *program);

@@ -186,6 +186,31 @@ void world_restart(struct world *world, uint32_t node) {
 	host_boot(world->sim, node);
 }
 
+void world_recover(struct world *world, uint32_t node, const struct node_uuid *incarnation, uint32_t epoch) {
+	struct host *host = sim_host(world->sim, node);
+	struct node_config config = {.node = node,
+				     .store = host->store,
+				     .seed = 1,
+				     .timing = world->sim->plan.timing,
+				     .version = "recovering"};
+	struct node_recovery recovery = {.incarnation = *incarnation,
+					 .epoch = epoch,
+					 .peer_address = "recovered:7001",
+					 .client_address = "recovered:7000"};
+	const struct node_save *save;
+	struct node *recovering;
+
+	world->sim->unchecked = true;
+	world_expect(node_new(&config, &recovering) == 0, "a node", "n%u cannot be made", node);
+	disk_restore(sim_disk(world->sim, node), recovering);
+	world_expect(node_recover(recovering, &recovery, &save) == 0, "a recovery", "n%u: %s", node,
+		     node_error(recovering));
+	disk_submit(world->sim, node, save);
+	world_run(world, 20 * MS);
+	(void)node_free(recovering);
+	world_tell(world, WORLD_TELL_LEADERS, "n%u is recovered by force: epoch %u", node, epoch);
+}
+
 /* ---- Questions -----------------------------------------------------------------------------------------------------
  */
 

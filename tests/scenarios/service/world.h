@@ -73,6 +73,9 @@ void world_heal(struct world *world);
 enum world_tear { WORLD_LOST, WORLD_HARD_STATE_ONLY, WORLD_WRITTEN, WORLD_TEARS };
 void world_crash(struct world *world, uint32_t node, enum world_tear tear);
 void world_restart(struct world *world, uint32_t node);
+/* `lockd recover`, on a node that is down: it becomes the only member of a new incarnation. No checker looks from here
+ * on, since they know one incarnation only. */
+void world_recover(struct world *world, uint32_t node, const struct node_uuid *incarnation, uint32_t epoch);
 
 /* ---- Questions -----------------------------------------------------------------------------------------------------
  */
