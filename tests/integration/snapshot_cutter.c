@@ -23,7 +23,7 @@ static atomic_int cuts_left;
 
 static struct sockaddr_in loopback(const char *port) {
 	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons((uint16_t)atoi(port)),
+				    .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
 				    .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
 }
 
@@ -91,8 +91,8 @@ int main(int argc, char *argv[]) {
 	if (argc != 5)
 		return 64;
 	address = loopback(argv[1]);
-	bytes_max = (size_t)atol(argv[3]);
-	atomic_store(&cuts_left, atoi(argv[4]));
+	bytes_max = (size_t)strtoul(argv[3], NULL, 10);
+	atomic_store(&cuts_left, (int)strtol(argv[4], NULL, 10));
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
