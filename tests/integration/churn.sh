@@ -36,7 +36,7 @@ change_members() {
 		kill_leader
 		wait $change && return 0
 		again=$((again + 1))
-		cat "$folder/change.out" >>"$folder/refused"
+		echo "change $*, again: $(cat "$folder/change.out")"
 		kill -0 $load 2>/dev/null || break
 	done
 	fail "change $*: $(cat "$folder/change.out") $($lockctl cluster members) $(cat "$folder/pairs.err")"
@@ -48,6 +48,7 @@ for ((n = 1; n <= changes; n++)); do
 	else
 		out=(4 5) in=(1 2) want="1:voter 2:voter 3:voter"
 	fi
+	began=$(now_ms)
 	for i in "${in[@]}"; do
 		[ -z "${node_pid[$i]:-}" ] || node_kill "$i"
 		rm -rf "${folder:?}/node$i"
@@ -57,6 +58,7 @@ for ((n = 1; n <= changes; n++)); do
 	change_members "+${in[0]}" "+${in[1]}" "-${out[0]}" "-${out[1]}"
 	cluster_wait_leader 30 >/dev/null || fail "no leader after change $n"
 	eventually 30 members_are "$want" || fail "members after change $n: $($lockctl cluster members)"
+	echo "change $n: $want after $(($(now_ms) - began)) ms"
 	kill -0 $load 2>/dev/null || fail "pairs ended during change $n: $(cat "$folder/pairs.out" "$folder/pairs.err")"
 done
 rm "$folder/go-on"
