@@ -10,19 +10,21 @@
  *   I8  a committed entry is on the disks of a majority of the configuration that it was committed under
  *   I9  a leader's commit index rests on an entry of its own term
  *   I10 while a leader has a lease, nobody leads a later term
- * The last three are not in the book's list: I8 and I9 catch at once what I3 and I4 show only when the right nodes crash
- * later, and I10 stands for all stale reads. */
+ * The last three are not in the book's list: I8 and I9 catch at once what I3 and I4 show only when the right nodes
+ * crash later, and I10 stands for all stale reads. */
 #ifndef TESTS_SCENARIOS_INVARIANTS_H
 #define TESTS_SCENARIOS_INVARIANTS_H
 
 #include <raft/raft.h>
 
 struct stage;
-struct stage_entry;
+
+/* Of a stage; here, since its record of them is part of it. */
+enum { STAGE_NODES_MAX = 8, STAGE_TEXT_BYTES = 16 };
 
 struct invariants_entry {
 	raft_term term, previous_term;
-	char text[16];
+	char text[STAGE_TEXT_BYTES];
 };
 
 /* What ever stood at one index. */
@@ -48,8 +50,8 @@ struct invariants {
 	size_t places_size;
 	raft_index commit; /* highest anywhere */
 	uint32_t *leaders;
-	size_t leaders_size; /* by term */
-	struct invariants_node nodes[9];
+	size_t leaders_size;                               /* by term */
+	struct invariants_node nodes[STAGE_NODES_MAX + 1]; /* by number */
 };
 
 void invariants_deinit(struct stage *stage);

@@ -13,10 +13,8 @@
 #include <raft/raft.h>
 
 enum {
-	MS = 1000, /* in microseconds */
-	STAGE_NODES_MAX = 8,
+	MS = 1000,             /* in microseconds */
 	STAGE_APPEND_MAX = 16, /* entries of one append */
-	STAGE_TEXT_BYTES = 16,
 	STAGE_RULES_MAX = 32,
 	STAGE_SAVES_MAX = 32,
 	STAGE_PROPOSALS_MAX = 2048,
