@@ -79,7 +79,7 @@ static const char *testimony_find_loss(const struct node *node, const struct tes
 		return "it has been started before, and later than it remembers";
 	if (memory->term < testimony->term)
 		return "it has spoken of a later term than it remembers";
-	if (memory->term == testimony->vote_term && memory->vote != node->id)
+	if (testimony->vote_term > 0 && memory->term == testimony->vote_term && memory->vote != node->id)
 		return "it has voted, and does not remember";
 	if (memory->term == testimony->match_term && memory->last < testimony->match)
 		return "it has acknowledged entries that it does not have";

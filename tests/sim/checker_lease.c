@@ -31,6 +31,8 @@ void checker_lease_step(struct sim *sim) {
 			holder = node;
 		sim->totals.leases += held && !checker->held[node - 1];
 		sim->totals.leases_lost += !held && checker->held[node - 1] && host_leads(sim_host(sim, node));
+		if (held != checker->held[node - 1])
+			TRACE("n%u %s", node, held ? "has the lease" : "has no lease any more");
 		checker->held[node - 1] = held;
 	}
 }

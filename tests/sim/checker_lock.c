@@ -14,7 +14,7 @@
  */
 
 static void compare_waiters(uint32_t node, const struct state *state, uint32_t at, const struct model_lock *lock) {
-	char name[16];
+	char name[16] = {0}; /* for messages: a name does not end itself */
 	size_t n = model_name_of(at, name, sizeof(name)), count = 0;
 	struct state_seat seat = {0};
 
@@ -31,7 +31,7 @@ static void compare_waiters(uint32_t node, const struct state *state, uint32_t a
 }
 
 static void compare_lock(uint32_t node, const struct state *state, uint32_t at, const struct model_lock *lock) {
-	char name[16];
+	char name[16] = {0};
 	size_t n = model_name_of(at, name, sizeof(name));
 	struct state_lock held;
 	bool exists = state_get_lock(state, name, n, &held);

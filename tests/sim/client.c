@@ -621,9 +621,9 @@ void client_received(struct sim *sim, uint32_t id, node_connection connection, u
 	} else if (frame && type == FRAME_REPLY) {
 		const Client__Reply *reply = client__reply__unpack(&arena->allocator, n, body);
 		assert(reply);
-		TRACE("c%u < n%u kind=%u id=%" PRIu64 " %s seq=%" PRIu64 " token=%" PRIu64 " revision=%" PRIx64, id,
-		      client->node, frame->request.kind, frame_id, lockd_status_name((int)reply->status),
-		      frame->request.sequence, reply->token, reply->revision);
+		TRACE("c%u < n%u %s id=%" PRIu64 " %s seq=%" PRIu64 " token=%" PRIu64 " revision=%" PRIx64, id,
+		      client->node, client_kind_name(frame->request.kind), frame_id,
+		      lockd_status_name((int)reply->status), frame->request.sequence, reply->token, reply->revision);
 		checker_lock_told(sim, reply);
 		answered(sim, client, frame, reply);
 	}

@@ -127,6 +127,16 @@ static void wire_read(const struct client_request *request, struct wire *wire) {
 	}
 }
 
+const char *client_kind_name(enum client_kind kind) {
+	static const char *const names[] = {
+		[CLIENT_HELLO] = "hello",     [CLIENT_OPEN] = "open",       [CLIENT_KEEP_ALIVE] = "keep-alive",
+		[CLIENT_ACQUIRE] = "acquire", [CLIENT_RELEASE] = "release", [CLIENT_CANCEL] = "cancel",
+		[CLIENT_CLOSE] = "close",     [CLIENT_SHOW] = "show",       [CLIENT_LIST] = "list",
+		[CLIENT_OBSERVE] = "observe",
+	};
+	return names[kind] ? names[kind] : "nothing";
+}
+
 static uint64_t remember(struct sim *sim, struct client *client, const struct client_request *request) {
 	uint64_t id = ++client->next_frame;
 	client->frames[id % CLIENT_FRAMES_MAX] = (struct client_frame){
@@ -156,10 +166,9 @@ void client_wire_send(struct sim *sim, struct client *client, struct client_requ
 	uint64_t id = remember(sim, client, request);
 	if (request->kind == CLIENT_OBSERVE)
 		client->observation.frame = id;
-	TRACE("c%u > n%u kind=%u id=%" PRIu64 " session=%" PRIx64 " seq=%" PRIu64 " floor=%" PRIu64
-	      " lock=%u arg=%" PRIu64,
-	      client->id, client->node, request->kind, id, request->session, request->sequence, wire.request.floor,
-	      request->lock, request->argument);
+	TRACE("c%u > n%u %s id=%" PRIu64 " session=%" PRIx64 " seq=%" PRIu64 " floor=%" PRIu64 " lock=%u arg=%" PRIu64,
+	      client->id, client->node, client_kind_name(request->kind), id, request->session, request->sequence,
+	      wire.request.floor, request->lock, request->argument);
 	network_client_to_node(sim, client->connection, FRAME_REQUEST, id, packed, n);
 }
 

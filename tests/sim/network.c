@@ -223,13 +223,28 @@ static bool welcomes(const struct host *host, const struct host *other) {
 	return names_store(host, other);
 }
 
+/* No disk is ever put back to an older copy here, so nobody may be taken for one. */
+static void remember(const struct host *host, const struct host *other) {
+	struct node_memory memory;
+	node_get_memory(other->node, &memory);
+	memory.boot_count = memory.boot = other->boot;
+	const char *fault = node_judge_memory(host->node, other->id, &other->store, &memory);
+	if (fault)
+		verdict_fail(VERDICT_LIVENESS, "P10 honest-disk-refused", "n%u says of n%u: %s", host->id, other->id,
+			     fault);
+}
+
 static bool greet(struct sim *sim, const struct host *from, const struct host *to) {
 	if (!knows(sim, from, to))
 		return false;
 	if (!node_is_blank(to->node) && node_is_blank(from->node) && !names_store(to, from) &&
 	    prng_chance(&sim->network.prng, MEET_PPM))
 		host_meet(sim, to->id, from->id);
-	return welcomes(to, from) && welcomes(from, to);
+	if (!welcomes(to, from) || !welcomes(from, to))
+		return false;
+	remember(to, from);
+	remember(from, to);
+	return true;
 }
 
 /* Runs for ever, for each ordered pair. */

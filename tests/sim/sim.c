@@ -16,6 +16,8 @@ static void trace_plan(const struct sim *sim) {
 	      plan->latency_mean, plan->loss_ppm, plan->duplicate_ppm, plan->reorder_ppm, plan->reorder_delay);
 	TRACE("save %" PRIu64 " us, crash every %" PRIu64 ", cut every %" PRIu64 ", pause every %" PRIu64 " us",
 	      plan->save_mean, plan->crash_every, plan->cut_every, plan->pause_every);
+	TRACE("%u of the nodes are spare, lease %s, members change every %" PRIu64 ", leaders every %" PRIu64 " us",
+	      plan->spares, plan->leader_lease ? "on" : "off", plan->change_every, plan->transfer_every);
 	TRACE("checkpoint every %u entries, %u trail, batches of %u", plan->checkpoint_entries, plan->trailing_entries,
 	      plan->batch_max);
 }

@@ -50,6 +50,19 @@ static const char *judge(struct cluster *cluster, const struct node_memory *memo
 				 memory);
 }
 
+static void test_testimony__a_blank_node_may_start_again(void **unused) {
+	struct node_memory blank = {.boot_count = 1, .boot = 101};
+	struct node_uuid store = store_of(2);
+	struct cluster cluster;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	assert_null(node_judge_memory(cluster_node(&cluster, 1)->node, 2, &store, &blank));
+	blank = (struct node_memory){.boot_count = 2, .boot = 102};
+	assert_null(node_judge_memory(cluster_node(&cluster, 1)->node, 2, &store, &blank));
+	cluster_deinit(&cluster);
+}
+
 static void test_testimony__a_disk_that_lost_entries_is_found_out(void **unused) {
 	struct cluster cluster;
 	struct node_memory memory;
@@ -146,6 +159,7 @@ static void test_testimony__a_new_store_under_an_old_id_begins_anew(void **unuse
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_testimony__a_blank_node_may_start_again),
 		cmocka_unit_test(test_testimony__a_disk_that_lost_entries_is_found_out),
 		cmocka_unit_test(test_testimony__a_disk_that_lost_its_vote_or_term_is_found_out),
 		cmocka_unit_test(test_testimony__a_boot_count_that_went_back_is_found_out),
