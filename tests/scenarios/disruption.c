@@ -54,7 +54,7 @@ static void rejoin(bool writes) {
 /* Two nodes of three are up, and each would have a reason to refuse the other for ever. */
 static void deadlock(const char *what, raft_term term_of_1, const char *log_of_1, raft_term term_of_2,
 		     uint32_t vote_of_2, const char *log_of_2) {
-	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 3, .seed = 6, .tell = STAGE_TELL_MESSAGES});
+	struct stage *stage = stage_new(&(struct stage_setup){.nodes = 3, .seed = 2, .tell = STAGE_TELL_MESSAGES});
 
 	story_act("%s", what);
 	stage_rewrite(stage, 1, term_of_1, 0, log_of_1);
