@@ -122,6 +122,9 @@ void raft__progress_catch_up(struct raft__progress *progress, raft_index last, r
 		progress->goal = last;
 		progress->goal_since = now;
 	}
+	/* The next round would be one of nothing, which takes no time; in a log that rests it never begins. */
+	if (progress->goal == 0)
+		progress->quick = true;
 }
 
 bool raft__progress_caught_up(const struct raft__progress *progress, raft_usec now, raft_usec quick) {

@@ -194,9 +194,13 @@ static void test_progress__long_round_ends_being_caught_up(void **state) {
 	assert_true(caught_up(&progress, 9400));
 	assert_false(caught_up(&progress, 9401));
 	progress.match = 60;
-	raft__progress_catch_up(&progress, 60, 9500, QUICK);
+	raft__progress_catch_up(&progress, 70, 9500, QUICK);
 	assert_int_equal(progress.goals, 2);
 	assert_false(caught_up(&progress, 9500));
+	/* Once it has all there is, however late: in a log that rests no shorter round would ever come. */
+	progress.match = 70;
+	raft__progress_catch_up(&progress, 70, 99000, QUICK);
+	assert_true(caught_up(&progress, 99000));
 }
 
 static void test_progress__heals_a_next_that_cannot_be_right(void **state) {
