@@ -50,6 +50,13 @@ bool raft__configuration_votes(const struct raft_configuration *configuration, u
 	       same_store(&configuration->members[i].store, store);
 }
 
+bool raft__configuration_names_other(const struct raft_configuration *configuration, uint32_t node,
+				     const struct raft_uuid *store) {
+	int i = raft__configuration_find(configuration, node);
+
+	return i >= 0 && !same_store(&configuration->members[i].store, store);
+}
+
 bool raft__configuration_sole(const struct raft_configuration *configuration, uint32_t node,
 			      const struct raft_uuid *store) {
 	uint32_t voters = 0;

@@ -99,6 +99,14 @@ static bool self_votes(const struct raft *raft) {
 	return members && raft__configuration_votes(members, raft->node, &raft->store);
 }
 
+/* Not on a blank node; and not if the log names this node under another store: the one that was lost has voted and
+ * promised, nobody here knows what, and whoever does not know of the loss would count our vote as its. */
+static bool may_vote(const struct raft *raft) {
+	const struct raft_configuration *members = raft__members(raft);
+
+	return members && !raft__configuration_names_other(members, raft->node, &raft->store);
+}
+
 /* A leader that removes itself replicates the configuration without it until that is committed; if it could not stand
  * again after a crash in between, a cluster whose other members lack that entry would be stuck (dissertation §4.2.2).
  */
@@ -312,7 +320,7 @@ void raft__recv_prevote(struct raft *raft, const struct raft_message *message, s
 			 (message->term == raft->term && (raft->vote == 0 || raft->vote == message->from));
 
 	/* Whom a leader has asked to take over needs no pre-vote. */
-	if (!raft__members(raft) || (message->flags & RAFT_FLAG_TRANSFER))
+	if (!may_vote(raft) || (message->flags & RAFT_FLAG_TRANSFER))
 		return;
 	reply_vote(raft, message, wait == 0 && free_vote && up_to_date(raft, message), wait, fx);
 }
@@ -341,7 +349,7 @@ void raft__recv_vote(struct raft *raft, const struct raft_message *message, stru
 	bool asked = message->flags & RAFT_FLAG_TRANSFER, grant;
 	raft_usec wait;
 
-	if (!raft__members(raft))
+	if (!may_vote(raft))
 		return;
 	wait = message->term < raft->term ? 0 : bound_for(raft, message);
 	if (message->term < raft->term || wait > 0 || (asked && !up_to_date(raft, message))) {

@@ -8,7 +8,7 @@
  * Four duties of the embedder, and the only ones:
  *  1. Execute saves in the order of their `seq`, completely, and report the highest durable one with RAFT_SAVED.
  *  2. Send a message only once every save up to its `after_seq` is durable (0: at once). Messages may be lost, repeated
- * and reordered; they must not be altered.
+ * and reordered; they must not be altered, nor come from another store than the configuration names for their sender.
  *  3. Apply entries in index order up to `effects.apply_to`, never beyond.
  *  4. Call raft_step() with RAFT_TIME no later than raft_deadline() says; a late call costs availability, never safety.
  *
@@ -183,7 +183,8 @@ enum raft_event_kind {
 	RAFT_TIME = 1, /* time has passed */
 	RAFT_FOUND,    /* blank node only: `entry` is the founding configuration and becomes index 1, term 1 */
 	RAFT_JOIN, /* blank node only: like FOUND, on a node that the founding configuration does not name; it follows
-		    * and votes, but cannot campaign before the log says that this store is a voter */
+		    * and votes, but cannot campaign before the log says that this store is a voter. While the log
+		    * names the node under another store, which is lost with its votes, it does not vote either */
 	RAFT_CAMPAIGN,   /* do not wait for the election time-out; promises are still honoured */
 	RAFT_RECV,       /* `message`, with `entries` for an append */
 	RAFT_PROPOSE,    /* leader: append `entry` (its term is ignored) */

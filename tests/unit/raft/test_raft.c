@@ -108,6 +108,39 @@ static void test_raft__joined_node_votes_and_does_not_campaign(void **state) {
 	replica_free(&replica);
 }
 
+/* The store that the log names has voted and promised before it was lost: its successor under the same number does not
+ * vote before the log names it. */
+static void test_raft__successor_of_a_lost_store_does_not_vote(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.blank = true});
+	struct raft_configuration founding = replica_configuration(3), named = replica_configuration(3);
+	struct raft_entry entry = {.term = 5, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &named};
+	struct raft_message vote = {.type = RAFT_VOTE, .from = 2, .term = 4, .index = 3, .index_term = 2};
+	struct raft_message prevote = {.type = RAFT_PREVOTE, .from = 2, .term = 4, .index = 3, .index_term = 2};
+	struct raft_message append = {
+		.type = RAFT_APPEND, .group = 1, .from = 2, .to = 1, .term = 5, .index = 1, .index_term = 1, .n = 1};
+
+	(void)state;
+	founding.members[0].store.bytes[0] = 77;
+	assert_int_equal(begin(&replica, RAFT_JOIN, &founding), 0);
+	replica_saved(&replica);
+	replica_recv(&replica, vote);
+	assert_int_equal(replica.fx.n_messages, 0);
+	assert_int_equal(replica_status(&replica).vote, 0);
+	assert_int_equal(replica_status(&replica).term, 1);
+	replica_recv(&replica, prevote);
+	assert_int_equal(replica.fx.n_messages, 0);
+	vote.flags = RAFT_FLAG_TRANSFER;
+	replica_recv(&replica, vote);
+	assert_int_equal(replica_status(&replica).vote, 0);
+
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+	replica_saved(&replica);
+	vote = (struct raft_message){.type = RAFT_VOTE, .from = 3, .term = 6, .index = 3, .index_term = 5};
+	replica_recv(&replica, vote);
+	assert_int_equal(replica_status(&replica).vote, 3);
+	replica_free(&replica);
+}
+
 /* Another leader's configuration takes the place of one at the very same index. */
 static void test_raft__replaced_configuration_is_a_change(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 1});
@@ -193,6 +226,7 @@ int main(void) {
 		cmocka_unit_test(test_raft__founding_writes_index_one),
 		cmocka_unit_test(test_raft__joining_needs_a_blank_node),
 		cmocka_unit_test(test_raft__joined_node_votes_and_does_not_campaign),
+		cmocka_unit_test(test_raft__successor_of_a_lost_store_does_not_vote),
 		cmocka_unit_test(test_raft__replaced_configuration_is_a_change),
 		cmocka_unit_test(test_raft__time_does_not_go_back),
 		cmocka_unit_test(test_raft__restore_reports_what_does_not_fit),
