@@ -35,7 +35,7 @@ static struct raft_uuid store_of(uint32_t node) {
 static struct raft_clocks clocks_of(const struct cluster *cluster, const struct cluster_node *node) {
 	raft_usec local = node->offset + cluster->now * node->ppm / 1000000;
 
-	return (struct raft_clocks){.mono = local, .boot = local};
+	return (struct raft_clocks){.mono = local - node->slept, .boot = local};
 }
 
 /* ---- Invariants ------------------------------------------------------------------------------------------------- */
@@ -55,6 +55,7 @@ static void check_applied(struct cluster *cluster, uint32_t n) {
 
 		if (node->applied > cluster->n_committed) {
 			cluster->committed[node->applied] = *entry;
+			cluster->committed_in[node->applied] = cluster_status(cluster, n).term;
 			cluster->n_committed = node->applied;
 		}
 		REQUIRE(same_entry(&cluster->committed[node->applied], entry), "node %u applies another entry at %lu",
@@ -62,7 +63,8 @@ static void check_applied(struct cluster *cluster, uint32_t n) {
 	}
 }
 
-/* Election safety and leader completeness. */
+/* Election safety and leader completeness. Who was asleep may win an election late, when later terms have gone on: it
+ * need not know what they have committed, nor wait for the lease of their leaders, for it commits nothing. */
 static void check_elected(struct cluster *cluster, uint32_t n, raft_term term) {
 	struct cluster_node *node = cluster_node(cluster, n);
 
@@ -74,12 +76,14 @@ static void check_elected(struct cluster *cluster, uint32_t n, raft_term term) {
 	cluster->elections++;
 	cluster->asked_elections += cluster->asked_in[term];
 	for (raft_index i = 1; i <= cluster->n_committed; i++)
-		REQUIRE(i <= node->last && same_entry(&node->log[i], &cluster->committed[i]),
+		REQUIRE(cluster->committed_in[i] >= term ||
+				(i <= node->last && same_entry(&node->log[i], &cluster->committed[i])),
 			"leader %u of term %lu lacks committed entry %lu", n, term, i);
 	for (uint32_t other = 1; other <= cluster->n; other++) {
 		struct cluster_node *old = cluster_node(cluster, other);
 
-		if (other == n || !old->up || cluster_status(cluster, other).role != RAFT_LEADER)
+		if (other == n || !old->up || cluster_status(cluster, other).role != RAFT_LEADER ||
+		    cluster_status(cluster, other).term > term)
 			continue;
 		REQUIRE(clocks_of(cluster, old).boot >= old->lease_until, "%u elected in term %lu, %u has a lease", n,
 			term, other);
@@ -405,12 +409,13 @@ static void deliver(struct cluster *cluster, const struct cluster_message *messa
 	     &(struct raft_event){.kind = RAFT_RECV, .message = &message->message, .entries = entries}, message);
 }
 
-/* The global time at which a local clock will have reached `local`. */
-static raft_usec global_time(const struct cluster *cluster, const struct cluster_node *node, raft_usec local) {
-	raft_usec at;
+/* The global time at which a monotonic clock will have reached `mono`, if its machine stays awake. */
+static raft_usec global_time(const struct cluster *cluster, const struct cluster_node *node, raft_usec mono) {
+	raft_usec local, at;
 
-	if (local == UINT64_MAX)
+	if (mono == UINT64_MAX)
 		return UINT64_MAX;
+	local = mono + node->slept;
 	at = local <= node->offset ? 0 : ((local - node->offset) * 1000000 + node->ppm - 1) / node->ppm;
 	return at > cluster->now ? at : cluster->now;
 }
@@ -425,6 +430,8 @@ static raft_usec next_due(const struct cluster *cluster) {
 		const struct cluster_node *node = &cluster->nodes[i];
 		raft_usec at;
 
+		if (node->asleep && node->wakes_at < due)
+			due = node->wakes_at;
 		if (!node->up)
 			continue;
 		at = global_time(cluster, node, raft_deadline(node->raft));
@@ -437,11 +444,18 @@ static raft_usec next_due(const struct cluster *cluster) {
 }
 
 static void run_due(struct cluster *cluster) {
+	for (uint32_t n = 1; n <= cluster->n; n++)
+		if (cluster_node(cluster, n)->asleep && cluster_node(cluster, n)->wakes_at <= cluster->now)
+			cluster_wake(cluster, n);
 	for (uint32_t i = 0; i < cluster->n_messages; i++) {
 		struct cluster_message message = cluster->messages[i];
 
 		if (message.due > cluster->now)
 			continue;
+		if (cluster_node(cluster, message.message.to)->asleep) {
+			cluster->messages[i].due = cluster_node(cluster, message.message.to)->wakes_at;
+			continue;
+		}
 		memmove(cluster->messages + i, cluster->messages + i + 1,
 			(--cluster->n_messages - i) * sizeof(*cluster->messages));
 		deliver(cluster, &message);
@@ -529,11 +543,34 @@ void cluster_crash(struct cluster *cluster, uint32_t n) {
 	node->n_saves = 0;
 	free(node->raft);
 	node->raft = NULL;
-	node->up = false;
+	node->up = node->asleep = false;
 }
 
 void cluster_restart(struct cluster *cluster, uint32_t n) {
 	boot(cluster, n);
+}
+
+static raft_usec local_time(const struct cluster *cluster, const struct cluster_node *node) {
+	return clocks_of(cluster, node).boot;
+}
+
+void cluster_sleep(struct cluster *cluster, uint32_t n, raft_usec duration) {
+	struct cluster_node *node = cluster_node(cluster, n);
+
+	REQUIRE(node->up, "node %u is not up", n);
+	node->up = false;
+	node->asleep = true;
+	node->asleep_since = local_time(cluster, node);
+	node->wakes_at = cluster->now + duration;
+}
+
+void cluster_wake(struct cluster *cluster, uint32_t n) {
+	struct cluster_node *node = cluster_node(cluster, n);
+
+	REQUIRE(node->asleep, "node %u is awake", n);
+	node->slept += local_time(cluster, node) - node->asleep_since;
+	node->asleep = false;
+	node->up = true;
 }
 
 void cluster_rewrite(struct cluster *cluster, uint32_t n, raft_term term, const char *terms) {
@@ -570,6 +607,10 @@ struct raft_configuration cluster_configuration(const struct cluster *cluster, u
 }
 
 struct cluster *cluster_new(uint32_t n, uint64_t seed) {
+	return cluster_new_with(n, n, seed);
+}
+
+struct cluster *cluster_new_with(uint32_t n, uint32_t voters, uint64_t seed) {
 	struct cluster *cluster = calloc(1, sizeof(*cluster));
 
 	cluster->n = n;
@@ -590,7 +631,7 @@ struct cluster *cluster_new(uint32_t n, uint64_t seed) {
 	cluster->disk_min = 100;
 	cluster->disk_max = 2 * MS;
 	cluster->messages = calloc(CLUSTER_MESSAGES_MAX, sizeof(*cluster->messages));
-	cluster->founding = cluster_configuration(cluster, (1u << (n + 1)) - 2, 0, 0);
+	cluster->founding = cluster_configuration(cluster, (1u << (voters + 1)) - 2, 0, 0);
 	for (uint32_t i = 1; i <= n; i++) {
 		struct cluster_node *node = cluster_node(cluster, i);
 
@@ -609,7 +650,7 @@ struct cluster *cluster_new(uint32_t n, uint64_t seed) {
 
 void cluster_free(struct cluster *cluster) {
 	for (uint32_t i = 1; i <= cluster->n; i++) {
-		if (cluster_node(cluster, i)->up)
+		if (cluster_node(cluster, i)->raft)
 			cluster_crash(cluster, i);
 		free(cluster_node(cluster, i)->held);
 	}
@@ -705,16 +746,24 @@ void cluster_compact(struct cluster *cluster, uint32_t n, raft_index index) {
 	cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_COMPACTED, .index = index});
 }
 
+static bool is_member(struct cluster *cluster, uint32_t leader, uint32_t n) {
+	const struct raft_configuration *members = raft_members(cluster_node(cluster, leader)->raft, NULL);
+
+	for (uint16_t i = 0; i < members->n; i++)
+		if (members->members[i].node == n)
+			return true;
+	return false;
+}
+
 void cluster_assert_converged(struct cluster *cluster) {
-	const struct cluster_node *first = NULL;
+	uint32_t leader = cluster_leader(cluster);
+	const struct cluster_node *first = cluster_node(cluster, leader);
 
 	for (uint32_t n = 1; n <= cluster->n; n++) {
 		const struct cluster_node *node = cluster_node(cluster, n);
 
-		if (!node->up)
+		if (!node->up || !is_member(cluster, leader, n))
 			continue;
-		if (!first)
-			first = node;
 		REQUIRE(node->last == first->last, "node %u ends at %lu, not %lu", n, node->last, first->last);
 		REQUIRE(node->applied == node->last, "node %u applied %lu of %lu", n, node->applied, node->last);
 		for (raft_index i = 1; i <= node->last; i++)

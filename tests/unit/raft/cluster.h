@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A whole cluster of cores in memory: virtual time, a network that can delay, lose, repeat and cut, disks that finish
- * their saves late and forget the unfinished ones in a crash, clocks that drift within ρ.
+ * their saves late and forget the unfinished ones in a crash, clocks that drift within ρ, machines that sleep.
  *
  * After every step the invariants of the paper (figure 3) are checked against a record of everything ever elected and
  * committed, the leader lease against every election and every commit, and each read index against what was committed
@@ -80,10 +80,12 @@ struct cluster_node {
 	struct cluster_snapshot staged;
 	uint32_t transfers; /* bit per node a snapshot is on its way to */
 
-	/* Drift: the local clock shows offset + now × ppm / 10⁶. */
-	raft_usec offset;
+	/* Drift: the local clock shows offset + now × ppm / 10⁶; the monotonic one lacks the time that was slept. */
+	raft_usec offset, slept;
 	uint64_t ppm;
-	raft_usec lease_until; /* local clock, as the core says */
+	bool asleep;                      /* not up, but all of its memory is there */
+	raft_usec wakes_at, asleep_since; /* global, local */
+	raft_usec lease_until;            /* local clock, as the core says */
 	struct cluster_question questions[CLUSTER_QUESTIONS_MAX];
 };
 
@@ -112,14 +114,16 @@ struct cluster {
 	bool asked_in[CLUSTER_TERMS_MAX]; /* somebody campaigned because the leader wished it */
 	uint32_t vote_of[CLUSTER_TERMS_MAX][CLUSTER_NODES_MAX + 1]; /* every vote that ever left a node */
 	struct cluster_entry committed[CLUSTER_LOG_MAX];
+	raft_term committed_in[CLUSTER_LOG_MAX]; /* or before: the term of whoever applied it first */
 	raft_index n_committed;
 	uint32_t elections, asked_elections;      /* the latter at the wish of the leader before */
 	uint32_t answers;                         /* to questions for a read index */
 	uint32_t refusals[CLUSTER_NODES_MAX + 1]; /* appends that did not match, by follower */
 };
 
-/* Nodes 1…n, all of them voters and founded. */
+/* Nodes 1…n, all of them founded; the first `voters` of them are members. */
 struct cluster *cluster_new(uint32_t n, uint64_t seed);
+struct cluster *cluster_new_with(uint32_t n, uint32_t voters, uint64_t seed);
 void cluster_free(struct cluster *cluster);
 
 /* A configuration whose members are the bits of the masks (bit i: node i). */
@@ -151,13 +155,18 @@ void cluster_heal(struct cluster *cluster);
 void cluster_crash(struct cluster *cluster, uint32_t node);
 void cluster_restart(struct cluster *cluster, uint32_t node);
 
+/* The machine of a node that is up sleeps: nothing happens on it, its boot clock goes on and its monotonic one does
+ * not; what is sent to it arrives when it wakes. */
+void cluster_sleep(struct cluster *cluster, uint32_t node, raft_usec duration);
+void cluster_wake(struct cluster *cluster, uint32_t node);
+
 /* Restarts a node in `term` with the founding entry and one entry per digit behind it. */
 void cluster_rewrite(struct cluster *cluster, uint32_t node, raft_term term, const char *terms);
 void cluster_compact(struct cluster *cluster, uint32_t node, raft_index index);
 
 struct raft_status cluster_status(struct cluster *cluster, uint32_t node);
 
-/* Every node that is up has the same log, committed and applied. */
+/* Every member that is up has the same log, committed and applied. */
 void cluster_assert_converged(struct cluster *cluster);
 
 #endif

@@ -14,10 +14,40 @@ static uint32_t random_node(struct cluster *cluster) {
 	return 1 + (uint32_t)cluster_random(cluster, cluster->n);
 }
 
+static void peer_down(struct cluster *cluster, uint32_t node) {
+	if (cluster_node(cluster, node)->up && cluster_status(cluster, node).leader != 0)
+		cluster_step(
+			cluster, node,
+			&(struct raft_event){.kind = RAFT_PEER_DOWN, .peer = cluster_status(cluster, node).leader});
+}
+
+/* What a lease has to stand: nobody hears the leader any more, and who has just answered it restarts, or learns at once
+ * that it is gone. */
+static void lose_leader(struct cluster *cluster) {
+	uint32_t leader = cluster_leader(cluster);
+	bool one_way = cluster_random(cluster, 2);
+
+	if (leader == 0)
+		return;
+	for (uint32_t node = 1; node <= cluster->n; node++) {
+		if (node == leader || !cluster_node(cluster, node)->up)
+			continue;
+		if (cluster_random(cluster, 3) == 0) {
+			cluster_crash(cluster, node);
+			cluster_restart(cluster, node);
+		}
+		cluster->cut[leader][node] = true;
+		cluster->cut[node][leader] |= !one_way;
+		peer_down(cluster, node);
+	}
+}
+
 static void fault(struct cluster *cluster) {
 	uint32_t node = random_node(cluster), other = random_node(cluster);
 
-	switch (cluster_random(cluster, 12)) {
+	if (cluster_leader(cluster) != 0 && cluster_random(cluster, 3) == 0)
+		node = cluster_leader(cluster);
+	switch (cluster_random(cluster, 14)) {
 	case 0: cluster_isolate(cluster, node); break;
 	case 1: cluster->cut[node][other] = true; break;
 	case 2:
@@ -29,15 +59,10 @@ static void fault(struct cluster *cluster) {
 	case 5:
 	case 6:
 		for (uint32_t n = 1; n <= cluster->n; n++)
-			if (!cluster_node(cluster, n)->up)
+			if (!cluster_node(cluster, n)->up && !cluster_node(cluster, n)->asleep)
 				cluster_restart(cluster, n);
 		break;
-	case 7:
-		if (cluster_node(cluster, node)->up && cluster_status(cluster, node).leader != 0)
-			cluster_step(cluster, node,
-				     &(struct raft_event){.kind = RAFT_PEER_DOWN,
-							  .peer = cluster_status(cluster, node).leader});
-		break;
+	case 7: peer_down(cluster, node); break;
 	case 8:
 		if (cluster_node(cluster, node)->up)
 			cluster_compact(cluster, node,
@@ -53,16 +78,28 @@ static void fault(struct cluster *cluster) {
 		if (cluster_leader(cluster) != 0)
 			(void)cluster_step(cluster, cluster_leader(cluster),
 					   &(struct raft_event){.kind = RAFT_TRANSFER,
-								.peer = cluster_random(cluster, 2) ? node : 0});
+								.peer = cluster_random(cluster, 2) ? other : 0});
 		break;
+	case 12:
+		if (cluster_node(cluster, node)->up)
+			cluster_sleep(cluster, node, cluster_random(cluster, 1500 * MS));
+		break;
+	case 13: lose_leader(cluster); break;
 	}
 }
 
-/* Any change that the leader of the moment allows: into a random joint configuration, or out of one. */
+static void draw_priorities(struct cluster *cluster, struct raft_configuration *configuration) {
+	for (uint16_t i = 0; i < configuration->n; i++)
+		configuration->members[i].priority = (uint8_t)cluster_random(cluster, 3);
+}
+
+/* Any change that the leader of the moment allows: into a random joint configuration, or out of one. Who has no vote
+ * learns, or is no member at all. */
 static void change_members(struct cluster *cluster) {
 	static struct raft_configuration changes[1 << 14];
 	static uint32_t n_changes;
 	uint32_t leader = cluster_leader(cluster), voters = 0, n_voters = 0;
+	uint32_t learners = (uint32_t)cluster_random(cluster, 1u << (cluster->n + 1));
 	struct raft_configuration *to = &changes[n_changes++ % (1 << 14)];
 	const struct raft_configuration *from;
 	raft_index unused;
@@ -76,7 +113,7 @@ static void change_members(struct cluster *cluster) {
 		voters |= from->members[i].roles & RAFT_ROLE_VOTER ? 1u << from->members[i].node : 0;
 	}
 	if (joint) {
-		*to = cluster_configuration(cluster, voters, 0, ~voters);
+		*to = cluster_configuration(cluster, voters, 0, learners & ~voters);
 	} else {
 		uint32_t next = 0;
 
@@ -86,8 +123,9 @@ static void change_members(struct cluster *cluster) {
 			n_voters += next >> node & 1;
 		if (n_voters < 2)
 			return;
-		*to = cluster_configuration(cluster, next, voters, ~(next | voters));
+		*to = cluster_configuration(cluster, next, voters, learners & ~(next | voters));
 	}
+	draw_priorities(cluster, to);
 	(void)cluster_propose(cluster, leader, to);
 }
 
@@ -105,6 +143,9 @@ static void load(struct cluster *cluster) {
 static void recover(struct cluster *cluster) {
 	cluster_heal(cluster);
 	cluster->lose_per_mille = 0;
+	for (uint32_t n = 1; n <= cluster->n; n++)
+		if (cluster_node(cluster, n)->asleep)
+			cluster_wake(cluster, n);
 	for (uint32_t n = 1; n <= cluster->n; n++)
 		if (!cluster_node(cluster, n)->up)
 			cluster_restart(cluster, n);
@@ -124,7 +165,9 @@ struct tally {
 
 static void survive(struct tally *tally, uint64_t seed, raft_usec latency_max, raft_usec disk_max,
 		    enum membership membership) {
-	struct cluster *cluster = cluster_new(3 + 2 * (seed % 2), seed);
+	uint32_t nodes = 3 + 2 * (seed % 2);
+	/* The others have joined, and do not know themselves for members. */
+	struct cluster *cluster = cluster_new_with(nodes, membership == CHANGING ? 3 : nodes, seed);
 
 	cluster->latency_max = latency_max;
 	cluster->disk_max = disk_max;
