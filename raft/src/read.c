@@ -23,12 +23,18 @@ int raft__read_ask(struct raft *raft, struct raft_effects *fx) {
 	return 0;
 }
 
+/* The index is one that the leader has committed. As far as our log is known to be like its own we commit, too, since
+ * the next append or heartbeat, which would say the same, may be an interval away. */
 void raft__recv_read_reply(struct raft *raft, const struct raft_message *message, struct raft_effects *fx) {
+	raft_index commit = message->index < raft->verified ? message->index : raft->verified;
+
 	if (raft->role != RAFT_FOLLOWER || message->from != raft->leader || message->term != raft->term)
 		return;
 	if (message->round <= raft->read_answered || message->round > raft->read_asked)
 		return;
 	raft->read_answered = message->round;
+	if (raft->install_seq == 0 && commit > raft->commit)
+		raft->commit = commit;
 	fx->read_round = message->round;
 	fx->read_index = message->index;
 }

@@ -309,6 +309,42 @@ static void test_read__questions_end_with_the_term(void **state) {
 	replica_free(&replica);
 }
 
+/* Entries 1 and 2 came with an append, entry 3 of the leader did not. */
+static void test_read__answer_commits_what_agrees_with_the_leader(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 3});
+	struct raft_message message;
+
+	(void)state;
+	replica_append(&replica, (struct raft_message){.type = RAFT_APPEND, .from = 3, .term = 3}, "33");
+	assert_int_equal(replica_status(&replica).commit, 0);
+	ask(&replica);
+	message = reply(replica.fx.round), message.index = 1;
+	replica_recv(&replica, message);
+	assert_int_equal(replica_status(&replica).commit, 1);
+	ask(&replica);
+	message = reply(replica.fx.round), message.index = 3;
+	replica_recv(&replica, message);
+	assert_int_equal(replica_status(&replica).commit, 2);
+	assert_int_equal(replica.fx.read_index, 3);
+	replica_free(&replica);
+}
+
+/* What the leader of the term before has sent may not be in the log of the one that answers. */
+static void test_read__answer_commits_nothing_that_was_not_compared(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 3});
+	struct raft_message message;
+
+	(void)state;
+	replica_append(&replica, (struct raft_message){.type = RAFT_APPEND, .from = 3, .term = 3}, "33");
+	replica_recv(&replica, heartbeat(2, 4));
+	ask(&replica);
+	message = reply(replica.fx.round), message.from = 2, message.term = 4, message.index = 2;
+	replica_recv(&replica, message);
+	assert_int_equal(replica.fx.read_index, 2);
+	assert_int_equal(replica_status(&replica).commit, 0);
+	replica_free(&replica);
+}
+
 static void test_read__lost_leader_answers_nobody(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 3});
 	uint64_t number;
@@ -339,6 +375,8 @@ int main(void) {
 		cmocka_unit_test(test_read__every_question_has_its_own_number),
 		cmocka_unit_test(test_read__takes_only_the_answer_to_its_question),
 		cmocka_unit_test(test_read__questions_end_with_the_term),
+		cmocka_unit_test(test_read__answer_commits_what_agrees_with_the_leader),
+		cmocka_unit_test(test_read__answer_commits_nothing_that_was_not_compared),
 		cmocka_unit_test(test_read__lost_leader_answers_nobody),
 	};
 
