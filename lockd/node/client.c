@@ -102,12 +102,14 @@ void client_reply_status(struct node *node, node_connection connection, uint64_t
 	client_reply(node, connection, id, &reply);
 }
 
-void client_redirect(struct replica *replica, node_connection connection, uint64_t id) {
+void client_redirect(struct replica *replica, node_connection connection, uint64_t id, const char *text) {
 	Client__Reply reply = CLIENT__REPLY__INIT;
 
 	reply.status = LOCKD_NOT_LEADER;
 	/* A node that gives up leadership must not send its clients back to itself. */
 	reply.leader = replica->status.leader == replica->node->id ? 0 : replica->status.leader;
+	if (text)
+		reply.text = (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
 	client_reply(replica->node, connection, id, &reply);
 }
 

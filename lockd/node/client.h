@@ -48,8 +48,8 @@ void asker_settle(struct node *node, const struct asker *asker);
 /* All of them do nothing for a connection that has gone or is being closed. */
 void client_reply(struct node *node, node_connection connection, uint64_t id, const Client__Reply *reply);
 void client_reply_status(struct node *node, node_connection connection, uint64_t id, int status, const char *text);
-/* NOT_LEADER with the leader that the replica knows of. */
-void client_redirect(struct replica *replica, node_connection connection, uint64_t id);
+/* NOT_LEADER with the leader that the replica knows of; `text` may be NULL. */
+void client_redirect(struct replica *replica, node_connection connection, uint64_t id, const char *text);
 /* The body, a packed client.Event, stands in memory of the turn; several frames may share it. */
 void client_event(struct node *node, node_connection connection, uint64_t id, const struct node_bytes *body);
 void client_greet(struct node *node, struct client *client, uint64_t id, const Client__HelloReply *reply);

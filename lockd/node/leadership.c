@@ -42,7 +42,7 @@ static void leadership_answer(struct replica *replica, int status, const char *t
 	leadership->ask = LEADERSHIP_ASK_NONE;
 	asker_settle(replica->node, &leadership->asker);
 	if (status == LOCKD_NOT_LEADER)
-		client_redirect(replica, leadership->asker.connection, leadership->asker.id);
+		client_redirect(replica, leadership->asker.connection, leadership->asker.id, NULL);
 	else
 		client_reply_status(replica->node, leadership->asker.connection, leadership->asker.id, status, text);
 }
@@ -65,7 +65,7 @@ static void leadership_begin_asked(struct replica *replica) {
 				  leadership->target > 0 ? "that node is no voter, or says that it could not lead"
 							 : "no other voter could lead");
 		break;
-	default: break; /* a full save ring: again in the next turn */
+	default: assert(!"an outcome that a leader does not get");
 	}
 }
 
@@ -81,9 +81,32 @@ void leadership_resign(struct replica *replica) {
 	memset(leadership->health, 0, sizeof leadership->health);
 	if (leadership->ask == LEADERSHIP_ASK_WAITING)
 		leadership_answer(replica, LOCKD_NOT_LEADER, NULL);
-	else if (leadership->ask == LEADERSHIP_ASK_RUNNING)
-		leadership_answer(replica, replica->status.term > leadership->term ? LOCKD_OK : LOCKD_LEADER_CHANGED,
-				  NULL);
+	if (leadership->ask != LEADERSHIP_ASK_RUNNING)
+		return;
+	leadership->ask = LEADERSHIP_ASK_ENDED;
+	leadership->ended = replica->node->clocks.mono;
+}
+
+static raft_usec leadership_answer_due(const struct replica *replica) {
+	return replica->leadership.ended + LEADERSHIP_ANSWER_ELECTIONS * replica->node->timing.election_max;
+}
+
+/* That this term is over says nothing yet: another node may have been elected, or nobody. */
+static void leadership_tell_successor(struct replica *replica) {
+	const struct leadership *leadership = &replica->leadership;
+	const struct raft_status *status = &replica->status;
+
+	if (leadership->ask != LEADERSHIP_ASK_ENDED)
+		return;
+	if (status->leader > 0 && status->term > leadership->term) {
+		if (status->leader == leadership->target ||
+		    (leadership->target == 0 && status->leader != replica->node->id))
+			leadership_answer(replica, LOCKD_OK, NULL);
+		else
+			leadership_answer(replica, LOCKD_NOT_READY, "another node was elected");
+	} else if (replica->node->stopping || replica->node->clocks.mono >= leadership_answer_due(replica)) {
+		leadership_answer(replica, LOCKD_LEADER_CHANGED, NULL);
+	}
 }
 
 /* ---- Fitness ------------------------------------------------------------------------------------------------------
@@ -138,6 +161,8 @@ void leadership_get_deadline(const struct replica *replica, raft_usec *deadline)
 
 	if (leadership_disk_is_busy(replica) && stalled > replica->node->clocks.mono && stalled < *deadline)
 		*deadline = stalled;
+	if (replica->leadership.ask == LEADERSHIP_ASK_ENDED && leadership_answer_due(replica) < *deadline)
+		*deadline = leadership_answer_due(replica);
 }
 
 /* ---- Giving up ----------------------------------------------------------------------------------------------------
@@ -242,6 +267,7 @@ static void leadership_prefer(struct replica *replica) {
 }
 
 void leadership_advance(struct replica *replica) {
+	leadership_tell_successor(replica);
 	if (replica->leading)
 		leadership_end_asked(replica);
 	if (replica->leading)

@@ -16,12 +16,15 @@ enum {
 	LEADERSHIP_RETRY_ELECTIONS = 30,
 	LEADERSHIP_LAG_ENTRIES_MAX = 1000,
 	LEADERSHIP_CONTACT_HEARTBEATS = 2,
+	/* Longest election time-outs within which whoever asked wants to hear who leads. */
+	LEADERSHIP_ANSWER_ELECTIONS = 2,
 };
 
 enum leadership_ask {
 	LEADERSHIP_ASK_NONE,
 	LEADERSHIP_ASK_WAITING, /* for this leader's first entry */
 	LEADERSHIP_ASK_RUNNING,
+	LEADERSHIP_ASK_ENDED, /* this leader has resigned, and does not know yet who has taken over */
 };
 
 struct leadership {
@@ -29,7 +32,8 @@ struct leadership {
 	enum leadership_ask ask;
 	struct asker asker;
 	uint32_t target; /* 0: the core chooses */
-	raft_term term;  /* RUNNING: the one that is to end */
+	raft_term term;  /* RUNNING: the one that is to end; ENDED: the one that has */
+	raft_usec ended; /* mono */
 
 	bool unfit;           /* as the core was told */
 	bool gave_up;         /* this leader cannot stay, and has tried to hand over */
@@ -55,10 +59,10 @@ bool leadership_is_fit(const struct replica *replica);
 
 /* Tells the core when that has changed. */
 void leadership_tell_fitness(struct replica *replica);
-/* Leader: hands over if it should. */
+/* Leader: hands over if it should. Anybody: says who has taken over. */
 void leadership_advance(struct replica *replica);
 void leadership_resign(struct replica *replica);
-/* Pulls *deadline forward to the time by which the disk would count as stalled. */
+/* Pulls *deadline forward to the time by which the disk would count as stalled, or an answer is due. */
 void leadership_get_deadline(const struct replica *replica, raft_usec *deadline);
 
 #endif

@@ -217,7 +217,7 @@ void pendings_resign(struct replica *replica) {
 	while ((pending = STAILQ_FIRST(&pendings->queued))) {
 		if (pending->kind != PENDING_OWN) {
 			asker_settle(replica->node, &pending->asker);
-			client_redirect(replica, pending->asker.connection, pending->asker.id);
+			client_redirect(replica, pending->asker.connection, pending->asker.id, NULL);
 		}
 		pending_free_first(&pendings->queued);
 	}

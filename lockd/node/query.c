@@ -323,7 +323,7 @@ static void query_list_expire(struct replica *replica, struct query_list *list) 
 	struct query *query;
 
 	while ((query = TAILQ_FIRST(list)) && (all || query_expires(replica, query) <= leases_clock(replica))) {
-		client_redirect(replica, query->asker.connection, query->asker.id);
+		client_redirect(replica, query->asker.connection, query->asker.id, NULL);
 		query_free(replica, list, query);
 	}
 }
@@ -395,7 +395,7 @@ static void query_resign(struct replica *replica, struct query_list *list, struc
 		client_reply_status(replica->node, query->asker.connection, query->asker.id, LOCKD_LEADER_CHANGED,
 				    NULL);
 	else
-		client_redirect(replica, query->asker.connection, query->asker.id);
+		client_redirect(replica, query->asker.connection, query->asker.id, NULL);
 	query_free(replica, list, query);
 }
 

@@ -24,8 +24,8 @@ struct request {
 };
 
 static void request_reply(const struct request *request, int status, const char *text) {
-	if (status == LOCKD_NOT_LEADER && !text)
-		client_redirect(request->replica, request->client->connection, request->id);
+	if (status == LOCKD_NOT_LEADER)
+		client_redirect(request->replica, request->client->connection, request->id, text);
 	else
 		client_reply_status(request->replica->node, request->client->connection, request->id, status, text);
 }

@@ -86,7 +86,7 @@ void watches_resign(struct replica *replica) {
 	struct watch *watch;
 
 	RB_FOREACH (watch, watches_by_id, &replica->watches.by_id)
-		client_redirect(replica, watch->connection, watch->id);
+		client_redirect(replica, watch->connection, watch->id, NULL);
 	watches_clear(&replica->watches);
 }
 

@@ -143,6 +143,44 @@ static void test_leadership__redirects_what_waited_once_it_is_handed_over(void *
 	cluster_deinit(&cluster);
 }
 
+/* The target never hears of it, and while the old leader does not run the others elect somebody else. */
+static void test_leadership__says_so_when_another_node_is_elected(void **unused) {
+	struct cluster cluster;
+	uint32_t leader, target;
+
+	(void)unused;
+	leader = begin(&cluster, 5);
+	target = leader % 5 + 1;
+	cluster_node(&cluster, target)->cut = true;
+	cluster_send_transfer(&cluster, leader, leader, 1, target);
+	cluster_settle(&cluster);
+	cluster_node(&cluster, leader)->paused = true;
+	cluster_advance(&cluster, 3 * SECOND);
+	cluster_node(&cluster, leader)->paused = false;
+	cluster_advance(&cluster, 100 * CLUSTER_MS);
+	assert_int_not_equal(cluster_leader(&cluster), target);
+	assert_int_equal(cluster_take_status(&cluster, leader, 1), LOCKD_NOT_READY);
+	cluster_deinit(&cluster);
+}
+
+static void test_leadership__says_that_it_is_not_known_who_took_over(void **unused) {
+	struct cluster cluster;
+	uint32_t leader, target;
+
+	(void)unused;
+	leader = begin(&cluster, 3);
+	target = leader % 3 + 1;
+	cluster_send_transfer(&cluster, leader, leader, 1, target);
+	cluster_node(&cluster, target)->hold_saves = true;
+	cluster_settle(&cluster);
+	cluster_node(&cluster, leader)->cut = true;
+	cluster_advance(&cluster, SECOND);
+	assert_int_equal(cluster_take_status(&cluster, leader, 1), -1);
+	cluster_advance(&cluster, SECOND);
+	assert_int_equal(cluster_take_status(&cluster, leader, 1), LOCKD_LEADER_CHANGED);
+	cluster_deinit(&cluster);
+}
+
 /* ---- Stop ---------------------------------------------------------------------------------------------------------
  */
 
@@ -319,6 +357,8 @@ int main(void) {
 		cmocka_unit_test(test_leadership__is_handed_over_and_the_answer_follows),
 		cmocka_unit_test(test_leadership__makes_commands_wait_and_loses_none),
 		cmocka_unit_test(test_leadership__redirects_what_waited_once_it_is_handed_over),
+		cmocka_unit_test(test_leadership__says_so_when_another_node_is_elected),
+		cmocka_unit_test(test_leadership__says_that_it_is_not_known_who_took_over),
 		cmocka_unit_test(test_leadership__is_handed_over_before_a_stop),
 		cmocka_unit_test(test_leadership__of_a_sole_voter_ends_at_once),
 		cmocka_unit_test(test_leadership__ends_when_nobody_takes_it_over),

@@ -345,6 +345,41 @@ static void test_query__of_a_learner_is_answered_while_it_is_a_member(void **unu
 	cluster_deinit(&cluster);
 }
 
+/* Why it does not answer, and who would. */
+static void test_query__of_a_learner_that_is_not_in_yet_names_the_leader(void **unused) {
+	struct cluster cluster;
+	Client__Reply *reply;
+	uint32_t leader;
+
+	(void)unused;
+	cluster_init_spare(&cluster, 3, 4, &(struct node_config){0});
+	cluster_found(&cluster);
+	leader = cluster_leader(&cluster);
+	cluster_hello(&cluster, leader, 5);
+	cluster_hello(&cluster, 4, 6);
+	cluster_node(&cluster, 4)->calling = true;
+	cluster_advance(&cluster, REFRESH);
+	cluster_send_show(&cluster, 4, 6, 1, "lock");
+	cluster_settle(&cluster);
+	reply = cluster_take_reply(&cluster, 6, 1);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_NOT_LEADER);
+	assert_int_equal(reply->leader, 0);
+	client__reply__free_unpacked(reply, NULL);
+
+	cluster_node(&cluster, 4)->hold_saves = true;
+	change(&cluster, leader, CLIENT__MEMBER_CHANGE__KIND__LEARNER, 4);
+	cluster_send_show(&cluster, 4, 6, 2, "lock");
+	cluster_settle(&cluster);
+	reply = cluster_take_reply(&cluster, 6, 2);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_NOT_LEADER);
+	assert_int_equal(reply->leader, leader);
+	assert_int_not_equal(reply->text.len, 0);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(&cluster);
+}
+
 static void test_query__on_a_follower_waits_for_the_leader(void **unused) {
 	struct trio trio;
 	struct cluster *cluster = &trio.cluster;
@@ -389,6 +424,20 @@ static void test_query__on_a_follower_waits_until_it_has_applied(void **unused) 
 	assert_int_equal(reply->status, LOCKD_OK);
 	assert_in_range(reply->revision, revision, UINT64_MAX);
 	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(cluster);
+}
+
+/* The commit index of a lone write has not yet travelled with a heartbeat; the answer brings it. */
+static void test_query__on_a_follower_needs_no_heartbeat_after_a_write(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+
+	(void)unused;
+	begin(&trio, true);
+	(void)take_lock(&trio, "lock");
+	cluster_send_show(cluster, trio.follower, 6, 1, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 6, 1), LOCKD_OK);
 	cluster_deinit(cluster);
 }
 
@@ -692,8 +741,10 @@ int main(void) {
 		cmocka_unit_test(test_query__has_no_lease_after_the_machine_slept),
 		cmocka_unit_test(test_query__waits_until_a_new_leader_has_committed),
 		cmocka_unit_test(test_query__of_a_learner_is_answered_while_it_is_a_member),
+		cmocka_unit_test(test_query__of_a_learner_that_is_not_in_yet_names_the_leader),
 		cmocka_unit_test(test_query__on_a_follower_waits_for_the_leader),
 		cmocka_unit_test(test_query__on_a_follower_waits_until_it_has_applied),
+		cmocka_unit_test(test_query__on_a_follower_needs_no_heartbeat_after_a_write),
 		cmocka_unit_test(test_query__on_a_follower_asks_again),
 		cmocka_unit_test(test_query__on_a_follower_is_not_served_by_an_older_question),
 		cmocka_unit_test(test_query__waits_for_a_leader_for_a_bounded_time),
