@@ -102,11 +102,11 @@ void snapshots_resign(struct replica *replica) {
 }
 
 /* A follower that has just installed the snapshot needs the entries behind it, or it would need the next snapshot at
- * once. One that never gets there must not hold the log for ever: beyond half of what may be retained it is given up.
- */
+ * once. One that never gets there must not hold the log for ever: beyond half of what may be retained it is given up,
+ * and when configurations gather: the change that would remove it must find room. */
 raft_index snapshot_hold(struct replica *replica) {
 	raft_index hold = UINT64_MAX;
-	bool crowded = replica->cache.bytes > LIMIT_RETAINED_LOG_BYTES_MAX / 2;
+	bool crowded = replica->cache.bytes > LIMIT_RETAINED_LOG_BYTES_MAX / 2 || members_are_many(&replica->members);
 
 	for (int i = 0; i < RAFT_MEMBERS_MAX; i++) {
 		struct snapshot_transfer *transfer = &replica->snapshot.transfers[i];

@@ -176,12 +176,35 @@ static void test_snapshot__refuses_what_does_not_fit(void **unused) {
 	cluster_deinit(cluster);
 }
 
+/* The log that it would need holds every configuration since, and the core keeps a bounded number of them. */
+static void test_snapshot__whoever_never_installs_it_does_not_hold_up_members(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+
+	(void)unused;
+	begin(&bench);
+	cluster_node(cluster, bench.lagging)->hold_saves = true;
+	cluster_node(cluster, bench.lagging)->cut = false;
+	cluster_advance(cluster, 1000 * CLUSTER_MS);
+	assert_int_not_equal(cluster_node(cluster, bench.leader)->snapshots, 0);
+	for (uint64_t i = 0; i < 100; i++) {
+		const struct cluster_change change = {CLIENT__MEMBER_CHANGE__KIND__SAME, bench.leader,
+						      (int)(i % 2) + 1};
+
+		cluster_send_change(cluster, bench.leader, 5, 1000 + i, &change, 1);
+		cluster_advance(cluster, 100 * CLUSTER_MS);
+		assert_int_equal(cluster_take_status(cluster, 5, 1000 + i), LOCKD_OK);
+	}
+	cluster_deinit(cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot__brings_a_lagging_follower_up_and_survives_its_restart),
 		cmocka_unit_test(test_snapshot__goes_on_after_a_crash_before_it_was_durable),
 		cmocka_unit_test(test_snapshot__waits_for_the_writer_of_a_checkpoint),
 		cmocka_unit_test(test_snapshot__refuses_what_does_not_fit),
+		cmocka_unit_test(test_snapshot__whoever_never_installs_it_does_not_hold_up_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
