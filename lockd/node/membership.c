@@ -59,13 +59,24 @@ static void membership_end(struct replica *replica, int status, const char *text
 /* ---- What shall be ------------------------------------------------------------------------------------------------
  */
 
-/* A candidate that carries a member's id, has another data folder, and called after the member was last heard: the
- * member itself is gone. */
+static bool membership_hears(const struct replica *replica, uint32_t node) {
+	struct raft_peer peer;
+
+	if (node == replica->node->id)
+		return true;
+	return raft_get_peer(replica->raft, node, &peer) && peer.contact > 0 &&
+	       replica->node->clocks.mono - peer.contact <= replica->node->timing.election_max;
+}
+
+/* A candidate that carries a member's id, has another data folder, and called after the member fell silent: the member
+ * itself is gone. While the member is heard, somebody else goes by its number. */
 static bool membership_is_replaced(const struct replica *replica, const struct raft_member *member) {
 	const struct candidate *candidate = candidate_find(&replica->node->candidates, member->node);
 	struct raft_peer peer;
 
-	return candidate && (!raft_get_peer(replica->raft, member->node, &peer) || candidate->met > peer.contact);
+	if (!candidate || membership_hears(replica, member->node))
+		return false;
+	return !raft_get_peer(replica->raft, member->node, &peer) || candidate->met > peer.contact;
 }
 
 /* Makes a candidate a member without a role. */
@@ -313,15 +324,6 @@ static bool membership_all_follow(struct replica *replica, const struct configur
 
 /* ---- Contact ------------------------------------------------------------------------------------------------------
  */
-
-static bool membership_hears(const struct replica *replica, uint32_t node) {
-	struct raft_peer peer;
-
-	if (node == replica->node->id)
-		return true;
-	return raft_get_peer(replica->raft, node, &peer) && peer.contact > 0 &&
-	       replica->node->clocks.mono - peer.contact <= replica->node->timing.election_max;
-}
 
 /* A majority that does not answer could never commit the new configuration, and the old one alone could not undo it.
  * The others get the time of an election to be heard. */

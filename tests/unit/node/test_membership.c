@@ -393,6 +393,25 @@ static void test_membership__replaces_a_node_that_lost_its_disk(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* A machine that was given the number of another one says nothing about that other one. */
+static void test_membership__is_not_misled_by_a_stranger_with_a_members_number(void **unused) {
+	const struct node_uuid store = {{9}};
+	struct cluster cluster;
+	uint32_t leader;
+
+	(void)unused;
+	leader = begin(&cluster, 3, 3, &plain);
+	for (uint32_t id = 1; id <= 3; id++) {
+		const struct node_met met = {.node = id, .store = store, .peer_address = "10.0.0.9:7400"};
+
+		cluster_post(&cluster, leader, &(struct node_event){.kind = NODE_PEER_MET, .met = &met});
+		CHANGE(&cluster, leader, id, PRIORITY(id, 1));
+		cluster_advance(&cluster, SECOND);
+		assert_int_equal(cluster_take_status(&cluster, leader, id), LOCKD_OK);
+	}
+	cluster_deinit(&cluster);
+}
+
 static void test_membership__changes_a_priority_and_nothing_else(void **unused) {
 	struct cluster cluster;
 	uint32_t leader, other;
@@ -640,6 +659,7 @@ int main(void) {
 		cmocka_unit_test(test_membership__demotes_and_removes),
 		cmocka_unit_test(test_membership__a_removed_node_speaks_for_nobody),
 		cmocka_unit_test(test_membership__replaces_a_node_that_lost_its_disk),
+		cmocka_unit_test(test_membership__is_not_misled_by_a_stranger_with_a_members_number),
 		cmocka_unit_test(test_membership__changes_a_priority_and_nothing_else),
 		cmocka_unit_test(test_membership__replaces_a_majority_in_one_change),
 		cmocka_unit_test(test_membership__the_next_leader_leaves_the_joint_configuration),
