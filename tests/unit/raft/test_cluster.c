@@ -370,6 +370,42 @@ static void test_cluster__leader_removes_itself(void **state) {
 	cluster_free(cluster);
 }
 
+/* The leader's machine sleeps, three of five elect another one and commit. When it wakes, it finds a question of the
+ * fifth, which like itself has heard of nothing: its monotonic clock would say that the lease still holds. */
+static void test_cluster__waking_leader_has_no_lease(void **state) {
+	struct cluster *cluster = cluster_new(5, 6);
+	uint32_t leader = cluster_elect(cluster, 5000 * MS), fifth = leader % 5 + 1;
+	raft_index committed;
+
+	(void)state;
+	cluster_run(cluster, 100 * MS);
+	assert_true(cluster_node(cluster, leader)->lease_until > 0);
+	cluster_sleep(cluster, leader, 350 * MS);
+	for (uint32_t n = 1; n <= 5; n++) {
+		if (n == leader || n == fifth)
+			continue;
+		cluster_cut(cluster, n, fifth);
+		cluster_cut(cluster, n, leader);
+		peer_down(cluster, n);
+	}
+	cluster_run(cluster, 300 * MS);
+	assert_int_not_equal(cluster_leader(cluster), 0);
+	committed = cluster->n_committed;
+	assert_int_equal(cluster_propose(cluster, cluster_leader(cluster), NULL), 0);
+	cluster_run(cluster, 20 * MS);
+	assert_true(cluster->n_committed > committed);
+	assert_int_equal(cluster_status(cluster, fifth).leader, leader);
+	assert_int_equal(cluster_ask(cluster, fifth), 0);
+	cluster_run(cluster, 100 * MS);
+	assert_true(cluster_node(cluster, leader)->up);
+	assert_int_equal(cluster_status(cluster, leader).role, RAFT_LEADER);
+	assert_int_equal(cluster->answers, 0);
+	cluster_heal(cluster);
+	cluster_run(cluster, 500 * MS);
+	cluster_assert_converged(cluster);
+	cluster_free(cluster);
+}
+
 static int transfer(struct cluster *cluster, uint32_t from, uint32_t to) {
 	return cluster_step(cluster, from, &(struct raft_event){.kind = RAFT_TRANSFER, .peer = to});
 }
@@ -437,6 +473,7 @@ int main(void) {
 		cmocka_unit_test(test_cluster__quick_election_takes_one_promise),
 		cmocka_unit_test(test_cluster__restarted_follower_starts_no_election),
 		cmocka_unit_test(test_cluster__leader_removes_itself),
+		cmocka_unit_test(test_cluster__waking_leader_has_no_lease),
 		cmocka_unit_test(test_cluster__transfer_under_load_succeeds),
 		cmocka_unit_test(test_cluster__late_request_to_take_over_is_in_vain),
 	};
