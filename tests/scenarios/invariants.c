@@ -176,7 +176,7 @@ static void check_leader(struct stage *stage, uint32_t node) {
 	check_complete(stage, node, 1, invariants->commit);
 }
 
-/* ---- I10: the lease -------------------------------------------------------------------------------------------------
+/* ---- I13: the lease -------------------------------------------------------------------------------------------------
  */
 
 static bool leads(struct stage *stage, uint32_t node) {
@@ -195,7 +195,7 @@ static void check_lease(struct stage *stage, uint32_t node) {
 			newer = node;
 		}
 		if (stage_has_lease(stage, older))
-			broken(stage, "I10 lease",
+			broken(stage, "I13 lease",
 			       "S%u leads term %" PRIu64 ", and the lease of S%u goes on for %.3f ms", newer,
 			       stage_term(stage, newer), older,
 			       (double)(stage_node(stage, older)->status.lease_until - stage_clock(stage, older)) /

@@ -9,9 +9,9 @@
  *   I7  no message speaks of a term, vote or log position that its sender could lose in a crash
  *   I8  a committed entry is on the disks of a majority of the configuration that it was committed under
  *   I9  a leader's commit index rests on an entry of its own term
- *   I10 while a leader has a lease, nobody leads a later term
+ *   I13 while a leader has a lease, nobody leads a later term
  * The last three are not in the book's list: I8 and I9 catch at once what I3 and I4 show only when the right nodes
- * crash later, and I10 stands for all stale reads. */
+ * crash later, and I13 stands for all stale reads; I10 to I12 are the simulator's. */
 #ifndef TESTS_SCENARIOS_INVARIANTS_H
 #define TESTS_SCENARIOS_INVARIANTS_H
 

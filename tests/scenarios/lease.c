@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The leader's lease: how long it may answer reads by itself, and what would make it a lie. I10 (invariants.h) is
+/* The leader's lease: how long it may answer reads by itself, and what would make it a lie. I13 (invariants.h) is
  * checked after every step: while a leader has a lease, nobody leads a later term. */
 #include "tests/scenarios/scenario.h"
 #include "tests/scenarios/stage.h"
