@@ -95,6 +95,27 @@ int folder_sync(const struct folder *folder, struct store_error *error) {
 	return 0;
 }
 
+int folder_write_line(const struct folder *folder, const char *name, const char *line, struct store_error *error) {
+	int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
+
+	if (fd < 0)
+		return failure_errno(error, "create a file in", folder->path);
+	if (dprintf(fd, "%s\n", line) < 0 || fsync(fd) < 0)
+		r = failure_errno(error, "write a file in", folder->path);
+	close(fd);
+	return fsync(folder->fd) < 0 && r == 0 ? failure_errno(error, "sync the data folder", folder->path) : r;
+}
+
+void folder_read_line(const struct folder *folder, const char *name, char *ret, size_t ret_bytes) {
+	int fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? 0 : read(fd, ret, ret_bytes - 1);
+
+	if (fd >= 0)
+		close(fd);
+	ret[n > 0 ? n : 0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
 int folder_remove(const struct folder *folder, const char *name, struct store_error *error) {
 	if (unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT)
 		return failure_errno(error, "remove a file of an unfinished creation in", folder->path);

@@ -28,6 +28,10 @@ bool folder_has(const struct folder *folder, const char *name);
 uint64_t folder_file_bytes(const struct folder *folder, const char *name);
 /* Makes names durable that were created or removed. */
 int folder_sync(const struct folder *folder, struct store_error *error);
+/* A small file for people, durable with its name. A full disk may take the name without the line. */
+int folder_write_line(const struct folder *folder, const char *name, const char *line, struct store_error *error);
+/* Its line, fit for a message; empty if it cannot be read. */
+void folder_read_line(const struct folder *folder, const char *name, char *ret, size_t ret_bytes);
 int folder_remove(const struct folder *folder, const char *name, struct store_error *error);
 
 /* A file without a name, for reading and writing; it is gone when closed. */

@@ -18,8 +18,20 @@ static void send_hello(struct link *link, uint8_t type, const struct hello *hell
 	connection_flush(link->connection);
 }
 
+/* Who we are, and what our disk can stand by at this moment. */
+static struct hello introduce(const struct peers *peers) {
+	struct hello own = peers->own;
+	struct node_memory memory;
+
+	node_get_memory(peers->node, &memory);
+	own.memory.term = memory.term;
+	own.memory.vote = memory.vote;
+	own.memory.last = memory.last;
+	return own;
+}
+
 void greeting_begin(struct peers *peers, struct link *link) {
-	struct hello hello = peers->own;
+	struct hello hello = introduce(peers);
 
 	hello.to = link->peer->node;
 	hello.purpose = link->purpose;
@@ -60,6 +72,25 @@ bool greeting_would_welcome(const struct peers *peers, const struct peer *peer) 
 	return verdict.status == LOCKD_OK;
 }
 
+/* Before anything else of that process is heard. */
+static void judge_memory(struct peers *peers, const struct hello *theirs, struct hello_verdict *verdict) {
+	const char *loss;
+
+	if (verdict->status != LOCKD_OK)
+		return;
+	loss = node_judge_memory(peers->node, theirs->node, &theirs->store, &theirs->memory);
+	if (!loss)
+		return;
+	verdict->status = LOCKD_WRONG_CLUSTER;
+	verdict->forgetful = true;
+	snprintf(verdict->text, sizeof verdict->text, "node %u's data folder is an older copy of itself: %s",
+		 theirs->node, loss);
+}
+
+static void accept_accusation(struct peers *peers, const struct hello *hello) {
+	snprintf(peers->accusation, sizeof peers->accusation, "%s", hello->text);
+}
+
 static void meet(const struct peers *peers, struct peer *peer, const struct hello *hello) {
 	peer->hello = *hello;
 	peer->met_at = peers->now;
@@ -80,11 +111,12 @@ static void name_leader(const struct peers *peers, struct hello *answer) {
 }
 
 static void answer_hello(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
-	struct hello answer = peers->own;
+	struct hello answer = introduce(peers);
 
 	if (verdict->candidate)
 		name_leader(peers, &answer);
 	answer.status = (uint32_t)verdict->status;
+	answer.forgetful = verdict->forgetful;
 	snprintf(answer.text, sizeof answer.text, "%s", verdict->text);
 	if (verdict->status == LOCKD_OK && link->purpose == PEER_PURPOSE_SNAPSHOT && peers->gathering) {
 		answer.snapshot = peers->gathering->digest;
@@ -221,6 +253,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 		return;
 	}
 	judge(peers, &hello, &verdict);
+	judge_memory(peers, &hello, &verdict);
 	if (verdict.candidate)
 		tell_of_candidate(peers, &hello, events);
 	if (verdict.status == LOCKD_OK) {
@@ -235,6 +268,15 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 		welcome(peers, link, peer, &hello, &verdict);
 	else
 		refuse(peers, link, &hello, &verdict);
+}
+
+void greeting_on_accusation(struct peers *peers, struct link *link, const struct frame *frame) {
+	struct hello hello;
+
+	if (hello_unpack(frame->body, frame->body_bytes, &peers->arena, &hello) < 0 || !hello.forgetful)
+		link_violate(link, "a second HELLO");
+	else
+		accept_accusation(peers, &hello);
 }
 
 /* ---- Whom we have dialled -----------------------------------------------------------------------------------------
@@ -298,6 +340,21 @@ static void give_up(struct peers *peers, struct link *link) {
 	connection_close(link->connection, "refused");
 }
 
+/* It learns the same by calling us, unless its folder is so old that it does not know us. */
+static void accuse(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
+	struct hello hello = introduce(peers);
+
+	hello.to = link->peer->node;
+	hello.purpose = link->purpose;
+	hello.status = (uint32_t)verdict->status;
+	hello.forgetful = true;
+	snprintf(hello.text, sizeof hello.text, "%s", verdict->text);
+	send_hello(link, FRAME_HELLO, &hello);
+	link->peer->backoff_ms = PEER_BACKOFF_MS_MAX;
+	link_fail(peers, link);
+	link_replace(peers, link);
+}
+
 void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame) {
 	struct hello_verdict verdict = {.text = "its answer to HELLO is malformed"};
 	struct peer *peer = link->peer;
@@ -311,6 +368,8 @@ void greeting_on_reply(struct peers *peers, struct link *link, const struct fram
 		link->kind = LINK_REPLACED;
 		connection_close(link->connection, "busy");
 		return;
+	} else if (hello.forgetful) {
+		accept_accusation(peers, &hello);
 	} else if (hello.status != LOCKD_OK) {
 		report_refusal(peers, peer, &hello);
 		call_leader(peers, &hello);
@@ -320,11 +379,16 @@ void greeting_on_reply(struct peers *peers, struct link *link, const struct fram
 	} else {
 		hello.to = 0;
 		judge(peers, &hello, &verdict);
+		judge_memory(peers, &hello, &verdict);
 		if (verdict.status == LOCKD_OK) {
 			go_outbound(peers, link, &hello);
 			return;
 		}
 		link_complain(peer, verdict.text);
+		if (verdict.forgetful && link->purpose == PEER_PURPOSE_RAFT) {
+			accuse(peers, link, &verdict);
+			return;
+		}
 	}
 	give_up(peers, link);
 }

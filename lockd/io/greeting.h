@@ -10,6 +10,8 @@
 void greeting_begin(struct peers *peers, struct link *link);
 /* The first frame of whoever dialled us. One that is refused and could be added is told to the node. */
 void greeting_on_hello(struct peers *peers, struct link *link, const struct frame *frame, struct events *events);
+/* HELLO again from whoever dialled us: it has found that our data folder is an older copy of itself. */
+void greeting_on_accusation(struct peers *peers, struct link *link, const struct frame *frame);
 /* The first frame of whom we have dialled. */
 void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame);
 /* Whether the peer, which has called before, would be let in again. */

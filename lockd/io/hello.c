@@ -46,10 +46,15 @@ int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hell
 		.blank = hello->incarnation.len == 0,
 		.epoch = hello->epoch,
 		.node = hello->node,
-		.boot = hello->boot,
+		.memory = {.boot_count = hello->boot_count,
+			   .boot = hello->boot,
+			   .term = hello->term,
+			   .vote = hello->vote,
+			   .last = hello->last},
 		.to = hello->to,
 		.purpose = hello->purpose,
 		.status = hello->status,
+		.forgetful = hello->forgetful,
 		.leader = hello->leader,
 	};
 	memcpy(ret->store.bytes, hello->store.data, LIMIT_UUID_BYTES);
@@ -83,12 +88,17 @@ size_t hello_pack(const struct hello *hello, uint8_t *out) {
 	packed.epoch = hello->epoch;
 	packed.node = hello->node;
 	packed.store = binary(hello->store.bytes, LIMIT_UUID_BYTES);
-	packed.boot = hello->boot;
+	packed.boot_count = hello->memory.boot_count;
+	packed.boot = hello->memory.boot;
+	packed.term = hello->memory.term;
+	packed.vote = hello->memory.vote;
+	packed.last = hello->memory.last;
 	packed.to = hello->to;
 	packed.purpose = hello->purpose;
 	packed.peer_address = text_of(hello->peer_address);
 	packed.client_address = text_of(hello->client_address);
 	packed.status = hello->status;
+	packed.forgetful = hello->forgetful;
 	packed.text = text_of(hello->text);
 	packed.snapshot_digest = binary(hello->snapshot.bytes, hello->snapshot_offset > 0 ? SNAPSHOT_DIGEST_BYTES : 0);
 	packed.snapshot_offset = hello->snapshot_offset;

@@ -17,11 +17,12 @@ struct hello {
 	uint32_t epoch;
 	uint32_t node;
 	struct node_uuid store;
-	uint64_t boot; /* random per process start */
-	uint32_t to;   /* 0 in the answer */
+	struct node_memory memory;
+	uint32_t to; /* 0 in the answer */
 	uint32_t purpose;
 	uint32_t status; /* in the answer */
 	char text[160];  /* why it refuses, fit for a log line */
+	bool forgetful;  /* it refuses since our data folder is an older copy of itself */
 	/* Where others reach it; empty if it does not say, or says what nobody can dial. */
 	char peer_address[ADDRESS_BYTES_MAX], client_address[ADDRESS_BYTES_MAX];
 	/* In the answer to a candidate: whom it should call too, since only the leader can add it. 0: nobody known. */
@@ -57,6 +58,7 @@ struct hello_verdict {
 	int status;     /* LOCKD_OK, LOCKD_PROTOCOL or LOCKD_WRONG_CLUSTER */
 	char text[160]; /* a sentence about the other node, when it is refused */
 	bool candidate; /* it is refused, and could be added to the cluster */
+	bool forgetful; /* it is refused, and must not go on */
 };
 
 void hello_judge(const struct hello *own, const struct hello *theirs, const struct hello_view *view,

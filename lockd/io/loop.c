@@ -256,6 +256,16 @@ static void execute(struct loop *loop, const struct node_effects *effects) {
 	loop->node_stopped = loop->node_stopped || effects->stopped;
 }
 
+/* The folder is marked, since nobody who could say it again may be up at the next start. */
+static void stop_as_old_copy(const struct loop *loop) {
+	struct store_error error;
+
+	if (store_condemn(loop->store, loop->peers.accusation, &error) != 0)
+		log_error("the data folder could not be marked: reason=\"%s\"", error.text);
+	fatal_stop("reason=\"%s; delete %s and add the node anew: lockctl cluster remove %u, then add\"",
+		   loop->peers.accusation, loop->config.data, loop->config.node);
+}
+
 /* ---- Turn ---------------------------------------------------------------------------------------------------------
  */
 
@@ -275,6 +285,8 @@ static void turn(struct loop *loop) {
 	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
 	client_connections_tick(&loop->clients, loop->clocks.mono);
 	dispatch(loop, &taken);
+	if (loop->peers.accusation[0])
+		stop_as_old_copy(loop);
 	founding_tick(&loop->founding, &loop->peers, &loop->events);
 
 	node_step(loop->node, &loop->clocks, loop->events.all, loop->events.n, &effects);
@@ -523,6 +535,7 @@ void loop_start(struct loop *loop) {
 	loop->storage = storage_start(loop->store, &loop->inbox, &loop->state_db);
 	loop->checkpointer = checkpointer_start(loop->store, &loop->inbox, &loop->state_db);
 	store_get_uuid(loop->store, &peers_config.store);
+	peers_config.boot_count = store_get_boot_count(loop->store);
 	peers_config.checkpointer = loop->checkpointer;
 	peers_init(&loop->peers, &peers_config);
 	loop->watchdog = notify_watchdog();

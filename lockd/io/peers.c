@@ -55,8 +55,9 @@ void peers_init(struct peers *peers, const struct peers_config *config) {
 					.protocol_max = PROTOCOL_VERSION_MAX,
 					.blank = true,
 					.node = config->self,
-					.store = config->store}};
-	if (getrandom(&peers->own.boot, sizeof peers->own.boot, 0) != sizeof peers->own.boot)
+					.store = config->store,
+					.memory = {.boot_count = config->boot_count}}};
+	if (getrandom(&peers->own.memory.boot, sizeof peers->own.memory.boot, 0) != sizeof peers->own.memory.boot)
 		fatal_stop("reason=\"no random numbers\"");
 	LIST_INIT(&peers->links);
 	LIST_INIT(&peers->sends);
@@ -149,6 +150,10 @@ static void on_raft_frame(struct peers *peers, struct link *link, const struct f
 	struct node_event *event;
 
 	link->peer->unanswered_at = 0;
+	if (frame->type == FRAME_HELLO) {
+		greeting_on_accusation(peers, link, frame);
+		return;
+	}
 	if (frame->type != FRAME_PEER_MESSAGE && frame->type != FRAME_PEER_FOUND) {
 		link_violate(link, "a frame that does not belong here");
 		return;

@@ -58,7 +58,8 @@ struct peers {
 	struct node *node;
 	struct checkpointer *checkpointer;
 	struct peer_table table;
-	struct hello own; /* identity as of the last tick */
+	struct hello own; /* identity as of the last tick; what the disk holds is added as it leaves */
+	char accusation[160]; /* what a peer says of our data folder, that is an older copy of itself; empty: nothing */
 	struct caller_list callers;
 	struct refusal {
 		uint32_t node;
@@ -92,6 +93,7 @@ struct peers_config {
 	struct checkpointer *checkpointer;
 	uint32_t self;
 	struct node_uuid store;
+	uint64_t boot_count; /* of the data folder, durable */
 	const struct node_address
 		*addresses; /* of this node, and of others as far as the configuration file knows them */
 	size_t n_addresses;

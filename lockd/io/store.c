@@ -8,6 +8,9 @@
  * An install: state.db with a mark, then the log's base, then the mark is taken away. A crash before the second step
  * leaves a committed state that the log does not start from; opening the folder repeats that step.
  *
+ * An older copy of the whole folder is sound in itself. Only peers can tell, and the file `old-copy` then keeps what
+ * they said; deleting it is the way to recover by force from such a folder when there is no better one.
+ *
  * Creation: superblock with boot count 0, databases, boot count 1. With boot count 0 nothing was ever stored, and what
  * is there of the databases is thrown away. */
 #include "store.h"
@@ -43,6 +46,8 @@ struct store {
 	struct statedb state;
 	bool loaded;
 };
+
+static const char old_copy[] = "old-copy";
 
 static bool is_set(const struct node_uuid *uuid) {
 	static const struct node_uuid zero;
@@ -155,9 +160,28 @@ static int store_count_boot(struct store *store, struct store_error *error) {
 	return superblock_write(&store->superblock, error);
 }
 
+static int store_check_age(struct store *store, struct store_error *error) {
+	char sentence[160];
+
+	if (!folder_has(&store->folder, old_copy))
+		return 0;
+	folder_read_line(&store->folder, old_copy, sentence, sizeof sentence);
+	return failure(error, -EBADMSG,
+		       "data folder %s is an old copy and must not be used (%s): delete it and add the node anew: "
+		       "lockctl cluster "
+		       "remove, then add. If it is all that is left, delete %s/%s and run lockd recover",
+		       store->folder.path, sentence, store->folder.path, old_copy);
+}
+
+int store_condemn(const struct store *store, const char *sentence, struct store_error *error) {
+	return folder_write_line(&store->folder, old_copy, sentence, error);
+}
+
 static int store_try_open(struct store *store, const char *path, struct store_error *error) {
 	int r = folder_open(&store->folder, path, error);
 
+	if (r == 0)
+		r = store_check_age(store, error);
 	if (r == 0)
 		r = store_open_superblock(store, error);
 	if (r == 0)

@@ -27,7 +27,12 @@ int store_open(const char *folder, struct store **ret, struct store_error *error
 struct store *store_close(struct store *store, bool clean);
 
 void store_get_uuid(const struct store *store, struct node_uuid *ret);
+/* Durable, and larger with every store_open(). */
 uint64_t store_get_boot_count(const struct store *store);
+
+/* The folder is an older copy of itself: from now on store_open() refuses it, and says so in this sentence. Any thread.
+ * 0, STORE_FULL or negative errno: it may not be marked. */
+int store_condemn(const struct store *store, const char *sentence, struct store_error *error);
 
 /* Feeds everything stored into a new node: identity, hard states, checkpoints, logs (node_restore_*); verifies checksums, chains, sums and the
  * watermark on the way. A blank folder feeds nothing. Ends before node_start(). */

@@ -176,7 +176,8 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	struct hello back;
 
 	(void)state;
-	own.boot = 42;
+	own.memory = (struct node_memory){.boot_count = 8, .boot = 42, .term = 6, .vote = 2, .last = 1234567890123};
+	own.forgetful = true;
 	own.epoch = 5;
 	own.purpose = PEER_PURPOSE_SNAPSHOT;
 	own.status = LOCKD_WRONG_CLUSTER;
@@ -190,7 +191,12 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	assert_memory_equal(&back.store, &own.store, sizeof own.store);
 	assert_memory_equal(&back.incarnation, &own.incarnation, sizeof own.incarnation);
 	assert_false(back.blank);
-	assert_int_equal(back.boot, 42);
+	assert_int_equal(back.memory.boot_count, 8);
+	assert_int_equal(back.memory.boot, 42);
+	assert_int_equal(back.memory.term, 6);
+	assert_int_equal(back.memory.vote, 2);
+	assert_int_equal(back.memory.last, 1234567890123);
+	assert_true(back.forgetful);
 	assert_int_equal(back.epoch, 5);
 	assert_int_equal(back.purpose, PEER_PURPOSE_SNAPSHOT);
 	assert_int_equal(back.status, LOCKD_WRONG_CLUSTER);

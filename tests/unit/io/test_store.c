@@ -47,6 +47,32 @@ static void test_store__refuses_a_second_process_and_names_the_first(void **stat
 	assert_non_null(strstr(scene->error.text, scene->folder));
 }
 
+/* Whatever is copied over it, until somebody takes the mark away. */
+static void test_store__refuses_a_folder_that_was_condemned(void **state) {
+	struct scene *scene = *state;
+
+	scene_must_open(scene);
+	scene_must_append(scene, G, 1, 3, 1);
+	scene_stop(scene);
+	scene_keep(scene, "copy");
+	scene_must_open(scene);
+	assert_int_equal(store_get_boot_count(scene->store), 2);
+	assert_int_equal(store_condemn(scene->store, "node 3's folder is old", &scene->error), 0);
+	scene_crash(scene);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(scene_open(scene), -EBADMSG);
+		assert_non_null(
+			strstr(scene->error.text, "is an old copy and must not be used (node 3's folder is old): "));
+		assert_non_null(strstr(scene->error.text, scene->folder));
+		scene_return(scene, "copy");
+	}
+	scene_truncate(scene, "old-copy", 0); /* a full disk has left the name alone */
+	assert_int_equal(scene_open(scene), -EBADMSG);
+	scene_remove(scene, "old-copy");
+	scene_must_open(scene);
+	assert_int_equal(store_get_boot_count(scene->store), 2); /* being refused has counted for nothing */
+}
+
 static void test_store__refuses_a_file_in_place_of_a_folder(void **state) {
 	struct scene *scene = *state;
 	int fd = open(scene->folder, O_CREAT | O_WRONLY, 0600);
@@ -345,6 +371,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_store__refuses_a_second_process_and_names_the_first, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_store__refuses_a_folder_that_was_condemned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__refuses_a_file_in_place_of_a_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__refuses_a_folder_whose_parent_is_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__refuses_a_folder_it_may_not_write, setup, teardown),
