@@ -228,9 +228,10 @@ enum {
 		1,     /* PROPOSE, PROVE, REPLICATE, TRANSFER; READ_INDEX: this is the leader, or none is known */
 	RAFT_E_FULL,   /* the save ring, the term runs or the configurations are full: nothing has changed, try after
 			* the next SAVED or COMPACTED. An append that fits in part is taken in part */
-	RAFT_E_STALE,  /* SNAPSHOT_STAGED: older term, or not beyond what is committed here */
+	RAFT_E_STALE,  /* SNAPSHOT_STAGED: older term, or not beyond what is committed here or being installed */
 	RAFT_E_MISFIT, /* FOUND on a node that is not blank or whose store the configuration does not name; JOIN on one
-			* that is not blank; PROPOSE of a configuration that the present one may not be followed by, or
+			* that is not blank; either with a configuration without voters or with a node or store twice;
+			* PROPOSE of a configuration that the present one may not be followed by, or
 			* with another P or ρ; TRANSFER to a node that is no voter of the new half, or could not lead */
 	RAFT_E_UNSETTLED,    /* PROPOSE of a configuration while an earlier one, or the first entry of this term, is not
 			      * committed; TRANSFER while another one is under way */
@@ -335,7 +336,8 @@ struct raft_peer {
 	bool unfit;        /* says that it could not lead */
 	raft_usec rtt;     /* of heartbeats, smoothed; 0: not known yet */
 	/* Rounds of catching up (dissertation §4.2.1): each ends when the peer has what the log held when the round
-	 * began. A peer has caught up once a round took no longer than the shortest election time-out. */
+	 * began. A peer has caught up once a round took no longer than the shortest election time-out,
+	 * or when it has all that there is. */
 	uint32_t catch_up_rounds;
 	bool caught_up;
 };
