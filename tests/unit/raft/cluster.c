@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
+#include "witness.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A violated invariant ends the process with the numbers that matter; a debugger or a core file has the rest. */
-#define REQUIRE(condition, ...)                                                                                        \
-	((condition) ? (void)0                                                                                         \
-		     : (fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition), fprintf(stderr, __VA_ARGS__),  \
-			fputc('\n', stderr), abort()))
 
 uint64_t cluster_random(struct cluster *cluster, uint64_t below) {
 	uint64_t z = (cluster->random += 0x9e3779b97f4a7c15u);
@@ -32,104 +26,10 @@ static struct raft_uuid store_of(uint32_t node) {
 	return (struct raft_uuid){.bytes = {(uint8_t)node, 0xee}};
 }
 
-static struct raft_clocks clocks_of(const struct cluster *cluster, const struct cluster_node *node) {
+struct raft_clocks cluster_clocks(const struct cluster *cluster, const struct cluster_node *node) {
 	raft_usec local = node->offset + cluster->now * node->ppm / 1000000;
 
 	return (struct raft_clocks){.mono = local - node->slept, .boot = local};
-}
-
-/* ---- Invariants ------------------------------------------------------------------------------------------------- */
-
-static bool same_entry(const struct cluster_entry *a, const struct cluster_entry *b) {
-	return a->term == b->term && a->type == b->type && a->id == b->id;
-}
-
-/* State machine safety: what anybody applies at an index, everybody does. */
-static void check_applied(struct cluster *cluster, uint32_t n) {
-	struct cluster_node *node = cluster_node(cluster, n);
-
-	REQUIRE(node->fx.apply_to <= node->disk_last, "node %u applies %lu, durable is %lu", n, node->fx.apply_to,
-		node->disk_last);
-	while (node->applied < node->fx.apply_to) {
-		const struct cluster_entry *entry = &node->log[++node->applied];
-
-		if (node->applied > cluster->n_committed) {
-			cluster->committed[node->applied] = *entry;
-			cluster->committed_in[node->applied] = cluster_status(cluster, n).term;
-			cluster->n_committed = node->applied;
-		}
-		REQUIRE(same_entry(&cluster->committed[node->applied], entry), "node %u applies another entry at %lu",
-			n, node->applied);
-	}
-}
-
-/* Election safety and leader completeness. Who was asleep may win an election late, when later terms have gone on: it
- * need not know what they have committed, nor wait for the lease of their leaders, for it commits nothing. */
-static void check_elected(struct cluster *cluster, uint32_t n, raft_term term) {
-	struct cluster_node *node = cluster_node(cluster, n);
-
-	REQUIRE(term < CLUSTER_TERMS_MAX, "term %lu", term);
-	if (cluster->leader_of[term] == n)
-		return;
-	REQUIRE(cluster->leader_of[term] == 0, "%u and %u lead term %lu", cluster->leader_of[term], n, term);
-	cluster->leader_of[term] = n;
-	cluster->elections++;
-	cluster->asked_elections += cluster->asked_in[term];
-	for (raft_index i = 1; i <= cluster->n_committed; i++)
-		REQUIRE(cluster->committed_in[i] >= term ||
-				(i <= node->last && same_entry(&node->log[i], &cluster->committed[i])),
-			"leader %u of term %lu lacks committed entry %lu", n, term, i);
-	for (uint32_t other = 1; other <= cluster->n; other++) {
-		struct cluster_node *old = cluster_node(cluster, other);
-
-		if (other == n || !old->up || cluster_status(cluster, other).role != RAFT_LEADER ||
-		    cluster_status(cluster, other).term > term)
-			continue;
-		REQUIRE(clocks_of(cluster, old).boot >= old->lease_until, "%u elected in term %lu, %u has a lease", n,
-			term, other);
-	}
-}
-
-/* One vote per node and term, over all its lives. */
-static void check_vote(struct cluster *cluster, const struct raft_message *message) {
-	uint32_t candidate, *vote;
-
-	if (message->type == RAFT_VOTE)
-		candidate = message->from;
-	else if (message->type == RAFT_VOTE_REPLY && !(message->flags & RAFT_FLAG_REJECT))
-		candidate = message->to;
-	else
-		return;
-	if (message->type == RAFT_VOTE && (message->flags & RAFT_FLAG_TRANSFER))
-		cluster->asked_in[message->term] = true;
-	vote = &cluster->vote_of[message->term][message->from];
-	REQUIRE(*vote == 0 || *vote == candidate, "%u votes for %u and %u in term %lu", message->from, *vote, candidate,
-		message->term);
-	*vote = candidate;
-}
-
-/* Under a lease the leader knows of everything that is committed. */
-static void check_lease(struct cluster *cluster, uint32_t n, const struct raft_status *status) {
-	struct cluster_node *node = cluster_node(cluster, n);
-
-	node->lease_until = node->fx.lease_until;
-	REQUIRE(status->role == RAFT_LEADER || node->lease_until == 0, "node %u does not lead", n);
-	if (clocks_of(cluster, node).boot < node->lease_until)
-		REQUIRE(status->commit >= cluster->n_committed, "leader %u has %lu, committed is %lu", n,
-			status->commit, cluster->n_committed);
-}
-
-/* A read index names whatever was committed when the question was asked. */
-static void check_read(struct cluster *cluster, uint32_t n) {
-	struct cluster_node *node = cluster_node(cluster, n);
-	const struct cluster_question *question = &node->questions[node->fx.read_round % CLUSTER_QUESTIONS_MAX];
-
-	if (node->fx.read_round == 0)
-		return;
-	cluster->answers++;
-	if (question->number == node->fx.read_round)
-		REQUIRE(node->fx.read_index >= question->committed, "node %u reads at %lu, committed was %lu", n,
-			node->fx.read_index, question->committed);
 }
 
 /* ---- Disk ------------------------------------------------------------------------------------------------------- */
@@ -242,7 +142,7 @@ static void leave(struct cluster *cluster, struct cluster_node *node, const stru
 	if (message->message.type != RAFT_PREVOTE && message->message.type != RAFT_PREVOTE_REPLY)
 		REQUIRE(message->message.term <= node->disk_term, "%u speaks of term %lu, durable is %lu",
 			message->message.from, message->message.term, node->disk_term);
-	check_vote(cluster, &message->message);
+	witness_vote(cluster, &message->message);
 	post(cluster, message);
 }
 
@@ -300,7 +200,7 @@ static void start_transfers(struct cluster *cluster, uint32_t n) {
 static int step_once(struct cluster *cluster, uint32_t n, const struct raft_event *event,
 		     const struct cluster_message *received) {
 	struct cluster_node *node = cluster_node(cluster, n);
-	struct raft_clocks clocks = clocks_of(cluster, node);
+	struct raft_clocks clocks = cluster_clocks(cluster, node);
 	struct raft_status status;
 	int r;
 
@@ -316,14 +216,14 @@ static int step_once(struct cluster *cluster, uint32_t n, const struct raft_even
 		node->promise_ms = node->base.configuration.promise_ms;
 	}
 	REQUIRE(node->last == status.last, "node %u: %lu entries, core says %lu", n, node->last, status.last);
-	check_applied(cluster, n);
-	check_lease(cluster, n, &status);
-	check_read(cluster, n);
+	witness_applied(cluster, n);
+	witness_lease(cluster, n, &status);
+	witness_read(cluster, n);
 	send_messages(cluster, node);
 	if (event->kind == RAFT_SAVED)
 		release_messages(cluster, node);
 	if (status.role == RAFT_LEADER)
-		check_elected(cluster, n, status.term);
+		witness_elected(cluster, n, status.term);
 	return r;
 }
 
@@ -497,7 +397,7 @@ void cluster_run(struct cluster *cluster, raft_usec duration) {
 
 static void boot(struct cluster *cluster, uint32_t n) {
 	struct cluster_node *node = cluster_node(cluster, n);
-	struct raft_clocks clocks = clocks_of(cluster, node);
+	struct raft_clocks clocks = cluster_clocks(cluster, node);
 	struct raft_boot boot = {
 		.group = 1,
 		.node = n,
@@ -551,7 +451,7 @@ void cluster_restart(struct cluster *cluster, uint32_t n) {
 }
 
 static raft_usec local_time(const struct cluster *cluster, const struct cluster_node *node) {
-	return clocks_of(cluster, node).boot;
+	return cluster_clocks(cluster, node).boot;
 }
 
 void cluster_sleep(struct cluster *cluster, uint32_t n, raft_usec duration) {
@@ -744,29 +644,4 @@ void cluster_compact(struct cluster *cluster, uint32_t n, raft_index index) {
 	node->base.configuration_index = configuration_index;
 	node->base.index = index;
 	cluster_step(cluster, n, &(struct raft_event){.kind = RAFT_COMPACTED, .index = index});
-}
-
-static bool is_member(struct cluster *cluster, uint32_t leader, uint32_t n) {
-	const struct raft_configuration *members = raft_members(cluster_node(cluster, leader)->raft, NULL);
-
-	for (uint16_t i = 0; i < members->n; i++)
-		if (members->members[i].node == n)
-			return true;
-	return false;
-}
-
-void cluster_assert_converged(struct cluster *cluster) {
-	uint32_t leader = cluster_leader(cluster);
-	const struct cluster_node *first = cluster_node(cluster, leader);
-
-	for (uint32_t n = 1; n <= cluster->n; n++) {
-		const struct cluster_node *node = cluster_node(cluster, n);
-
-		if (!node->up || !is_member(cluster, leader, n))
-			continue;
-		REQUIRE(node->last == first->last, "node %u ends at %lu, not %lu", n, node->last, first->last);
-		REQUIRE(node->applied == node->last, "node %u applied %lu of %lu", n, node->applied, node->last);
-		for (raft_index i = 1; i <= node->last; i++)
-			REQUIRE(same_entry(&node->log[i], &first->log[i]), "node %u differs at %lu", n, i);
-	}
 }

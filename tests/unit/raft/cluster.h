@@ -164,9 +164,8 @@ void cluster_wake(struct cluster *cluster, uint32_t node);
 void cluster_rewrite(struct cluster *cluster, uint32_t node, raft_term term, const char *terms);
 void cluster_compact(struct cluster *cluster, uint32_t node, raft_index index);
 
+/* The clocks of a node that is up. */
+struct raft_clocks cluster_clocks(const struct cluster *cluster, const struct cluster_node *node);
 struct raft_status cluster_status(struct cluster *cluster, uint32_t node);
-
-/* Every member that is up has the same log, committed and applied. */
-void cluster_assert_converged(struct cluster *cluster);
 
 #endif
