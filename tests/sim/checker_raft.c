@@ -442,10 +442,15 @@ bool checker_raft_is_out(struct sim *sim, uint32_t node) {
 }
 
 /* Whoever comes back after its removal finds nobody who would let it raise the term: pre-vote, promises and longer logs
- * stand before it. */
+ * stand before it. Only one that has the very entry that removes it may finish what it may have begun as the leader
+ * (dissertation §4.2.2): its log is as long as anybody's. */
 static void check_removed(struct sim *sim, uint32_t node, raft_term term) {
 	const struct checker_node *of = checked(sim, node);
-	if (of->removed_at && of->booted_at > of->removed_at && !is_being_added(sim, node))
+	raft_index latest;
+
+	(void)raft_members(node_raft(sim_host(sim, node)->node, SIM_GROUP), &latest);
+	if (of->removed_at && of->booted_at > of->removed_at && latest < sim->checker_raft.members_index &&
+	    !is_being_added(sim, node))
 		verdict_fail(VERDICT_SAFETY, "I12 removed-disturbs",
 			     "n%u was removed, started again, and campaigns in term %" PRIu64, node, term);
 }
