@@ -56,10 +56,12 @@ static uint32_t rtt_us(const struct lockd_node_list *list, uint32_t node) {
 static void put_nearness(struct table *table, const struct lockd_node_list *list, const struct lockd_node_info *node) {
 	uint32_t rtt = rtt_us(list, node->node);
 
-	if (leads(node))
-		table_put_number(table, node->lease_ms);
-	else
+	if (!leads(node))
 		table_put_text(table, NULL);
+	else if (node->lease_ms == UINT32_MAX)
+		table_put_text(table, "endless");
+	else
+		table_put_number(table, node->lease_ms);
 	if (rtt)
 		table_put_number(table, rtt);
 	else
@@ -135,6 +137,10 @@ static json_t *peer_document(const struct lockd_peer_info *peer) {
 			 peer->snapshot);
 }
 
+static json_t *lease_document(const struct lockd_node_info *node) {
+	return node->lease_ms == UINT32_MAX ? json_null() : json_integer(node->lease_ms);
+}
+
 static json_t *times_document(const struct lockd_node_info *node) {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "heartbeat_ms", (json_int_t)node->heartbeat_ms, "promise_ms",
 			 (json_int_t)node->promise_ms, "drift_ppm", (json_int_t)node->drift_ppm, "election_ms_min",
@@ -168,11 +174,11 @@ static json_t *node_document(const struct lockd_node_info *node) {
 			  (json_int_t)node->pending, "group", (json_int_t)node->group, "epoch", (json_int_t)node->epoch,
 			  "version", document_text(node->version), "incarnation", document_text(node->incarnation),
 			  "state_hash", document_text(node->state_hash), "peers", peers));
-	(void)json_object_update_new(document, json_pack("{s:I, s:b, s:I, s:I, s:b, s:o}", "configuration_index",
-							 (json_int_t)node->configuration_index, "joint", node->joint,
-							 "transfer_to", (json_int_t)node->transfer_to, "lease_ms",
-							 (json_int_t)node->lease_ms, "fit", node->fit, "times",
-							 times_document(node)));
+	(void)json_object_update_new(document,
+				     json_pack("{s:I, s:b, s:I, s:o, s:b, s:o}", "configuration_index",
+					       (json_int_t)node->configuration_index, "joint", node->joint,
+					       "transfer_to", (json_int_t)node->transfer_to, "lease_ms",
+					       lease_document(node), "fit", node->fit, "times", times_document(node)));
 	return document;
 }
 

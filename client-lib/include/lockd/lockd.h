@@ -279,8 +279,8 @@ struct lockd_node_info {
 	uint64_t configuration_index; /* of the latest configuration */
 	int joint;                    /* a change of members is under way: two majorities are needed */
 	uint32_t transfer_to;         /* leader only: who is to take over */
-	uint32_t lease_ms;            /* leader only: what is left of its lease */
-	int fit;                      /* could lead: its disk keeps up, and it is not stopping */
+	uint32_t lease_ms; /* leader only: what is left of its lease; UINT32_MAX: it never ends (sole voter) */
+	int fit;           /* could lead: its disk keeps up, and it is not stopping */
 	uint32_t heartbeat_ms, promise_ms, drift_ppm, election_ms_min, election_ms_max;
 	uint32_t ttl_ms_min;                 /* smallest TTL that suits these times */
 	const struct lockd_peer_info *peers; /* the members, itself included */

@@ -426,7 +426,7 @@ static const struct lockd_candidate_info candidates[] = {
 	{.node = 5, .store = "ee", .peer_address = "10.0.0.5:7601", .client_address = "10.0.0.5:7600", .age_ms = 400},
 };
 
-static const struct lockd_node_info nodes[] = {
+static struct lockd_node_info nodes[] = {
 	{.endpoint = "10.0.0.1:7600",
 	 .reason = "",
 	 .node = 1,
@@ -449,7 +449,6 @@ static const struct lockd_node_info nodes[] = {
 	 .uptime_ms = 3 * 3600 * 1000,
 	 .configuration_index = 1100,
 	 .joint = 1,
-	 .lease_ms = 140,
 	 .fit = 1,
 	 .heartbeat_ms = 50,
 	 .promise_ms = 200,
@@ -562,6 +561,8 @@ enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struc
 		return status;
 	*ret = calloc(1, sizeof **ret);
 	/* Without the leader; the leader alone; all. */
+	/* The only node of its cluster. */
+	nodes[0].lease_ms = getenv("FAKE_EMPTY") ? UINT32_MAX : 140;
 	(*ret)->nodes = getenv("FAKE_LEADERLESS") ? nodes + 1 : nodes;
 	(*ret)->n = getenv("FAKE_LEADERLESS") ? 2 : getenv("FAKE_EMPTY") ? 1 : 3;
 	return LOCKD_OK;

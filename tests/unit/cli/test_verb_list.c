@@ -201,10 +201,12 @@ static void test_verb_list__status_has_a_row_for_a_silent_node(void **state) {
 	       "");
 	setenv("FAKE_EMPTY", "1", 1);
 	expect("status", 0,
-	       "ENDPOINT      NODE ROLE   TERM LEADER LEASE RTT COMMIT APPLIED LOG                CHECKPOINT SESSIONS "
+	       "ENDPOINT      NODE ROLE   TERM LEADER   LEASE RTT COMMIT APPLIED LOG                CHECKPOINT "
+	       "SESSIONS "
 	       "LOCKS "
 	       "UPTIME VERSION\n"
-	       "10.0.0.1:7600    1 leader    7      1 140ms   -   1203    1203 1001-1204 (40 KiB)       1000        3  "
+	       "10.0.0.1:7600    1 leader    7      1 endless   -   1203    1203 1001-1204 (40 KiB)       1000        "
+	       "3  "
 	       "   2 "
 	       " 3h00m 0.1.0\n",
 	       "");

@@ -214,6 +214,23 @@ static void test_read__tells_the_lease_and_the_smallest_ttl(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* Nobody else could be elected; a number of milliseconds would say that it ends. */
+static void test_read__tells_that_the_lease_of_a_sole_voter_never_ends(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {.leader_lease = true};
+	Client__Reply *reply;
+
+	(void)unused;
+	cluster_init_with(&cluster, 1, &config);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	reply = ask(&cluster, 1, CLIENT__REQUEST__BODY_STATUS);
+	assert_non_null(reply);
+	assert_int_equal(reply->node->lease_ms, UINT32_MAX);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read__lists_by_prefix_page_by_page),
@@ -222,6 +239,7 @@ int main(void) {
 		cmocka_unit_test(test_read__lists_sessions),
 		cmocka_unit_test(test_read__gives_its_status_even_when_blank),
 		cmocka_unit_test(test_read__tells_the_lease_and_the_smallest_ttl),
+		cmocka_unit_test(test_read__tells_that_the_lease_of_a_sole_voter_never_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
