@@ -432,7 +432,8 @@ static const char *complaint(const struct lockd_client *client, const struct loc
 		return NULL;
 	if (endpoint->error[0])
 		return endpoint->error;
-	if (endpoint->connection && !endpoint->greeted)
+	/* Where the cluster has answered, nothing hangs on who else has not. */
+	if (endpoint->connection && !endpoint->greeted && !client->error[0])
 		return "no answer yet";
 	if (endpoint->greeted && client->leader.doubted && endpoint->node == client->leader.node &&
 	    endpoint->connection->asked_us > endpoint->connection->heard_us)

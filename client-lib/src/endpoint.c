@@ -326,7 +326,9 @@ static void learn_node(struct lockd_client *client, const Client__Node *node) {
 		endpoint = place_for_learned(client);
 	if (!endpoint || endpoint->connection)
 		return;
-	*endpoint = (struct lockd__endpoint){.used = true, .learned = true, .node = node->node};
+	/* Who asks just this node goes on to do so at its other address. */
+	*endpoint =
+		(struct lockd__endpoint){.used = true, .learned = true, .node = node->node, .pinned = endpoint->pinned};
 	memcpy(endpoint->address, address, sizeof address);
 }
 

@@ -16,8 +16,10 @@
 enum {
 	RETRY_US_MIN = 10 * 1000,
 	RETRY_US_MAX = 1000 * 1000,
-	/* A node that has not answered a read for so long, which any other can answer too, hangs or lags. */
+	/* A node that has not answered a read for so long, which any other can answer too, hangs or lags. Since all
+	   of them may be slow, or the way to them is, the next one has twice as long, up to so many times. */
 	READ_US = 1000 * 1000,
+	READ_DOUBLINGS_MAX = 3,
 };
 
 int lockd__request_compare(const struct lockd__request *a, const struct lockd__request *b);
@@ -437,20 +439,30 @@ void lockd__request_put_back(struct lockd_client *client, const struct lockd__co
 	}
 }
 
+static int64_t overdue_us(const struct lockd__request *read) {
+	unsigned doublings = read->retries < READ_DOUBLINGS_MAX ? read->retries : READ_DOUBLINGS_MAX;
+
+	return read->sent_us + ((int64_t)READ_US << doublings);
+}
+
 int64_t lockd__request_tick(struct lockd_client *client, int64_t now_us) {
 	struct lockd__request *request, *next;
+	int64_t next_us = LOCKD__NEVER;
 
 	if (client->leaderless == 0)
 		return LOCKD__NEVER;
 	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next) {
 		if (!request->anywhere)
 			continue;
-		if (now_us - request->sent_us < READ_US)
-			return request->sent_us + READ_US;
+		if (overdue_us(request) > now_us) {
+			next_us = overdue_us(request) < next_us ? overdue_us(request) : next_us;
+			continue;
+		}
+		request->retries++;
 		request->rather = 0;
 		send_again(client, request, 0);
 	}
-	return LOCKD__NEVER;
+	return next_us;
 }
 
 static int64_t retry_delay_us(struct lockd_client *client, struct lockd__request *request) {

@@ -58,15 +58,19 @@ static void elect(struct scene *scene, uint32_t leader) {
 	}
 }
 
-static void begin(struct scene *scene) {
+static void begin_with(struct scene *scene) {
 	char endpoints[80];
 
-	*scene = (struct scene){0};
-	elect(scene, 1);
 	snprintf(endpoints, sizeof endpoints, "%s,%s", fake_address(scene->nodes[0]), fake_address(scene->nodes[1]));
 	scene->client = fake_client(endpoints);
 	while (fake_hellos(scene->nodes[0]) == 0 || fake_hellos(scene->nodes[1]) == 0)
 		;
+}
+
+static void begin(struct scene *scene) {
+	*scene = (struct scene){0};
+	elect(scene, 1);
+	begin_with(scene);
 }
 
 static void end(struct scene *scene) {
@@ -206,6 +210,31 @@ static void test_admin__a_refusal_is_told_with_the_leaders_words(void **test) {
 	end(&scene);
 }
 
+/* A node that has just been dialled has nothing to do with it. */
+static void test_admin__a_refusal_stands_alone_where_the_cluster_has_answered(void **test) {
+	struct fake_manner mute = fake_leader;
+	struct fake_request request;
+	char text[512], want[128];
+	struct scene scene;
+	struct call call;
+
+	(void)test;
+	mute.node = 2;
+	mute.mute = true;
+	scene.nodes[0] = fake_new(&fake_leader);
+	scene.nodes[1] = fake_new(&mute);
+	begin_with(&scene);
+	begin_change(&scene, &call, &adds_four, 1);
+	request = fake_take_kind(scene.nodes[0], CLIENT__REQUEST__BODY_CHANGE_MEMBERS);
+	reply_text(scene.nodes[0], &request, LOCKD_INVALID, "no");
+	fake_request_free(&request);
+	pthread_join(call.thread, NULL);
+	lockd_last_error(scene.client, text, sizeof text);
+	snprintf(want, sizeof want, "%s: no", lockd_status_text(LOCKD_INVALID));
+	assert_string_equal(text, want);
+	end(&scene);
+}
+
 static void test_admin__a_change_goes_to_the_next_leader(void **test) {
 	struct scene scene;
 	struct call call;
@@ -332,6 +361,7 @@ int main(void) {
 		cmocka_unit_test(test_admin__refuses_bad_arguments),
 		cmocka_unit_test(test_admin__sends_all_changes_as_they_are),
 		cmocka_unit_test(test_admin__a_refusal_is_told_with_the_leaders_words),
+		cmocka_unit_test(test_admin__a_refusal_stands_alone_where_the_cluster_has_answered),
 		cmocka_unit_test(test_admin__a_change_goes_to_the_next_leader),
 		cmocka_unit_test(test_admin__the_deadline_leaves_the_outcome_open),
 		cmocka_unit_test(test_admin__a_long_change_holds_up_nothing),

@@ -4,6 +4,9 @@
 #include "client.h"
 #include "clock.h"
 
+#include "api/frame.h"
+
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -366,6 +369,63 @@ static void test_endpoint__a_node_that_left_answers_what_it_was_asked(void **tes
 	end(&pair);
 }
 
+/* Says, by the first node, where the second one is, at a moment when it is asked for and not being dialled. */
+static void move_while_asked_for(struct pair *pair) {
+	Client__Node node = CLIENT__NODE__INIT, *nodes[] = {&node};
+	Client__HelloReply news = CLIENT__HELLO_REPLY__INIT;
+	struct lockd_client *client = pair->client;
+	struct lockd__endpoint *endpoint;
+	struct lockd__request *request;
+
+	node.node = 2;
+	node.client_address = (ProtobufCBinaryData){.len = strlen(fake_address(pair->second)),
+						    .data = (uint8_t *)fake_address(pair->second)};
+	news.node = news.leader = 1;
+	news.protocol = PROTOCOL_VERSION_MAX;
+	news.nodes = nodes;
+	news.n_nodes = 1;
+	pthread_mutex_lock(&client->mutex);
+	while (!(endpoint = lockd__endpoint_of_node(client, 2)) || endpoint->connection) {
+		pthread_mutex_unlock(&client->mutex);
+		sched_yield();
+		pthread_mutex_lock(&client->mutex);
+	}
+	request = lockd__request_new(client, NULL, LOCKD__STATUS, NULL, NULL);
+	request->endpoint = endpoint;
+	lockd__request_submit(client, request);
+	lockd__endpoint_news(client, lockd__endpoint_of_node(client, 1), &news);
+	assert_ptr_equal(lockd__endpoint_of_node(client, 2), endpoint);
+	assert_string_equal(endpoint->address, fake_address(pair->second));
+	assert_int_equal(endpoint->pinned, 1);
+	pthread_mutex_unlock(&client->mutex);
+}
+
+static void test_endpoint__who_asks_a_node_that_moves_asks_it_where_it_is(void **test) {
+	struct fake_manner second = fake_leader;
+	struct fake_request request;
+	struct pair pair;
+
+	(void)test;
+	begin(&pair, false);
+	second.node = 2;
+	second.takes_status = true;
+	fake_set(pair.second, &second);
+	pair.manner.nodes[0] = 1;
+	pair.manner.addresses[0] = fake_address(pair.first);
+	pair.manner.nodes[1] = 2;
+	pair.manner.addresses[1] = "127.0.0.1:1"; /* nobody there */
+	fake_set(pair.first, &pair.manner);
+	fake_greet_again(pair.first, 0);
+	move_while_asked_for(&pair);
+	request = fake_take_kind(pair.second, CLIENT__REQUEST__BODY_STATUS);
+	fake_reply_status(pair.second, &request, LOCKD_OK);
+	fake_request_free(&request);
+	/* Nobody asks for it any more: it can be let go. */
+	name_members(&pair, false);
+	await(fake_connections, pair.second, 0);
+	end(&pair);
+}
+
 static void test_endpoint__a_configured_node_that_left_is_the_last_resort(void **test) {
 	struct fake_manner second = fake_leader;
 	struct pair pair;
@@ -402,6 +462,7 @@ int main(void) {
 		cmocka_unit_test(test_endpoint__news_of_a_node_bring_a_connection),
 		cmocka_unit_test(test_endpoint__a_node_that_left_is_let_go_when_nothing_is_outstanding),
 		cmocka_unit_test(test_endpoint__a_node_that_left_answers_what_it_was_asked),
+		cmocka_unit_test(test_endpoint__who_asks_a_node_that_moves_asks_it_where_it_is),
 		cmocka_unit_test(test_endpoint__a_configured_node_that_left_is_the_last_resort),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

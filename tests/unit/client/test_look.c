@@ -370,6 +370,27 @@ static void test_look__a_node_that_keeps_a_weak_read_waiting_is_passed_over(void
 	end(&scene);
 }
 
+/* Over a slow line everybody seems to hang: an answer that takes longer than the first one had time must get through.
+ */
+static void test_look__the_next_node_has_longer_to_answer_a_weak_read(void **test) {
+	const struct lockd_read stale = {.level = LOCKD_READ_STALE};
+	struct fake_request late;
+	struct scene scene;
+	unsigned first;
+
+	(void)test;
+	begin(&scene);
+	begin_list(&scene, &stale);
+	first = asked_node(&scene);
+	late = fake_take_kind(scene.nodes[first - 1], CLIENT__REQUEST__BODY_LIST);
+	fake_request_free(&late);
+	assert_true(fake_has(scene.nodes[4 - first], FAKE_PATIENCE_MS));
+	assert_false(fake_has(scene.nodes[first - 1], 1500));
+	answer_list(scene.nodes[4 - first], CLIENT__READ_LEVEL__STALE, 5 - first, 70, 0);
+	end_list(&scene, LOCKD_OK);
+	end(&scene);
+}
+
 static void test_look__pages_of_a_weak_list_come_from_one_node(void **test) {
 	const struct lockd_read stale = {.level = LOCKD_READ_STALE};
 	struct fake_request request;
@@ -584,6 +605,7 @@ int main(void) {
 		cmocka_unit_test(test_look__weak_reads_go_to_the_leader_if_nobody_else_is_there),
 		cmocka_unit_test(test_look__session_reads_ask_for_all_that_was_seen),
 		cmocka_unit_test(test_look__a_node_that_keeps_a_weak_read_waiting_is_passed_over),
+		cmocka_unit_test(test_look__the_next_node_has_longer_to_answer_a_weak_read),
 		cmocka_unit_test(test_look__pages_of_a_weak_list_come_from_one_node),
 		cmocka_unit_test(test_look__a_read_of_one_node_goes_nowhere_else),
 		cmocka_unit_test(test_look__nodes_says_all_that_a_node_knows),
