@@ -174,10 +174,13 @@ const struct verb verbs[] = {
 		.options = OPTIONS_CHANGING,
 		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
 		.summary = "make a node no member any more",
-		.description = "A leader that is removed leads until the change is made, then another one does.\n"
-			       "\n"
-			       "Example:\n"
-			       "  lockctl cluster remove 1\n",
+		.description =
+			"A leader that is removed leads until the change is made, then another one does. Stop the\n"
+			"node afterwards; its data folder cannot come back under the same id. Succeeds also where\n"
+			"ID is no member.\n"
+			"\n"
+			"Example:\n"
+			"  lockctl cluster remove 1\n",
 		.run = verb_cluster_remove,
 	},
 	{
@@ -187,7 +190,9 @@ const struct verb verbs[] = {
 		.options = OPTIONS_CHANGING,
 		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
 		.summary = "make a learner a voter, once it has caught up",
-		.description = "Example:\n"
+		.description = "A node that is no member is added, as with 'lockctl cluster add'.\n"
+			       "\n"
+			       "Example:\n"
 			       "  lockctl cluster promote 5\n",
 		.run = verb_cluster_promote,
 	},
@@ -198,8 +203,12 @@ const struct verb verbs[] = {
 		.options = OPTIONS_CHANGING,
 		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
 		.summary = "make a voter a learner",
-		.description = "Example:\n"
-			       "  lockctl cluster demote 2\n",
+		.description =
+			"It goes on to receive the log and does not count any more. A node that is no member is\n"
+			"added, as with 'lockctl cluster add --learner'.\n"
+			"\n"
+			"Example:\n"
+			"  lockctl cluster demote 2\n",
 		.run = verb_cluster_demote,
 	},
 	{
@@ -209,8 +218,12 @@ const struct verb verbs[] = {
 		.options = OPTIONS_CHANGING,
 		.timeout_ms = ARGUMENT_TIMEOUT_MS_CHANGING,
 		.summary = "put one node in the place of another, in one change",
-		.description = "Example:\n"
-			       "  lockctl cluster replace 2 4\n",
+		.description =
+			"NEW is added as with 'lockctl cluster add', and votes from when OLD does not any more. It\n"
+			"is added also where OLD is no member (any more).\n"
+			"\n"
+			"Example:\n"
+			"  lockctl cluster replace 2 4\n",
 		.run = verb_cluster_replace,
 	},
 	{

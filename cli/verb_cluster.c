@@ -219,6 +219,11 @@ static int report_refusal(struct lockd_client *client, const struct arguments *a
 		lockd_last_error(client, reason, sizeof reason);
 		report("%s: %s", arguments->verb->name, *reason ? reason : lockd_status_text(status));
 		return exit_status_of(status);
+	case LOCKD_DEADLINE:
+		(void)report_status(client, arguments->verb->name, status);
+		report("%s: it may be done all the same: see 'lockctl cluster members', or give the command again",
+		       arguments->verb->name);
+		return exit_status_of(status);
 	default: return report_status(client, arguments->verb->name, status);
 	}
 }

@@ -47,9 +47,9 @@ lockd_change_members(struct lockd_client *client, const struct lockd_member_chan
 /* Hands leadership to `node`; 0: to the voter that is closest to taking over. Operations wait meanwhile, usually for a
  * few milliseconds; none is lost.
  *
- * OK: that node leads, or, with 0, another one than before. NOT_READY: it does not follow closely enough, cannot lead,
- * or did not take over in time; the present leader goes on. UNSETTLED: another transfer or change of members is under
- * way. INVALID: it is no voter. DEADLINE: not known. UNREACHABLE: not asked for. */
+ * OK: that node leads, or, with 0, another one than before. NOT_READY: it is no voter, says that it cannot lead, or did
+ * not take over in time; the present leader goes on. UNSETTLED: another transfer or change of members is under way.
+ * DEADLINE: not known. UNREACHABLE: not asked for. MISUSE: a time-out below LOCKD_FOREVER. */
 LOCKD_PUBLIC enum lockd_status lockd_transfer_leader(struct lockd_client *client, uint32_t node, int timeout_ms);
 
 #ifdef __cplusplus

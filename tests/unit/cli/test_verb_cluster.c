@@ -32,7 +32,11 @@ static void test_verb_cluster__refusals_have_their_exit_status(void **state) {
 		{"UNSETTLED", "lockctl: cluster add: the leader says no\n", EXIT_NOT_ACQUIRED},
 		{"INVALID", "lockctl: cluster add: the leader says no\n", EXIT_OTHER},
 		{"LIMIT", "lockctl: cluster add: the leader says no\n", EXIT_OTHER},
-		{"DEADLINE", "lockctl: cluster add: the deadline passed before an answer came (the leader says no)\n",
+		{"DEADLINE",
+		 "lockctl: cluster add: the deadline passed before an answer came (the leader says no)\n"
+		 "lockctl: cluster add: it may be done all the same: see 'lockctl cluster members', or give the "
+		 "command "
+		 "again\n",
 		 EXIT_UNREACHABLE},
 		{"UNREACHABLE", "lockctl: cluster add: no node of the cluster could be reached (the leader says no)\n",
 		 EXIT_UNREACHABLE},
