@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Load for the integration tests, on the public header only.
- *   pairs N SESSIONS                 N acquire/release pairs, every session on locks of its own; tokens must grow per
- * lock pairs N SESSIONS --hold PREFIX   acquires N locks named PREFIX0…, holds them until it is killed pairs N SESSIONS
- * --share L       all sessions on the same L locks, which none may hold together with another one pairs 0 SESSIONS
- * --while FILE    as many pairs as there is time for while the file exists Prints how many, how fast, and the longest
- * time in which none was finished.
- * --value-bytes B: size of the value that each lock carries. --timeout-ms MS: give up when nothing is answered for so
- * long. One handle, one outstanding request per session. */
+ *
+ *   pairs N SESSIONS                 N acquire/release pairs, every session on locks of its own; tokens must grow
+ *   pairs N SESSIONS --share L       all sessions on the same L locks, which none may hold together with another one
+ *   pairs 0 SESSIONS --while FILE    as many pairs as there is time for while the file exists
+ *   pairs N SESSIONS --hold PREFIX   acquires N locks named PREFIX0…, holds them until it is killed
+ *   --value-bytes B                  size of the value that each lock carries
+ *   --timeout-ms MS                  give up when nothing is answered for so long
+ *
+ * Prints how many, how fast, and the longest time in which none was finished. One handle, one outstanding request per
+ * session. */
 #include <lockd/lockd.h>
 
 #include <errno.h>
