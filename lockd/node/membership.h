@@ -8,7 +8,10 @@
  *   a committed joint configuration     → leave it. Every leader does, whoever began the change
  *
  * So nothing about a change is kept but the request itself: what has been reached stands in the log, and a request that
- * is sent again to another leader goes on from there. */
+ * is sent again to another leader goes on from there.
+ *
+ * Waiting for learners and for contact is bounded here. An entry that has been proposed waits like every other one: it
+ * is committed, or its majority falls silent and check-quorum ends the leadership. */
 #ifndef LOCKD_NODE_MEMBERSHIP_H
 #define LOCKD_NODE_MEMBERSHIP_H
 

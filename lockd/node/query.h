@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests that are answered from the state, once it is known to be new enough.
  *
- *   linearizable reads,  wait for a proof that this state held all that was answered before they came (dissertation
- *   keep-alives          §6.4). A leader has it at once by its lease, otherwise by a heartbeat round that began after
- *                        they arrived. A follower asks the leader, which proves itself and says up to where the
- * follower must have applied. One round or question serves all that came before it was begun. session reads        wait
- * until the revision is applied that their client has seen. stale reads          wait for nothing.
+ * Linearizable reads and keep-alives wait for a proof that this state held all that was answered before they came
+ * (dissertation §6.4). A leader has it at once by its lease, otherwise by a heartbeat round that began after they
+ * arrived. A follower asks the leader, which proves itself and says up to where the follower must have applied. One
+ * round or question serves all that came before it was begun.
+ *
+ * Session reads wait until the revision is applied that their client has seen, stale reads for nothing.
  *
  * Keep-alives and Observes are answered by leaders only. Reads stay when the role changes and are proved anew, but no
  * read waits for longer than two election time-outs: then its client is sent elsewhere. */

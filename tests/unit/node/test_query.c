@@ -268,6 +268,61 @@ static uint32_t elect_without_commit(struct trio *trio) {
 	return candidate;
 }
 
+/* The target may be elected in spite of the promises that the lease rests on. */
+static void test_query__needs_a_round_while_leadership_is_handed_over(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint64_t opened;
+
+	(void)unused;
+	begin(&trio, true);
+	opened = cluster_open(cluster, trio.leader, 5, "nonce", 10000);
+	pause_others(&trio, trio.leader, true);
+	cluster_send_transfer(cluster, trio.leader, 5, 1, trio.follower);
+	cluster_settle(cluster);
+	cluster_send_keep_alive(cluster, trio.leader, 5, 2, opened);
+	cluster_send_show(cluster, trio.leader, 5, 3, "lock");
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), -1);
+	cluster_node(cluster, trio.third)->paused = false;
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_OK);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), LOCKD_NOT_FOUND);
+	cluster_deinit(cluster);
+}
+
+/* Each is answered once: the keep-alive sent elsewhere, the read served by the node that was the leader. */
+static void test_query__is_not_lost_when_leadership_is_handed_over(void **unused) {
+	struct trio trio;
+	struct cluster *cluster = &trio.cluster;
+	uint64_t opened;
+
+	(void)unused;
+	begin(&trio, true);
+	opened = cluster_open(cluster, trio.leader, 5, "nonce", 10000);
+	pause_others(&trio, trio.leader, true);
+	cluster_send_transfer(cluster, trio.leader, 5, 1, trio.follower);
+	cluster_settle(cluster);
+	cluster_send_keep_alive(cluster, trio.leader, 5, 2, opened);
+	cluster_send_show(cluster, trio.leader, 5, 3, "lock");
+	cluster_settle(cluster);
+	/* The others answer the rounds, but that is lost. */
+	cluster_node(cluster, trio.leader)->cut = true;
+	pause_others(&trio, trio.leader, false);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), -1);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), -1);
+	cluster_node(cluster, trio.leader)->cut = false;
+	cluster_advance(cluster, REFRESH);
+	assert_int_equal(cluster_take_status(cluster, 5, 1), LOCKD_OK);
+	assert_int_equal(cluster_take_status(cluster, 5, 2), LOCKD_NOT_LEADER);
+	assert_int_equal(cluster_take_status(cluster, 5, 3), LOCKD_NOT_FOUND);
+	assert_null(cluster_take(cluster, 5, FRAME_REPLY, 2));
+	assert_null(cluster_take(cluster, 5, FRAME_REPLY, 3));
+	cluster_deinit(cluster);
+}
+
 static void test_query__waits_until_a_new_leader_has_committed(void **unused) {
 	struct trio trio;
 	struct cluster *cluster = &trio.cluster;
@@ -739,6 +794,8 @@ int main(void) {
 		cmocka_unit_test(test_query__needs_a_round_where_there_is_no_lease),
 		cmocka_unit_test(test_query__needs_a_round_once_the_lease_has_run_out),
 		cmocka_unit_test(test_query__has_no_lease_after_the_machine_slept),
+		cmocka_unit_test(test_query__needs_a_round_while_leadership_is_handed_over),
+		cmocka_unit_test(test_query__is_not_lost_when_leadership_is_handed_over),
 		cmocka_unit_test(test_query__waits_until_a_new_leader_has_committed),
 		cmocka_unit_test(test_query__of_a_learner_is_answered_while_it_is_a_member),
 		cmocka_unit_test(test_query__of_a_learner_that_is_not_in_yet_names_the_leader),
