@@ -294,7 +294,8 @@ static bool membership_follows(struct replica *replica, uint32_t node, struct me
 
 	if (!raft_get_peer(replica->raft, node, &peer))
 		return false;
-	if (peer.caught_up)
+	/* In a log that rests a learner has all of it for as long as it is silent. */
+	if (peer.caught_up && membership_hears(replica, node))
 		return true;
 	wait = membership_wait(replica, node, &peer);
 	heard = peer.contact > wait->since ? peer.contact : wait->since;

@@ -557,6 +557,27 @@ static void test_membership__gives_up_on_a_learner_that_is_gone(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* It has all of the log, and it is dead: as a voter it would only make the majority larger. */
+static void test_membership__does_not_promote_a_learner_that_is_silent(void **unused) {
+	struct cluster cluster;
+	uint32_t leader;
+
+	(void)unused;
+	leader = begin(&cluster, 3, 4, &plain);
+	CHANGE(&cluster, leader, 1, LEARNER(4));
+	cluster_advance(&cluster, 3 * SECOND);
+	assert_int_equal(cluster_take_status(&cluster, leader, 1), LOCKD_OK);
+	cluster_stop(&cluster, 4);
+	cluster_advance(&cluster, 2 * SECOND);
+	CHANGE(&cluster, leader, 2, VOTER(4));
+	cluster_advance(&cluster, 7 * SECOND);
+	assert_int_equal(cluster_take_status(&cluster, leader, 2), -1);
+	cluster_advance(&cluster, 3 * SECOND);
+	assert_refused(&cluster, leader, 2, LOCKD_NOT_READY, "node 4 does not catch up: no answer for 8000 ms");
+	assert_members(&cluster, leader, "1v 2v 3v 4l ");
+	cluster_deinit(&cluster);
+}
+
 static void test_membership__says_leader_changed_when_leadership_ends_first(void **unused) {
 	struct cluster cluster;
 	uint32_t leader;
@@ -666,6 +687,7 @@ int main(void) {
 		cmocka_unit_test(test_membership__rolls_back_what_reached_no_majority),
 		cmocka_unit_test(test_membership__a_leader_removes_itself),
 		cmocka_unit_test(test_membership__gives_up_on_a_learner_that_is_gone),
+		cmocka_unit_test(test_membership__does_not_promote_a_learner_that_is_silent),
 		cmocka_unit_test(test_membership__says_leader_changed_when_leadership_ends_first),
 		cmocka_unit_test(test_membership__headers_are_the_same_bytes_everywhere),
 		cmocka_unit_test(test_membership__changes_for_ever),
