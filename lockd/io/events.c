@@ -14,6 +14,16 @@ struct node_event *events_add(struct events *events, enum node_event_kind kind) 
 	return &events->all[events->n++];
 }
 
+void events_drop_frames(struct events *events, uint32_t peer) {
+	size_t n = 0;
+
+	for (size_t i = 0; i < events->n; i++) {
+		if (events->all[i].kind != NODE_PEER_FRAME || events->all[i].peer != peer)
+			events->all[n++] = events->all[i];
+	}
+	events->n = n;
+}
+
 void events_clear(struct events *events) {
 	if (events->max > EVENTS_KEPT)
 		events_deinit(events);

@@ -16,6 +16,8 @@ enum {
 
 /* A zeroed event at the end of the turn; valid until the next call. */
 struct node_event *events_add(struct events *events, enum node_event_kind kind);
+/* Takes back the frames of a peer, as if they had been lost. */
+void events_drop_frames(struct events *events, uint32_t peer);
 /* The turn is over. */
 void events_clear(struct events *events);
 void events_deinit(struct events *events);

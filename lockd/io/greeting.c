@@ -72,15 +72,32 @@ bool greeting_would_welcome(const struct peers *peers, const struct peer *peer) 
 	return verdict.status == LOCKD_OK;
 }
 
+/* What the process before has sent and nobody has taken yet: heard behind the judgement it would never be held against
+ * the disk. */
+static void forget_process(struct peers *peers, const struct hello *theirs, struct events *events) {
+	struct peer *peer = peer_table_find(&peers->table, theirs->node);
+
+	if (!peer || peer->hello.memory.boot == theirs->memory.boot)
+		return;
+	events_drop_frames(events, peer->node);
+	if (peer->inbound) {
+		peer->inbound->deaf = true;
+		connection_close(peer->inbound->connection, "its process has ended");
+	}
+}
+
 /* Before anything else of that process is heard. */
-static void judge_memory(struct peers *peers, const struct hello *theirs, struct hello_verdict *verdict) {
+static void judge_memory(struct peers *peers, const struct hello *theirs, struct hello_verdict *verdict,
+			 struct events *events) {
 	const char *loss;
 
 	if (verdict->status != LOCKD_OK)
 		return;
 	loss = node_judge_memory(peers->node, theirs->node, &theirs->store, &theirs->memory);
-	if (!loss)
+	if (!loss) {
+		forget_process(peers, theirs, events);
 		return;
+	}
 	verdict->status = LOCKD_WRONG_CLUSTER;
 	verdict->forgetful = true;
 	snprintf(verdict->text, sizeof verdict->text, "node %u's data folder is an older copy of itself: %s",
@@ -253,7 +270,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 		return;
 	}
 	judge(peers, &hello, &verdict);
-	judge_memory(peers, &hello, &verdict);
+	judge_memory(peers, &hello, &verdict, events);
 	if (verdict.candidate)
 		tell_of_candidate(peers, &hello, events);
 	if (verdict.status == LOCKD_OK) {
@@ -355,7 +372,7 @@ static void accuse(struct peers *peers, struct link *link, const struct hello_ve
 	link_replace(peers, link);
 }
 
-void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame) {
+void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame, struct events *events) {
 	struct hello_verdict verdict = {.text = "its answer to HELLO is malformed"};
 	struct peer *peer = link->peer;
 	struct hello hello;
@@ -379,7 +396,7 @@ void greeting_on_reply(struct peers *peers, struct link *link, const struct fram
 	} else {
 		hello.to = 0;
 		judge(peers, &hello, &verdict);
-		judge_memory(peers, &hello, &verdict);
+		judge_memory(peers, &hello, &verdict, events);
 		if (verdict.status == LOCKD_OK) {
 			go_outbound(peers, link, &hello);
 			return;

@@ -13,7 +13,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 /* HELLO again from whoever dialled us: it has found that our data folder is an older copy of itself. */
 void greeting_on_accusation(struct peers *peers, struct link *link, const struct frame *frame);
 /* The first frame of whom we have dialled. */
-void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame);
+void greeting_on_reply(struct peers *peers, struct link *link, const struct frame *frame, struct events *events);
 /* Whether the peer, which has called before, would be let in again. */
 bool greeting_would_welcome(const struct peers *peers, const struct peer *peer);
 

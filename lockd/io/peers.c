@@ -177,7 +177,7 @@ static void on_frame(struct peers *peers, struct link *link, const struct frame 
 		return;
 	switch (link->kind) {
 	case LINK_STRANGER: greeting_on_hello(peers, link, frame, events); break;
-	case LINK_GREETING: greeting_on_reply(peers, link, frame); break;
+	case LINK_GREETING: greeting_on_reply(peers, link, frame, events); break;
 	case LINK_INBOUND: on_raft_frame(peers, link, frame, events); break;
 	case LINK_INBOUND_SNAPSHOT: peer_snapshots_frame(peers, link, frame, events); break;
 	case LINK_OUTBOUND:
