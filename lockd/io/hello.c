@@ -192,7 +192,9 @@ void hello_judge(const struct hello *own, const struct hello *theirs, const stru
 	} else if (!member) {
 		judge_outsider(theirs, view, ret);
 	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {
+		/* A member that lost its folder calls like one that is to be added, and can be once it is removed. */
 		ret->status = LOCKD_WRONG_CLUSTER;
+		ret->candidate = theirs->blank && theirs->peer_address[0] != '\0';
 		snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
 	}
 }

@@ -37,6 +37,16 @@ expect_exit 0 $lockctl cluster promote 4
 members_are "1:voter 2:voter 3:voter 4:voter" || fail "after promote: $($lockctl cluster members)"
 expect_exit 0 $lockctl cluster demote 4
 members_are "1:voter 2:voter 3:voter 4:learner" || fail "after demote: $($lockctl cluster members)"
+# Its data folder is lost: it is no learner any more, and does not become a voter.
+node_kill 4
+rm -rf "$folder/node4"
+node_start 4
+eventually 20 candidates_are "4 5" || fail "candidates: $($lockctl cluster members)"
+is_silent() { $lockctl cluster members --json | jq -e '.members[] | select(.node == 4) | .contact_ms > 1000'; }
+eventually 10 is_silent || fail "node 4 is heard: $($lockctl cluster members)"
+expect_exit 75 $lockctl cluster promote 4
+expect_text "$folder/err" 'node 4 runs with another data folder than the one it is a member with: remove it first, then add it'
+expect_exit 0 $lockctl cluster remove 4
 began=$(now_ms)
 expect_exit 0 $lockctl cluster change +4 +5 -1 -2
 echo "two nodes replaced in one change: $(($(now_ms) - began)) ms"

@@ -136,15 +136,27 @@ static void test_hello__lets_in_whoever_may_lead_a_node_without_a_vote(void **st
 	members.members[0].roles = RAFT_ROLE_VOTER;
 	own.store.bytes[15] = 1; /* the founder of our number was replaced: we have just joined */
 	assert_welcome(true);
-	theirs.blank = true;
-	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
 }
 
 static void test_hello__refuses_a_member_with_another_data_folder(void **state) {
 	(void)state;
 	theirs.store.bytes[15] = 1;
 	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
+}
+
+/* It can be removed, and then added with the folder that it has. */
+static void test_hello__a_member_that_lost_its_data_folder_is_a_candidate(void **state) {
+	(void)state;
+	theirs.store.bytes[15] = 1;
 	theirs.blank = true;
+	for (unsigned voting = 0; voting < 2; voting++) {
+		own.store.bytes[15] = !voting;
+		judge(true);
+		assert_int_equal(verdict.status, LOCKD_WRONG_CLUSTER);
+		assert_string_equal(verdict.text, "node 2 is a member with another data folder");
+		assert_true(verdict.candidate);
+	}
+	theirs.peer_address[0] = '\0';
 	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
 }
 
@@ -249,6 +261,7 @@ int main(void) {
 		cmocka_unit_test_setup(test_hello__does_not_refuse_who_may_lead, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_another_incarnation, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_a_member_with_another_data_folder, set_up),
+		cmocka_unit_test_setup(test_hello__a_member_that_lost_its_data_folder_is_a_candidate, set_up),
 		cmocka_unit_test_setup(test_hello__lets_in_whoever_may_lead_a_node_without_a_vote, set_up),
 		cmocka_unit_test_setup(test_hello__welcomes_members_and_listed_blanks, set_up),
 		cmocka_unit_test_setup(test_hello__comes_back_as_it_was_packed, set_up),
