@@ -240,14 +240,16 @@ int main(int argc, char **argv) {
 		acquire_next(&workers[i]);
 	status = wait_for_the_end(timeout_ms);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
+	pthread_mutex_lock(&run.mutex); /* others go on where one has failed */
 	seconds = (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
 	printf("%ld of %ld in %.1f s: %.0f/s, longest gap %.0f ms\n", run.finished, run.wanted, seconds,
 	       (double)run.finished / seconds, run.gap_s * 1000);
+	fflush(stdout);
+	pthread_mutex_unlock(&run.mutex);
 	if (status != LOCKD_OK) {
 		fprintf(stderr, "pairs: %s (%s)\n", lockd_status_text(status), lockd_status_name(status));
 		_exit(1);
 	}
-	fflush(stdout);
 	if (run.hold)
 		pause();
 	for (int i = 0; i < sessions; i++)
