@@ -88,7 +88,7 @@ int configuration_unpack(struct node *node, const void *bytes, size_t n, struct 
 	return configuration_decode(node, bytes, n, ret, &ignored);
 }
 
-static const char *configuration_text(struct node *node, ProtobufCBinaryData bytes) {
+const char *configuration_text(struct node *node, ProtobufCBinaryData bytes) {
 	char *text;
 
 	if (bytes.len == 0)

@@ -6,6 +6,8 @@
 
 #include "lockd/node/node.h"
 
+#include <protobuf-c/protobuf-c.h>
+
 struct node;
 
 struct configuration {
@@ -17,6 +19,9 @@ struct configuration {
 int configuration_unpack(struct node *node, const void *bytes, size_t n, struct raft_configuration *ret);
 /* With addresses, which stand in memory of the turn. */
 int configuration_read(struct node *node, struct node_bytes bytes, struct configuration *ret);
+
+/* An address as it stands in a message, in memory of the turn; NULL: it is empty. */
+const char *configuration_text(struct node *node, ProtobufCBinaryData bytes);
 
 /* In memory of the turn. */
 struct node_bytes configuration_pack(struct node *node, const struct configuration *configuration);

@@ -103,7 +103,9 @@ static void leadership_tell_successor(struct replica *replica) {
 		    (leadership->target == 0 && status->leader != replica->node->id))
 			leadership_answer(replica, LOCKD_OK, NULL);
 		else
-			leadership_answer(replica, LOCKD_NOT_READY, "another node was elected");
+			leadership_answer(replica, LOCKD_NOT_READY,
+					  leadership->target > 0 ? "another node was elected"
+								 : "this node was elected again");
 	} else if (replica->node->stopping || replica->node->clocks.mono >= leadership_answer_due(replica)) {
 		leadership_answer(replica, LOCKD_LEADER_CHANGED, NULL);
 	}

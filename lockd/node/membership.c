@@ -97,14 +97,6 @@ static bool membership_admit(const struct replica *replica, uint32_t node, struc
 	return true;
 }
 
-static const char *membership_text(struct node *node, ProtobufCBinaryData bytes) {
-	char *text = turn_alloc(&node->turn, bytes.len + 1);
-
-	memcpy(text, bytes.data, bytes.len);
-	text[bytes.len] = 0;
-	return text;
-}
-
 static void membership_edit(struct replica *replica, const Client__MemberChange *change, struct configuration *to,
 			    int position) {
 	struct raft_member *member = &to->core.members[position];
@@ -117,9 +109,9 @@ static void membership_edit(struct replica *replica, const Client__MemberChange 
 	if (change->set_priority)
 		member->priority = (uint8_t)change->priority;
 	if (change->peer_address.len > 0)
-		address->peer_address = membership_text(replica->node, change->peer_address);
+		address->peer_address = configuration_text(replica->node, change->peer_address);
 	if (change->client_address.len > 0)
-		address->client_address = membership_text(replica->node, change->client_address);
+		address->client_address = configuration_text(replica->node, change->client_address);
 }
 
 static void membership_remove(struct configuration *to, int position) {
