@@ -76,6 +76,8 @@ enum {
 	LIMIT_RETAINED_LOG_BYTES_MAX = 64 << 20,
 	/* Rows that one turn copies into a checkpoint, so that a turn stays short. */
 	LIMIT_CHECKPOINT_ROWS_PER_TURN = 2048,
+	/* State hashes are compared behind every entry whose index is a multiple of this. */
+	LIMIT_STATE_HASH_INTERVAL = 4096,
 	/* Snapshot transfer. */
 	LIMIT_SNAPSHOT_CHUNK_BYTES = 256 << 10,
 	/* A snapshot gathers in the receiver's memory; a header that announces more is refused. */

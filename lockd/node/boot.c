@@ -69,6 +69,8 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	if (!node->identified || found->group != group || found->epoch != node->epoch ||
 	    memcmp(found->incarnation.bytes, node->incarnation.bytes, sizeof node->incarnation.bytes) != 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u belongs to another cluster, epoch or group", group);
+	if (!upgrade_check_checkpoint(replica, found->cut.machine_version, node->error, sizeof node->error))
+		return -EBADMSG;
 	replica_keep_founding(replica, found->founding);
 	members_install(&replica->members, found->cut.index, found->configuration_index, found->configuration_bytes);
 	replica->boot->have_header = true;

@@ -30,7 +30,7 @@ const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n) {
 	header.term = cut->term;
 	header.configuration = (ProtobufCBinaryData){.len = members->bytes.n, .data = (uint8_t *)members->bytes.bytes};
 	header.configuration_index = members->index;
-	header.machine_version = STATE_MACHINE_VERSION;
+	header.machine_version = cut->machine_version;
 	header.rows = cut->rows;
 	header.hash = (ProtobufCBinaryData){.len = sizeof hash, .data = hash};
 	header.founding = (ProtobufCBinaryData){.len = replica->founding.n, .data = (uint8_t *)replica->founding.bytes};
@@ -44,10 +44,9 @@ const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n) {
 static const char *checkpoint_find_fault(const Record__Header *header) {
 	if (header->format != CHECKPOINT_FORMAT)
 		return "it has another format";
-	if (header->machine_version > STATE_MACHINE_VERSION || header->machine_version == 0)
-		return "it was made by a later version";
-	if (header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16 || header->founding.len == 0)
-		return "its header has fields of wrong size";
+	if (header->machine_version == 0 || header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16 ||
+	    header->founding.len == 0)
+		return "its header lacks a field, or has one of wrong size";
 	if (header->index == 0 || header->term == 0 || header->configuration_index == 0 ||
 	    header->configuration_index > header->index)
 		return "its indices contradict each other";
@@ -82,6 +81,7 @@ int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, 
 		.term = header->term,
 		.rows = header->rows,
 		.hash = {.low = bytes_get_u64(header->hash.data), .high = bytes_get_u64(header->hash.data + 8)},
+		.machine_version = header->machine_version,
 	};
 	return 0;
 }

@@ -6,6 +6,7 @@
  *   frames of peers     peer → consensus core, found (blank nodes)
  *   the disk            replica_saved → outbox (frames that waited), checkpoint, snapshot
  *   time                consensus core, lease (silent sessions), seat (waits), leadership (handing over)
+ *   versions, hashes    peer → upgrade (raising the machine version), audit (replicas that differ)
  *   members             request → membership (steps of a change); candidate (who waits to be added)
  *   applied entries     pending, seat, watch → client (replies, events) */
 #include "found.h"
@@ -61,6 +62,8 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->checkpoint_rows_per_turn = node_choose(config->checkpoint_rows_per_turn, LIMIT_CHECKPOINT_ROWS_PER_TURN);
 	node->trailing_log_entries = node_choose(config->trailing_log_entries, LIMIT_TRAILING_LOG_ENTRIES);
 	node->pending_requests_max = node_choose(config->pending_requests_max, LIMIT_PENDING_REQUESTS_MAX);
+	node->machine_version_max = (uint32_t)node_choose(config->machine_version_max, STATE_MACHINE_VERSION_MAX);
+	node->state_hash_interval = (uint32_t)node_choose(config->state_hash_interval, LIMIT_STATE_HASH_INTERVAL);
 	node->leader_lease = config->leader_lease;
 	node->stall = config->stall > 0 ? config->stall : config->timing.election_max;
 	node_copy_addresses(node, config);

@@ -45,6 +45,8 @@ struct node_config {
 	size_t checkpoint_rows_per_turn;
 	size_t append_entries_max; /* that one append carries */
 	bool leader_lease;         /* serve reads and keep-alives by the leader's lease while it is valid */
+	uint32_t machine_version_max; /* that this node applies and tells of; 0: STATE_MACHINE_VERSION_MAX */
+	uint32_t state_hash_interval; /* LIMIT_STATE_HASH_INTERVAL */
 	raft_usec stall; /* a save that takes longer makes a leader hand over; 0: the longest election time-out */
 };
 
@@ -264,14 +266,16 @@ struct node_member {
 	const char *peer_address, *client_address;
 };
 bool node_get_member(const struct node *node, size_t position, struct node_member *ret);
-/* What a node says of its disk in every HELLO. */
+/* What a node says in every HELLO of its disk, as this process found it: a later one would hide what was forgotten behind
+ * what whoever knows nothing of that has taught it since. */
 struct node_memory {
 	uint64_t boot_count; /* how often the folder was opened, this time included; the driver knows it */
 	uint64_t boot;       /* random per process; likewise */
-	raft_term term;      /* durable, like what follows */
+	raft_term term;
 	uint32_t vote;
 	raft_index last;
 };
+/* Behind node_start(), before the first step: term, vote, last. */
 void node_get_memory(const struct node *node, struct node_memory *ret);
 /* Holds the HELLO of a peer against what its store has said so far, and remembers its process: before any other frame of that
  * process. NULL: nothing speaks against it; otherwise a sentence: the data folder is an older copy of itself, and whoever

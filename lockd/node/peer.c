@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer.h"
 
+#include "api/bytes.h"
 #include "api/checksum.h"
 #include "api/limits.h"
 #include "api/peer.pb-c.h"
@@ -29,8 +30,22 @@ static Peer__Entry **peer_pack_entries(struct replica *replica, const struct raf
 	return list;
 }
 
+/* Beside what the core says: which machine version this node knows, and state hashes. */
+static void peer_pack_state(struct replica *replica, Peer__Message *out, uint8_t hash_bytes[AUDIT_HASH_BYTES]) {
+	struct state_hash hash;
+
+	out->machine_version = replica->node->machine_version_max;
+	if (out->type == RAFT_HEARTBEAT)
+		out->state_index = replica->audit.question;
+	if (out->type == RAFT_HEARTBEAT_REPLY && audit_answer(replica, &out->state_index, &hash)) {
+		replica_pack_hash(hash, hash_bytes);
+		out->state_hash = (ProtobufCBinaryData){.len = AUDIT_HASH_BYTES, .data = hash_bytes};
+	}
+}
+
 struct node_bytes peer_pack(struct replica *replica, const struct raft_message *message) {
 	Peer__Message out = PEER__MESSAGE__INIT;
+	uint8_t hash[AUDIT_HASH_BYTES];
 	struct node_bytes bytes;
 	uint8_t *body;
 
@@ -47,6 +62,7 @@ struct node_bytes peer_pack(struct replica *replica, const struct raft_message *
 	out.hint_index = message->hint_index;
 	out.hint_term = message->hint_term;
 	out.wait_us = message->wait_us;
+	peer_pack_state(replica, &out, hash);
 	if (message->type == RAFT_APPEND && message->n > 0) {
 		out.n_entries = message->n;
 		out.entries = peer_pack_entries(replica, message);
@@ -156,6 +172,17 @@ static struct raft_message peer_message(const Peer__Message *in) {
 	};
 }
 
+static void peer_take_state(struct replica *replica, const Peer__Message *in) {
+	const uint8_t *hash = in->state_hash.data;
+
+	upgrade_hear(replica, in->from, in->machine_version);
+	if (in->type == RAFT_HEARTBEAT)
+		audit_hear_question(replica, in->state_index);
+	else if (in->type == RAFT_HEARTBEAT_REPLY && in->state_hash.len == AUDIT_HASH_BYTES)
+		audit_hear_answer(replica, in->from, in->state_index,
+				  (struct state_hash){.low = bytes_get_u64(hash), .high = bytes_get_u64(hash + 8)});
+}
+
 void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) {
 	struct replica *replica;
 	struct peer_entries entries;
@@ -185,6 +212,7 @@ void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) 
 	message = peer_message(in);
 	if (replica->group == NODE_GROUP_DEFAULT)
 		testimony_hear(node, &message);
+	peer_take_state(replica, in);
 	event.entries = entries.terms;
 	/* A core whose save ring is full refuses: the message counts as lost. */
 	(void)replica_raft(replica, &event, entries.bytes);

@@ -364,6 +364,8 @@ void read_status(struct replica *replica, node_connection connection, uint64_t i
 	read_fill_members(replica, &status);
 	read_fill_candidates(replica, &status);
 	status.fit = leadership_is_fit(replica);
+	status.machine_version = state_get_version(replica->state).current;
+	status.machine_version_max = node->machine_version_max;
 	reply.node = &status;
 	client_reply(node, connection, id, &reply);
 }

@@ -41,12 +41,12 @@ static int recover_apply_entry(struct replica *replica, const struct node_entry 
 
 static int recover_apply(struct replica *replica) {
 	for (raft_index index = replica->cache.base + 1; index <= cache_last(&replica->cache); index++) {
-		if (recover_apply_entry(replica, cache_get(&replica->cache, index)) < 0)
-			return RECOVER_FAIL(
-				replica->node, -EBADMSG,
-				"entry %llu of group %u holds a command that this version does not know, or "
-				"is damaged",
-				(unsigned long long)index, replica->group);
+		int r = recover_apply_entry(replica, cache_get(&replica->cache, index));
+
+		if (r < 0) {
+			upgrade_explain(replica, index, r, replica->node->error, sizeof replica->node->error);
+			return -EBADMSG;
+		}
 	}
 	return 0;
 }

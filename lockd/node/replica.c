@@ -12,8 +12,10 @@
 /* ---- Life ---------------------------------------------------------------------------------------------------------
  */
 
-static struct state *replica_new_state(const struct replica *replica) {
-	struct state_config config = {.group = replica->group, .epoch = replica->node->epoch};
+struct state *replica_new_state(const struct replica *replica) {
+	struct state_config config = {.group = replica->group,
+				      .epoch = replica->node->epoch,
+				      .machine_version_max = replica->node->machine_version_max};
 
 	return memory_have(state_new(&config));
 }
@@ -213,6 +215,8 @@ static void replica_change_role(struct replica *replica) {
 	if (leader && !replica->leading) {
 		replica->leading = true;
 		replica->leading_term = status->term;
+		upgrade_begin(replica);
+		audit_begin(replica);
 	}
 	queries_restart(replica);
 	replica_trace_leader(replica);
@@ -303,6 +307,11 @@ static void replica_route(struct replica *replica, const struct node_entry *entr
 		break;
 	case STATE_CHANGED: watches_push(replica, outcome); break;
 	case STATE_MARKED: break;
+	case STATE_RAISED:
+		TURN_TRACE(&replica->node->turn, replica->group, "event=machine-version version=%u",
+			   state_get_version(replica->state).current);
+		break;
+	case STATE_JUDGED: audit_judge(replica, outcome); break;
 	}
 }
 
@@ -334,6 +343,7 @@ static int replica_apply_entry(struct replica *replica, const struct node_entry 
 		state_skip(replica->state, entry->index, entry->term);
 	if (r < 0)
 		return r;
+	audit_note(replica);
 	pendings_pass(replica, entry);
 	checkpoint_count(&replica->checkpoint, entry->n);
 	if (replica->leading && !replica->ready && entry->term == replica->leading_term)
@@ -341,12 +351,10 @@ static int replica_apply_entry(struct replica *replica, const struct node_entry 
 	return 0;
 }
 
-static void replica_fail_entry(struct replica *replica, raft_index index) {
+static void replica_fail_entry(struct replica *replica, raft_index index, int r) {
 	char text[NODE_ERROR_BYTES_MAX];
 
-	(void)snprintf(text, sizeof text,
-		       "entry %llu of group %u holds a command that this version does not know, or is damaged",
-		       (unsigned long long)index, replica->group);
+	upgrade_explain(replica, index, r, text, sizeof text);
 	node_fail(replica->node, text);
 }
 
@@ -356,9 +364,12 @@ void replica_apply(struct replica *replica) {
 	for (; index <= replica->apply_to && !replica->node->fatal; index++) {
 		const struct node_entry *entry = cache_get(&replica->cache, index);
 
+		int r;
+
 		assert(entry);
-		if (replica_apply_entry(replica, entry) < 0)
-			replica_fail_entry(replica, index);
+		r = replica_apply_entry(replica, entry);
+		if (r < 0)
+			replica_fail_entry(replica, index, r);
 	}
 	if (index > first)
 		sightings_add(&replica->sightings, index - 1, replica->node->clocks.mono);
@@ -424,6 +435,8 @@ void replica_flush(struct replica *replica) {
 	}
 	membership_advance(replica);
 	leadership_advance(replica);
+	upgrade_advance(replica);
+	audit_advance(replica);
 	pendings_propose(replica);
 	replica_replicate(replica);
 	checkpoint_advance(replica);

@@ -5,6 +5,7 @@
 
 #include "api/arena.h"
 #include "api/limits.h"
+#include "audit.h"
 #include "cache.h"
 #include "candidate.h"
 #include "checkpoint.h"
@@ -24,6 +25,7 @@
 #include "snapshot.h"
 #include "testimony.h"
 #include "turn.h"
+#include "upgrade.h"
 #include "watch.h"
 
 enum {
@@ -75,6 +77,8 @@ struct replica {
 	struct checkpoint checkpoint;
 	struct snapshot snapshot;
 	struct sightings sightings;
+	struct upgrade upgrade;
+	struct audit audit;
 };
 
 struct node {
@@ -93,6 +97,7 @@ struct node {
 	size_t pending_requests_max;
 	size_t checkpoint_rows_per_turn;
 	size_t append_entries_max;
+	uint32_t machine_version_max, state_hash_interval;
 	raft_usec stall;
 	bool leader_lease;
 
@@ -149,6 +154,9 @@ bool replica_is_blank(const struct replica *replica);
 /* The only caller of raft_step(): carries out its effects and returns its outcome. `incoming`: the bytes of the entries
  * that the event carries, borrowed; index, term and checksum of what is proposed here are filled in by this call. */
 int replica_raft(struct replica *replica, const struct raft_event *event, const struct node_entry *incoming);
+
+/* An empty state of the group. */
+struct state *replica_new_state(const struct replica *replica);
 
 /* A cluster is being founded with the node's epoch: the state begins anew. */
 void replica_found_state(struct replica *replica);

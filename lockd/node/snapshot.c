@@ -137,9 +137,7 @@ static const char *snapshot_find_fault(const struct replica *replica, const stru
 
 /* Builds the state that the rows describe. */
 static const char *snapshot_build(struct replica *replica, struct staged *staged) {
-	struct state_config config = {.group = replica->group, .epoch = replica->node->epoch};
-
-	staged->state = memory_have(state_new(&config));
+	staged->state = replica_new_state(replica);
 	staged->row_ids = memory_new(staged->n_rows * sizeof *staged->row_ids);
 	for (size_t i = 0; i < staged->n_rows; i++) {
 		const struct node_bytes *row = &staged->rows[i];
@@ -153,6 +151,7 @@ static const char *snapshot_build(struct replica *replica, struct staged *staged
 }
 
 static const char *snapshot_unpack(struct replica *replica, const struct node_event *event, struct staged *staged) {
+	char text[NODE_ERROR_BYTES_MAX];
 	const char *fault;
 
 	if (checkpoint_unpack_header(replica->node, event->header, event->header_bytes, &staged->header, &fault) < 0)
@@ -160,6 +159,11 @@ static const char *snapshot_unpack(struct replica *replica, const struct node_ev
 	fault = snapshot_find_fault(replica, &staged->header);
 	if (fault)
 		return fault;
+	/* The cluster has gone where this node cannot follow. */
+	if (!upgrade_check_checkpoint(replica, staged->header.cut.machine_version, text, sizeof text)) {
+		node_fail(replica->node, text);
+		return "it was made by a later version";
+	}
 	replica_keep_founding(replica, staged->header.founding);
 	staged->configuration.n = staged->header.configuration_bytes.n;
 	staged->configuration.bytes = memory_copy(staged->header.configuration_bytes.bytes, staged->configuration.n);
@@ -225,6 +229,7 @@ void snapshot_install(struct replica *replica) {
 	replaced = replica->state;
 	replica->state = staged->state;
 	staged->state = NULL;
+	audit_forget(replica);
 	/* What the core kept behind the snapshot stays; the rest of the old log is gone. */
 	if (replica->status.last > index && cache_last(&replica->cache) == replica->status.last) {
 		cache_trim(&replica->cache, &replica->node->turn, index);

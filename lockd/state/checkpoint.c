@@ -15,7 +15,8 @@ void state_cut(struct state *state, struct state_cut *ret) {
 	state->cutting = true;
 	state->copied = 0;
 
-	*ret = (struct state_cut){.index = state->index, .term = state->term, .hash = state->hash};
+	*ret = (struct state_cut){
+		.index = state->index, .term = state->term, .hash = state->hash, .machine_version = state->version};
 	for (int kind = STATE_SLOT; kind < STATE_ROW_KINDS; kind++)
 		ret->rows += state->tables[kind].n_rows;
 }

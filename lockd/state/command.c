@@ -21,11 +21,23 @@ static bool command_message_is_known(const ProtobufCMessage *message) {
 	return !message || message->n_unknown_fields == 0;
 }
 
+/* The machine version that brought the command. */
+static uint32_t command_version(const Command__Command *command) {
+	return command->body_case == COMMAND__COMMAND__BODY_VERDICT ? STATE_MACHINE_VERSION_VERDICT : 1;
+}
+
 /* Every member of the oneof is a message pointer in the same place. */
-static bool command_is_known(const Command__Command *command) {
+static bool command_is_known(const struct state *state, const Command__Command *command) {
 	return command->body_case != COMMAND__COMMAND__BODY__NOT_SET && command_message_is_known(&command->base) &&
 	       command_message_is_known((const ProtobufCMessage *)command->session) &&
-	       command_message_is_known((const ProtobufCMessage *)command->open);
+	       command_message_is_known((const ProtobufCMessage *)command->open) &&
+	       command_version(command) <= state->version;
+}
+
+/* Whoever does not know what may follow must not go on, even if nothing of it is there yet. */
+static bool command_is_beyond_us(const struct state *state, const Command__Command *command) {
+	return command->body_case == COMMAND__COMMAND__BODY_VERSION &&
+	       command->version->version > state->config.machine_version_max;
 }
 
 int command_decode(struct state *state, const void *bytes, size_t n, Command__Batch **ret_batch) {
@@ -38,11 +50,17 @@ int command_decode(struct state *state, const void *bytes, size_t n, Command__Ba
 	if (!batch || batch->n_commands > LIMIT_COMMANDS_PER_ENTRY_MAX)
 		return -EBADMSG;
 
+	state->refused = 0;
 	if (!command_message_is_known(&batch->base))
 		return -ENOTSUP;
-	for (size_t i = 0; i < batch->n_commands; i++)
-		if (!command_is_known(batch->commands[i]))
+	for (size_t i = 0; i < batch->n_commands; i++) {
+		if (!command_is_known(state, batch->commands[i]))
 			return -ENOTSUP;
+		if (command_is_beyond_us(state, batch->commands[i])) {
+			state->refused = batch->commands[i]->version->version;
+			return -ENOTSUP;
+		}
+	}
 	*ret_batch = batch;
 	return 0;
 }
@@ -180,6 +198,23 @@ static void command_renewed(struct state *state, const Command__Renewed *renewed
 		session_mark(state, renewed->opened[i], 0);
 }
 
+static void command_raise(struct state *state, uint32_t version) {
+	if (version <= state->version)
+		return;
+	state->version = version;
+	outcome_raise(state);
+}
+
+static void command_judge(struct state *state, const Command__Verdict *verdict) {
+	struct state_hash hash;
+
+	if (verdict->hash.len != 2 * sizeof(uint64_t))
+		return;
+	hash.low = bytes_get_u64(verdict->hash.data);
+	hash.high = bytes_get_u64(verdict->hash.data + sizeof(uint64_t));
+	outcome_judge(state, verdict->index, hash);
+}
+
 void command_apply(struct state *state, uint64_t term, const Command__Command *command) {
 	switch (command->body_case) {
 	case COMMAND__COMMAND__BODY_OPEN: command_open(state, command->open); break;
@@ -202,6 +237,14 @@ void command_apply(struct state *state, uint64_t term, const Command__Command *c
 	case COMMAND__COMMAND__BODY_RENEWED:
 		if (command->renewed->term == term)
 			command_renewed(state, command->renewed);
+		break;
+	case COMMAND__COMMAND__BODY_VERSION:
+		if (command->version->term == term)
+			command_raise(state, command->version->version);
+		break;
+	case COMMAND__COMMAND__BODY_VERDICT:
+		if (command->verdict->term == term)
+			command_judge(state, command->verdict);
 		break;
 	default: assert(false);
 	}

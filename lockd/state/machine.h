@@ -159,6 +159,8 @@ struct outcome_list {
 struct state {
 	struct state_config config; /* limits filled in */
 	uint64_t index, term;       /* applied */
+	uint32_t version;           /* what the next entry may hold */
+	uint32_t refused;           /* as in struct state_version */
 	state_revision revision;    /* of the command that is being applied */
 	uint32_t position;
 
@@ -254,6 +256,8 @@ void outcome_answer_result(struct state *state, const struct result *result);
 void outcome_resolve(struct state *state, const struct result *result);
 void outcome_session(struct state *state, enum state_outcome_kind kind, const struct session *session);
 void outcome_change(struct state *state, const struct lock *lock);
+void outcome_raise(struct state *state);
+void outcome_judge(struct state *state, uint64_t index, struct state_hash hash);
 
 /* history.c */
 void history_append(struct state *state, const struct lock *lock);

@@ -69,6 +69,17 @@ void outcome_session(struct state *state, enum state_outcome_kind kind, const st
 		outcome->quarters = session->late_quarters;
 }
 
+void outcome_raise(struct state *state) {
+	(void)outcome_append(state, STATE_RAISED);
+}
+
+void outcome_judge(struct state *state, uint64_t index, struct state_hash hash) {
+	struct state_outcome *outcome = outcome_append(state, STATE_JUDGED);
+
+	outcome->index = index;
+	outcome->hash = hash;
+}
+
 static struct state_text outcome_text(struct state *state, struct state_text text) {
 	return (struct state_text){.bytes = chunk_copy(&state->outcomes.texts, text.bytes, text.n), .n = text.n};
 }

@@ -181,6 +181,8 @@ int state_restored(struct state *state, const struct state_cut *cut) {
 	uint64_t rows = 0;
 
 	assert(state->index == 0);
+	assert(cut->machine_version >= 1);
+	assert(cut->machine_version <= state->config.machine_version_max);
 	RB_FOREACH (seat, seat_all, &state->seats)
 		if (!result_find(seat->session, seat->sequence))
 			return -EBADMSG;
@@ -193,6 +195,7 @@ int state_restored(struct state *state, const struct state_cut *cut) {
 	row_restored(state);
 	state->index = cut->index;
 	state->term = cut->term;
+	state->version = cut->machine_version;
 	history_begin(&state->history, cut->index << 16 | 0xffff);
 	return 0;
 }

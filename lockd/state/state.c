@@ -10,6 +10,7 @@ struct state *state_new(const struct state_config *config) {
 	struct state *state = calloc(1, sizeof(*state));
 
 	assert(config->epoch <= STATE_EPOCH_MAX);
+	assert(config->machine_version_max <= STATE_MACHINE_VERSION_MAX);
 	if (!state)
 		return NULL;
 	state->history.ring = malloc(LIMIT_HISTORY_CHANGES_MAX * sizeof(*state->history.ring));
@@ -24,6 +25,9 @@ struct state *state_new(const struct state_config *config) {
 		state->config.locks_max = LIMIT_LOCKS_MAX;
 	if (!config->seats_max)
 		state->config.seats_max = LIMIT_SEATS_MAX;
+	if (!config->machine_version_max)
+		state->config.machine_version_max = STATE_MACHINE_VERSION_MAX;
+	state->version = 1;
 	TAILQ_INIT(&state->unsettled);
 	RB_INIT(&state->sessions);
 	RB_INIT(&state->nonces);
@@ -112,6 +116,11 @@ uint64_t state_applied_term(const struct state *state) {
 
 struct state_hash state_get_hash(const struct state *state) {
 	return state->hash;
+}
+
+struct state_version state_get_version(const struct state *state) {
+	return (struct state_version){
+		.current = state->version, .max = state->config.machine_version_max, .refused = state->refused};
 }
 
 struct state_counts state_get_counts(const struct state *state) {

@@ -32,8 +32,10 @@ enum state_row_kind { STATE_SLOT = 1, STATE_SESSION, STATE_LOCK, STATE_SEAT, STA
 
 enum {
 	STATE_WAIT_FOREVER = 0xffffffffu,
-	/* What this build can apply; stands in every checkpoint header. */
-	STATE_MACHINE_VERSION = 1,
+	/* What this build can apply: 1 sessions and locks, 2 verdicts on state hashes. A state has one of these
+	 * versions, raised by a Version command only; it stands in every checkpoint header. */
+	STATE_MACHINE_VERSION_MAX = 2,
+	STATE_MACHINE_VERSION_VERDICT = 2,
 	/* 63-bit tokens leave the epoch this much; of seconds/256 it lasts for 68 years. */
 	STATE_EPOCH_MAX = (1 << 23) - 1,
 };
@@ -50,6 +52,9 @@ struct state_config {
 	/* 0: the value of api/limits.h. Part of the state machine, so equal on all replicas; tests set smaller ones to
 	 * meet every bound. */
 	uint32_t sessions_max, locks_max, seats_max;
+	/* The latest machine version that this replica applies; 0: STATE_MACHINE_VERSION_MAX. The one thing here that
+	 * may differ between replicas: one that knows less stops where the others go on. */
+	uint32_t machine_version_max;
 };
 
 /* NULL when out of memory. */
@@ -67,6 +72,8 @@ enum state_outcome_kind {
 	STATE_ENDED,    /* `session` is gone, with all it held and waited for */
 	STATE_CHANGED,  /* the lock `name` has another holder, `session` with `sequence`; `token` 0: none */
 	STATE_MARKED,   /* LATE or RENEWED named `session`, which lives: `quarters` of silence are on record */
+	STATE_RAISED,   /* the machine version is another one from the next entry on */
+	STATE_JUDGED,   /* a majority had the state hash `hash` behind entry `index` */
 };
 
 struct state_outcome {
@@ -80,11 +87,14 @@ struct state_outcome {
 	uint32_t wait_ms;              /* ANSWERED with QUEUED: how long the seat wants to wait */
 	uint32_t quarters;             /* MARKED */
 	struct state_text name, value; /* CHANGED; borrowed until the next apply */
+	uint64_t index;                /* JUDGED */
+	struct state_hash hash;        /* JUDGED */
 };
 
 /* Applies one COMMANDS entry. 0: *ret_outcomes (borrowed until the next call) in the order of their effects.
  * Negative errno, nothing changed: -EBADMSG when the bytes are no Batch, -ENOTSUP when a command or field is unknown to
- * this version: the process must stop. An index that is not applied + 1 is our own mistake and asserts. */
+ * the machine version of the state, or raises it above what this replica knows: the process must stop. An index that is
+ * not applied + 1 is our own mistake and asserts. */
 int state_apply(struct state *state, uint64_t index, uint64_t term, const void *bytes, size_t n,
 		const struct state_outcome **ret_outcomes, size_t *ret_n);
 
@@ -98,6 +108,14 @@ void state_raise_epoch(struct state *state, uint32_t epoch);
 uint64_t state_applied(const struct state *state);
 uint64_t state_applied_term(const struct state *state);
 struct state_hash state_get_hash(const struct state *state);
+
+struct state_version {
+	uint32_t current; /* 1 in a new cluster */
+	uint32_t max;     /* that this replica knows */
+	uint32_t refused; /* that a Version command raises to, for which the last state_apply() gave -ENOTSUP; 0: other
+			     cause */
+};
+struct state_version state_get_version(const struct state *state);
 
 /* Walks everything and asserts: queues sorted, holders and waiters live, hash equal to a recount, counters equal a
  * recount, tokens not above their slot's counter. For tests and the simulator. */
@@ -192,6 +210,7 @@ struct state_cut {
 	uint64_t index, term;
 	uint64_t rows; /* existing rows, changed or not */
 	struct state_hash hash;
+	uint32_t machine_version;
 };
 
 /* Freezes the dirty set. Only one cut at a time. */
@@ -209,7 +228,8 @@ void state_cut_failed(struct state *state);
 /* Rebuilding a fresh state from a checkpoint (with the row's own id) or a snapshot (id 0: an id is chosen); never both
  * ways in one state. Records come in the order of their kinds. 0 and the id in *ret_id, or -EBADMSG for a record that
  * is malformed or contradicts the others; after that the state can only be freed. A restored row is clean.
- * state_restored() ends it: -EBADMSG when rows or hash differ from the header's. */
+ * state_restored() ends it: -EBADMSG when rows or hash differ from the header's. Whether its machine version is known
+ * here was asked before. */
 int state_restore(struct state *state, state_row_id id, const void *record, size_t n, state_row_id *ret_id);
 int state_restored(struct state *state, const struct state_cut *cut);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "api/bytes.h"
 #include "api/command.pb-c.h"
 #include "api/record.pb-c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum { CLUSTER_ROUNDS_MAX = 10000, CLUSTER_EPOCH = 7 };
 
@@ -134,6 +136,56 @@ static void disk_write(struct cluster_disk *disk, const struct node_save *save) 
 		disk_trim(disk, save->trim_to, save->trim_term);
 }
 
+static uint8_t *alter_record(const struct cluster_row *row, size_t *ret_n) {
+	Record__Record *record = record__record__unpack(NULL, row->n, row->bytes);
+	uint8_t *bytes;
+
+	assert_non_null(record);
+	assert_int_equal(record->row_case, RECORD__RECORD__ROW_SESSION);
+	record->session->pid++;
+	*ret_n = record__record__get_packed_size(record);
+	bytes = malloc(*ret_n);
+	assert_non_null(bytes);
+	(void)record__record__pack(record, bytes);
+	record__record__free_unpacked(record, NULL);
+	return bytes;
+}
+
+/* The state hash is the sum of XXH3-128 over the records. */
+static void disk_put_hash(struct cluster_disk *disk) {
+	Record__Header *header = record__header__unpack(NULL, disk->header_bytes, disk->header);
+	uint64_t low = 0, high = 0;
+	uint8_t packed[4096];
+
+	assert_non_null(header);
+	for (size_t i = 0; i < disk->n_rows; i++) {
+		XXH128_hash_t hash = XXH3_128bits(disk->rows[i].bytes, disk->rows[i].n);
+
+		low += hash.low64;
+		high += hash.high64 + (low < hash.low64);
+	}
+	bytes_put_u64(header->hash.data, low);
+	bytes_put_u64(header->hash.data + 8, high);
+	assert_in_range(record__header__get_packed_size(header), 1, sizeof packed);
+	disk_put_header(disk, packed, record__header__pack(header, packed));
+	record__header__free_unpacked(header, NULL);
+}
+
+void cluster_corrupt(struct cluster *cluster, uint32_t node) {
+	struct cluster_disk *disk = &cluster_node(cluster, node)->disk;
+	size_t i = 0, n;
+	uint8_t *altered;
+
+	assert_null(cluster_node(cluster, node)->node);
+	while (i < disk->n_rows && disk->rows[i].id >> 40 != STATE_SESSION)
+		i++;
+	assert_in_range(i, 0, disk->n_rows - 1);
+	altered = alter_record(&disk->rows[i], &n);
+	disk_put_row(disk, disk->rows[i].id, altered, n);
+	free(altered);
+	disk_put_hash(disk);
+}
+
 static void disk_deinit(struct cluster_disk *disk) {
 	disk_drop_entries(disk, 0);
 	disk_drop_rows(disk);
@@ -214,6 +266,8 @@ static void node_make(struct cluster *cluster, struct cluster_node *at) {
 	config.node = at->id;
 	store_of(at, &config.store);
 	config.seed = at->id;
+	if (at->machine_version_max > 0)
+		config.machine_version_max = at->machine_version_max;
 	assert_int_equal(node_new(&config, &at->node), 0);
 	disk_load(&at->disk, at->node);
 	if (node_start(at->node, &clocks) != 0)
@@ -499,9 +553,15 @@ static bool step(struct cluster *cluster, struct cluster_node *at) {
 	at->inbox = NULL;
 	at->n_inbox = 0;
 	node_step(at->node, &clocks, events, n, &effects);
-	assert_null(effects.fatal);
-	raft_check(node_raft(at->node, CLUSTER_GROUP));
-	carry_out(cluster, at, &effects);
+	if (effects.fatal && !at->may_fail)
+		fail_msg("node %u: %s", at->id, effects.fatal);
+	if (effects.fatal) {
+		snprintf(at->fatal, sizeof at->fatal, "%s", effects.fatal);
+		cluster_stop(cluster, at->id);
+	} else {
+		raft_check(node_raft(at->node, CLUSTER_GROUP));
+		carry_out(cluster, at, &effects);
+	}
 	for (size_t i = 0; i < n; i++)
 		event_drop(&inbox[i]);
 	free(inbox);

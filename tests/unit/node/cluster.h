@@ -74,6 +74,9 @@ struct cluster_node {
 	bool full;                                /* checkpoints fail */
 	bool stopped;                             /* effects.stopped was seen */
 	bool members_changed;                     /* effects.members_changed likewise */
+	bool may_fail;                            /* effects.fatal stops it; everybody else's fails the test */
+	char fatal[512];                          /* why it has stopped; empty: it has not */
+	uint32_t machine_version_max;             /* from its next start on; 0: that of the cluster's config */
 	bool hold_checkpoints;                    /* they are begun and not ended */
 	const struct node_checkpoint *checkpoint; /* held */
 	unsigned checkpoints, snapshots;
@@ -131,6 +134,10 @@ struct cluster_node *cluster_node(struct cluster *cluster, uint32_t id);
 void cluster_stop(struct cluster *cluster, uint32_t node);
 void cluster_restart(struct cluster *cluster, uint32_t node);
 void cluster_post(struct cluster *cluster, uint32_t node, const struct node_event *event);
+
+/* Changes a session's row in the checkpoint on the disk of a node that is stopped, as if it had always been like that:
+ * every sum is right. */
+void cluster_corrupt(struct cluster *cluster, uint32_t node);
 
 /* Comes back with an empty data folder. */
 void cluster_wipe(struct cluster *cluster, uint32_t node);

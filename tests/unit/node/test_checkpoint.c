@@ -34,8 +34,8 @@ static void test_checkpoint__fails_on_a_full_disk_and_is_made_later(void **unuse
 	cluster_init_with(&cluster, 1, &config);
 	cluster_found(&cluster);
 	cluster_hello(&cluster, 1, 5);
-	opened = cluster_open(&cluster, 1, 5, "nonce", 60000);
 	at->full = true;
+	opened = cluster_open(&cluster, 1, 5, "nonce", 60000);
 	work(&cluster, 1, opened, 1, 4);
 	assert_in_range(at->checkpoints, 1, 2);
 	assert_null(at->disk.header);

@@ -128,6 +128,25 @@ void script_renewed(struct script *script, uint64_t term, uint64_t *ids, size_t 
 	script->command.renewed = &script->body.renewed;
 }
 
+void script_version(struct script *script, uint64_t term, uint32_t version) {
+	command__command__init(&script->command);
+	command__version__init(&script->body.version);
+	script->body.version.term = term;
+	script->body.version.version = version;
+	script->command.body_case = COMMAND__COMMAND__BODY_VERSION;
+	script->command.version = &script->body.version;
+}
+
+void script_verdict(struct script *script, uint64_t term, uint64_t index, uint8_t *hash) {
+	command__command__init(&script->command);
+	command__verdict__init(&script->body.verdict);
+	script->body.verdict.term = term;
+	script->body.verdict.index = index;
+	script->body.verdict.hash = (ProtobufCBinaryData){.len = 16, .data = hash};
+	script->command.body_case = COMMAND__COMMAND__BODY_VERDICT;
+	script->command.verdict = &script->body.verdict;
+}
+
 uint8_t *script_pack(struct script *scripts, size_t n, size_t *ret_n) {
 	Command__Batch batch = COMMAND__BATCH__INIT;
 	Command__Command **commands = calloc(n, sizeof(*commands));

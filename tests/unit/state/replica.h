@@ -45,6 +45,8 @@ struct script {
 		Command__Timer timer;
 		Command__Late late;
 		Command__Renewed renewed;
+		Command__Version version;
+		Command__Verdict verdict;
 	} body;
 };
 
@@ -59,6 +61,9 @@ void script_expire(struct script *script, uint64_t term, uint64_t *ids, size_t n
 void script_timer(struct script *script, uint64_t term, state_session_id session, uint64_t sequence);
 void script_late(struct script *script, uint64_t term, uint64_t *ids, uint32_t *quarters, size_t n);
 void script_renewed(struct script *script, uint64_t term, uint64_t *ids, size_t n);
+void script_version(struct script *script, uint64_t term, uint32_t version);
+/* `hash`: 16 bytes, borrowed. */
+void script_verdict(struct script *script, uint64_t term, uint64_t index, uint8_t *hash);
 
 /* The packed Batch; the caller frees it. */
 uint8_t *script_pack(struct script *scripts, size_t n, size_t *ret_n);

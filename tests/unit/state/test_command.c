@@ -87,6 +87,88 @@ static void test_command__stops_at_an_unknown_field_at_any_depth(void **test) {
 	replica_deinit(&replica);
 }
 
+static int apply_scripts(struct replica *replica, struct script *scripts, size_t n) {
+	size_t n_bytes;
+	uint8_t *bytes = script_pack(scripts, n, &n_bytes);
+	int r = apply_bytes(replica, bytes, n_bytes);
+
+	free(bytes);
+	return r;
+}
+
+static void test_command__of_a_later_version_is_unknown_before(void **test) {
+	uint8_t hash[16] = {1};
+	struct replica replica;
+	struct script scripts[2];
+
+	(void)test;
+	replica_init(&replica);
+	script_verdict(&scripts[0], 1, 4096, hash);
+	assert_int_equal(apply_scripts(&replica, scripts, 1), -ENOTSUP);
+	assert_int_equal(state_get_version(replica.state).refused, 0);
+	/* What an entry may hold is settled before it. */
+	script_version(&scripts[0], 1, 2);
+	script_verdict(&scripts[1], 1, 4096, hash);
+	assert_int_equal(apply_scripts(&replica, scripts, 2), -ENOTSUP);
+	assert_int_equal(state_get_version(replica.state).current, 1);
+
+	assert_int_equal(apply_scripts(&replica, scripts, 1), 0);
+	assert_int_equal(apply_scripts(&replica, scripts + 1, 1), 0);
+	assert_int_equal(replica_only(&replica, STATE_JUDGED)->index, 4096);
+	assert_int_equal(replica_only(&replica, STATE_JUDGED)->hash.low, 1);
+	replica_deinit(&replica);
+}
+
+static void test_command__stops_at_a_version_that_is_not_known(void **test) {
+	const struct state_config old = {.group = REPLICA_GROUP, .epoch = REPLICA_EPOCH, .machine_version_max = 1};
+	struct replica replica;
+	struct script script;
+
+	(void)test;
+	replica_init(&replica);
+	script_version(&script, 1, STATE_MACHINE_VERSION_MAX + 1);
+	assert_int_equal(apply_scripts(&replica, &script, 1), -ENOTSUP);
+	assert_int_equal(state_get_version(replica.state).refused, STATE_MACHINE_VERSION_MAX + 1);
+	assert_int_equal(state_get_version(replica.state).max, STATE_MACHINE_VERSION_MAX);
+	replica_deinit(&replica);
+
+	replica_init(&replica);
+	(void)state_free(replica.state);
+	replica.state = state_new(&old);
+	script_version(&script, 1, 2);
+	assert_int_equal(apply_scripts(&replica, &script, 1), -ENOTSUP);
+	assert_int_equal(state_get_version(replica.state).refused, 2);
+	assert_int_equal(state_get_version(replica.state).max, 1);
+	replica_deinit(&replica);
+}
+
+static void test_command__raises_the_version_and_never_lowers_it(void **test) {
+	struct replica replica, copy;
+	struct script script;
+
+	(void)test;
+	replica_init(&replica);
+	assert_int_equal(state_get_version(replica.state).current, 1);
+	script_version(&script, 2, 2);
+	assert_int_equal(apply_scripts(&replica, &script, 1), 0); /* of another term */
+	assert_int_equal(replica.n, 0);
+	assert_int_equal(state_get_version(replica.state).current, 1);
+	script_version(&script, 1, 2);
+	assert_int_equal(apply_scripts(&replica, &script, 1), 0);
+	(void)replica_only(&replica, STATE_RAISED);
+	for (uint32_t version = 0; version <= 2; version++) {
+		script_version(&script, 1, version);
+		assert_int_equal(apply_scripts(&replica, &script, 1), 0);
+		assert_int_equal(replica.n, 0);
+		assert_int_equal(state_get_version(replica.state).current, 2);
+	}
+	/* It lives in checkpoints. */
+	replica_copy(&replica, REPLICA_KEEP_IDS, &copy);
+	assert_int_equal(state_get_version(copy.state).current, 2);
+	replica_deinit(&copy);
+	replica_deinit(&replica);
+}
+
 static void test_command__applies_nothing_of_an_entry_with_an_unknown_tail(void **test) {
 	const uint8_t unknown[] = {0x0a, 0x03, 0xfa, 0x01, 0x00};
 	uint8_t nonce[16] = {1}, bytes[256];
@@ -232,6 +314,7 @@ static void test_command__of_a_leader_is_void_in_another_term(void **test) {
 	struct replica replica;
 	state_session_id holder, waiter;
 	uint32_t quarters = 2;
+	uint8_t hash[16] = {0};
 	struct script script;
 	struct state_hash before;
 
@@ -241,6 +324,8 @@ static void test_command__of_a_leader_is_void_in_another_term(void **test) {
 	waiter = replica_open(&replica, 2);
 	assert_int_equal(replica_acquire(&replica, holder, 1, "lock", 0), LOCKD_OK);
 	assert_int_equal(replica_acquire(&replica, waiter, 1, "lock", 500), LOCKD_QUEUED);
+	script_version(&script, 1, 2);
+	replica_apply(&replica, &script, 1);
 	before = state_get_hash(replica.state);
 
 	replica.term = 3;
@@ -257,6 +342,9 @@ static void test_command__of_a_leader_is_void_in_another_term(void **test) {
 		script_renewed(&script, term, &holder, 1);
 		replica_apply(&replica, &script, 1);
 		assert_int_equal(replica.n, 0);
+		script_verdict(&script, term, 1, hash);
+		replica_apply(&replica, &script, 1);
+		assert_int_equal(replica.n, 0);
 	}
 	assert_hash_equal(state_get_hash(replica.state), before);
 	replica_deinit(&replica);
@@ -268,6 +356,9 @@ int main(void) {
 		cmocka_unit_test(test_command__rejects_more_commands_than_an_entry_may_have),
 		cmocka_unit_test(test_command__stops_at_an_unknown_command),
 		cmocka_unit_test(test_command__stops_at_an_unknown_field_at_any_depth),
+		cmocka_unit_test(test_command__of_a_later_version_is_unknown_before),
+		cmocka_unit_test(test_command__stops_at_a_version_that_is_not_known),
+		cmocka_unit_test(test_command__raises_the_version_and_never_lowers_it),
 		cmocka_unit_test(test_command__applies_nothing_of_an_entry_with_an_unknown_tail),
 		cmocka_unit_test(test_command__survives_damaged_entries),
 		cmocka_unit_test(test_command__answers_invalid_opens),

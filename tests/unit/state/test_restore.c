@@ -183,7 +183,7 @@ static void test_restore__rejects_rows_that_contradict_others(void **test) {
 
 static void test_restore__rejects_a_seat_without_its_result(void **test) {
 	struct state *state = with_lock();
-	struct state_cut cut = {.index = 9, .term = 2, .rows = 4};
+	struct state_cut cut = {.index = 9, .term = 2, .rows = 4, .machine_version = 1};
 	struct draft draft;
 
 	(void)test;
@@ -200,7 +200,7 @@ static void test_restore__rejects_a_seat_without_its_result(void **test) {
 
 static void test_restore__rejects_another_hash_or_count(void **test) {
 	struct state *state = with_lock();
-	struct state_cut cut = {.index = 9, .term = 2, .rows = 3};
+	struct state_cut cut = {.index = 9, .term = 2, .rows = 3, .machine_version = 1};
 
 	(void)test;
 	assert_int_equal(state_restored(state, &cut), -EBADMSG);
