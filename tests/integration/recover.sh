@@ -27,7 +27,7 @@ recover() { "$lockd" recover --data "$folder/node3" --node 3 --listen-peer "127.
 expect_exit 74 recover --yes
 expect_text "$folder/err" 'lock|process|use'
 for i in 1 2 3; do node_kill $i; done
-kill "${holders[@]}" 2>/dev/null
+kill -KILL "${holders[@]}" 2>/dev/null # TERM would try to release what is held
 wait "${holders[@]}" 2>/dev/null
 expect_exit 65 "$lockd" recover --data "$folder/nowhere" --node 3 --yes
 expect_text "$folder/err" 'nothing to recover'
