@@ -18,20 +18,8 @@ static void send_hello(struct link *link, uint8_t type, const struct hello *hell
 	connection_flush(link->connection);
 }
 
-/* Who we are, and what our disk can stand by at this moment. */
-static struct hello introduce(const struct peers *peers) {
-	struct hello own = peers->own;
-	struct node_memory memory;
-
-	node_get_memory(peers->node, &memory);
-	own.memory.term = memory.term;
-	own.memory.vote = memory.vote;
-	own.memory.last = memory.last;
-	return own;
-}
-
 void greeting_begin(struct peers *peers, struct link *link) {
-	struct hello hello = introduce(peers);
+	struct hello hello = peers->own;
 
 	hello.to = link->peer->node;
 	hello.purpose = link->purpose;
@@ -128,7 +116,7 @@ static void name_leader(const struct peers *peers, struct hello *answer) {
 }
 
 static void answer_hello(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
-	struct hello answer = introduce(peers);
+	struct hello answer = peers->own;
 
 	if (verdict->candidate)
 		name_leader(peers, &answer);
@@ -359,7 +347,7 @@ static void give_up(struct peers *peers, struct link *link) {
 
 /* It learns the same by calling us, unless its folder is so old that it does not know us. */
 static void accuse(struct peers *peers, struct link *link, const struct hello_verdict *verdict) {
-	struct hello hello = introduce(peers);
+	struct hello hello = peers->own;
 
 	hello.to = link->peer->node;
 	hello.purpose = link->purpose;

@@ -55,8 +55,9 @@ void peers_init(struct peers *peers, const struct peers_config *config) {
 					.protocol_max = PROTOCOL_VERSION_MAX,
 					.blank = true,
 					.node = config->self,
-					.store = config->store,
-					.memory = {.boot_count = config->boot_count}}};
+					.store = config->store}};
+	node_get_memory(config->node, &peers->own.memory);
+	peers->own.memory.boot_count = config->boot_count;
 	if (getrandom(&peers->own.memory.boot, sizeof peers->own.memory.boot, 0) != sizeof peers->own.memory.boot)
 		fatal_stop("reason=\"no random numbers\"");
 	LIST_INIT(&peers->links);
@@ -431,20 +432,16 @@ static bool is_blank(const struct peers *peers, const struct peer *peer) {
 	return peer->unanswered_at > 0 && peers->now - peer->unanswered_at >= PEERS_BLANK_MS_MAX * 1000;
 }
 
-/* A blank peer that our configuration names gets the first entry. */
+/* A blank peer that our configuration names gets the first entry, once that configuration is committed. */
 static void bring_in(struct peers *peers, struct peer *peer) {
 	struct node_bytes body;
-	int r;
 
 	if (!peer->outbound || peer->outbound->found_sent || !is_blank(peers, peer))
 		return;
+	if (node_found_body(peers->node, peer->node, &peer->hello.store, &body) != 0)
+		return;
 	peer->outbound->found_sent = true;
-	r = node_found_body(peers->node, peer->node, &peer->hello.store, &body);
-	if (r == 0)
-		connection_send(peer->outbound->connection, FRAME_PEER_FOUND, 0, body.bytes, body.n);
-	else
-		log_warning("a blank node cannot be let in: peer=%u reason=\"it is no member with this data folder\"",
-			    peer->node);
+	connection_send(peer->outbound->connection, FRAME_PEER_FOUND, 0, body.bytes, body.n);
 }
 
 void peers_flush(struct peers *peers) {

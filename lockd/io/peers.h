@@ -58,7 +58,7 @@ struct peers {
 	struct node *node;
 	struct checkpointer *checkpointer;
 	struct peer_table table;
-	struct hello own; /* identity as of the last tick; what the disk holds is added as it leaves */
+	struct hello own; /* identity as of the last tick; what the disk held when this process began */
 	char accusation[160]; /* what a peer says of our data folder, that is an older copy of itself; empty: nothing */
 	struct caller_list callers;
 	struct refusal {

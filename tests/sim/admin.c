@@ -12,6 +12,7 @@
 enum {
 	TICK_US = 60000,
 	AGAIN_US = 200000,
+	REPAIR_US = 300000,
 	WIPE_PPM = 10000, /* of ticks, for each machine that was removed */
 	VOTERS_MIN = 2,   /* that a wish leaves, where there are so many */
 	VOTERS_MAX = 5,
@@ -158,12 +159,39 @@ static void draw_transfer(struct sim *sim) {
 	TRACE("admin wishes n%u to lead", admin->transfer_to);
 }
 
+/* Removes the node, then adds it with its new store, once that has called. */
+static void draw_repair(struct sim *sim) {
+	struct admin *admin = &sim->admin;
+
+	if (sim->now < admin->change_at)
+		return;
+	admin->change_at = sim->now + REPAIR_US;
+	if (checker_raft_member(sim, admin->lost))
+		admin->lost = 0;
+	else
+		wish(sim, admin->lost,
+		     roles_of(sim, admin->lost) ? CLIENT__MEMBER_CHANGE__KIND__ABSENT
+						: CLIENT__MEMBER_CHANGE__KIND__VOTER);
+	if (admin->n_changes == 0)
+		return;
+	admin->wish = ADMIN_CHANGE;
+	admin->sends = 0;
+	admin->patience = CALLER_PATIENCE_US;
+	if (verdict_is_tracing())
+		trace_wish(sim);
+}
+
 static void draw(struct sim *sim) {
 	struct admin *admin = &sim->admin;
 	const struct plan *plan = &sim->plan;
 
 	admin->n_changes = 0;
-	if (plan->change_every && sim->now >= admin->change_at) {
+	/* With a voter of three in doubt no other may go. */
+	if (sim->old_copy.stage >= OLD_COPY_RETURNED)
+		return;
+	if (admin->lost) {
+		draw_repair(sim);
+	} else if (plan->change_every && sim->now >= admin->change_at) {
 		admin->change_at = sim->now + prng_exponential(prng_of(sim), plan->change_every);
 		draw_change(sim);
 	} else if (plan->transfer_every && sim->now >= admin->transfer_at) {
@@ -318,6 +346,6 @@ static void tick(struct sim *sim, void *item) {
 
 void admin_start(struct sim *sim, struct prng prng) {
 	sim->admin.caller = (struct caller){.id = CALLER_ADMIN, .prng = prng};
-	if (sim->plan.change_every || sim->plan.transfer_every)
+	if (sim->plan.change_every || sim->plan.transfer_every || sim->plan.old_copy_every)
 		tick(sim, NULL);
 }

@@ -26,6 +26,7 @@ struct admin {
 	sim_usec patience;               /* with the wish, until it asks somebody else */
 	sim_usec again_at;               /* after a refusal that says: not now */
 	sim_usec change_at, transfer_at; /* next wishes */
+	uint32_t lost;                   /* a node whose store is gone: to be removed and added again; 0: none */
 };
 
 void admin_start(struct sim *sim, struct prng prng);

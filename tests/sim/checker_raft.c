@@ -79,6 +79,15 @@ void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t 
 	of->votes[term] = vote;
 }
 
+void checker_raft_put_back(struct sim *sim, uint32_t node, bool forgotten) {
+	struct checker_node *of = checked(sim, node);
+	const struct node_hard *hard = &sim_disk(sim, node)->hard;
+
+	of->durable_term = hard->term;
+	for (raft_term term = hard->term; term < of->votes_size && !forgotten; term++)
+		of->votes[term] = term == hard->term ? hard->vote : 0;
+}
+
 /* ---- I2: an entry is named by (index, term), and so is all that stands before it -----------------------------------
  */
 
@@ -289,7 +298,8 @@ static bool is_on_majority(struct sim *sim, const struct raft_configuration *mem
 			continue;
 		const struct disk *disk = sim_disk(sim, member->node);
 		voters++;
-		n += has_store(sim, member) && (index < disk->base || disk_term_at(disk, index) == term);
+		n += (has_store(sim, member) && (index < disk->base || disk_term_at(disk, index) == term)) ||
+		     old_copy_had(sim, member, index);
 	}
 	return voters == 0 || n > voters / 2;
 }

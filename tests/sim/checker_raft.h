@@ -63,6 +63,9 @@ void checker_raft_deinit(struct sim *sim);
 bool checker_raft_is_out(struct sim *sim, uint32_t node);
 /* The node is another one from now on. */
 void checker_raft_wipe(struct sim *sim, uint32_t node);
+/* Its disk was put back to an older state. Unless somebody has heard of what is `forgotten`, it may promise all that
+ * again. */
+void checker_raft_put_back(struct sim *sim, uint32_t node, bool forgotten);
 /* NULL: it is no member of the latest committed configuration, or with another store. */
 const struct raft_member *checker_raft_member(struct sim *sim, uint32_t node);
 void checker_raft_boot(struct sim *sim, uint32_t node);

@@ -501,6 +501,51 @@ void disk_init(struct disk *disk, struct prng prng) {
 	*disk = (struct disk){.prng = prng};
 }
 
+static struct node_bytes copy_bytes(const struct node_bytes *bytes) {
+	return (struct node_bytes){bytes->bytes ? memory_copy(bytes->bytes, bytes->n) : NULL, bytes->n};
+}
+
+void disk_copy(const struct disk *disk, struct disk *ret) {
+	const struct disk_checkpoint *checkpoint = &disk->checkpoint;
+
+	*ret = (struct disk){
+		.has_identity = disk->has_identity,
+		.has_hard = disk->has_hard,
+		.incarnation = disk->incarnation,
+		.epoch = disk->epoch,
+		.hard = disk->hard,
+		.base = disk->base,
+		.base_term = disk->base_term,
+		.entries = memory_copy(disk->entries, disk->n * sizeof(*disk->entries)),
+		.n = disk->n,
+		.size = disk->n,
+		.checkpoint = {.header = copy_bytes(&checkpoint->header),
+			       .index = checkpoint->index,
+			       .term = checkpoint->term,
+			       .rows = memory_copy(checkpoint->rows, checkpoint->n * sizeof(*checkpoint->rows)),
+			       .n = checkpoint->n,
+			       .size = checkpoint->n},
+		.trim_to = disk->trim_to,
+		.trim_term = disk->trim_term,
+		.boot_count = disk->boot_count};
+	for (size_t i = 0; i < disk->n; i++)
+		ret->entries[i].data = memory_copy(disk->entries[i].data, disk->entries[i].n);
+	for (size_t i = 0; i < checkpoint->n; i++)
+		ret->checkpoint.rows[i].record = copy_bytes(&checkpoint->rows[i].record);
+}
+
+void disk_put_back(struct disk *disk, const struct disk *copy) {
+	struct prng prng = disk->prng;
+	uint64_t boot = disk->boot;
+	sim_usec kib_us = disk->kib_us;
+
+	disk_deinit(disk);
+	disk_copy(copy, disk);
+	disk->prng = prng;
+	disk->boot = boot;
+	disk->kib_us = kib_us;
+}
+
 void disk_deinit(struct disk *disk) {
 	while (disk->first) {
 		struct disk_save *save = disk->first;

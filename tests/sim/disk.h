@@ -45,6 +45,8 @@ struct disk {
 	raft_index trim_to; /* postponed */
 	raft_term trim_term;
 
+	uint64_t boot_count; /* of the processes that it was opened by */
+
 	/* Not durable. */
 	struct disk_save *first, *last; /* waiting, oldest first */
 	size_t in_flight;               /* how many of them the write under way covers */
@@ -61,6 +63,10 @@ struct disk {
 
 void disk_init(struct disk *disk, struct prng prng);
 void disk_deinit(struct disk *disk);
+/* Its durable part; the other one must be empty. */
+void disk_copy(const struct disk *disk, struct disk *ret);
+/* While the node is down. */
+void disk_put_back(struct disk *disk, const struct disk *copy);
 
 void disk_submit(struct sim *sim, uint32_t node, const struct node_save *save);
 void disk_start_checkpoint(struct sim *sim, uint32_t node, const struct node_checkpoint *checkpoint);

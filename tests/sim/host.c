@@ -188,6 +188,8 @@ static void step(struct sim *sim, struct host *host) {
 	sim->totals.steps++;
 	for (size_t i = 0; i < n && host_leads(host); i++)
 		checker_session_event(sim, host->id, &host->events[i]);
+	for (size_t i = 0; i < n; i++)
+		old_copy_hear(sim, host->id, &host->events[i]);
 	node_step(host->node, &clocks, host->events, n, &effects);
 	for (size_t i = 0; i < n; i++)
 		free(host->inbox[i].body);
@@ -203,6 +205,18 @@ static void step(struct sim *sim, struct host *host) {
 		return;
 	}
 	plan_next(sim, host, effects.deadline);
+}
+
+void host_drop_frames(struct host *host, uint32_t peer) {
+	size_t n = 0;
+	for (size_t i = 0; i < host->n_inbox; i++) {
+		const struct host_mail *mail = &host->inbox[i];
+		if (mail->event.kind == NODE_PEER_FRAME && mail->event.peer == peer)
+			free(mail->body);
+		else
+			host->inbox[n++] = *mail;
+	}
+	host->n_inbox = n;
 }
 
 bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot) {
@@ -315,6 +329,9 @@ void host_boot(struct sim *sim, uint32_t id) {
 		verdict_fail(VERDICT_SAFETY, "S8 start-refused", "node %u: %s", id, node_error(host->node));
 	host->up = true;
 	host->boot++;
+	node_get_memory(host->node, &host->memory);
+	host->memory.boot = host->boot;
+	host->memory.boot_count = ++sim_disk(sim, id)->boot_count;
 	host->paused_until = 0;
 	TRACE("n%u boot %" PRIu64 " base=%" PRIu64 " last=%" PRIu64, id, host->boot, sim_disk(sim, id)->base,
 	      disk_last(sim_disk(sim, id)));

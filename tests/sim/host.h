@@ -37,6 +37,7 @@ struct host {
 	struct node *node; /* NULL while down */
 	bool up, stopping;
 	uint64_t boot;
+	struct node_memory memory; /* what its disk held as it booted */
 	sim_usec paused_until, suspended_until;
 	int32_t drift_ppm;    /* of this machine's clocks, real */
 	sim_usec clock_base;  /* what both clocks show at … */
@@ -75,6 +76,8 @@ void host_post(struct sim *sim, uint32_t id, const struct node_event *event);
 void host_post_body(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n);
 void host_post_peer(struct sim *sim, uint32_t id, const struct node_event *event, const void *body, size_t n,
 		    bool of_leader);
+/* What the peer has sent and the host has not taken is lost. */
+void host_drop_frames(struct host *host, uint32_t peer);
 /* A whole snapshot has come in: true if it is staged, false while another one still is. */
 bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot);
 

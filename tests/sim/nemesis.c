@@ -16,6 +16,10 @@ static uint32_t any_node(struct sim *sim) {
 	return node;
 }
 
+static bool rests(const struct sim *sim) {
+	return sim->nemesis.rests_until > sim->now;
+}
+
 /* ---- Faults --------------------------------------------------------------------------------------------------------
  */
 
@@ -57,7 +61,7 @@ struct temptation {
 
 static void give_in(struct sim *sim, void *item) {
 	const struct temptation *temptation = item;
-	if (sim->healed || sim_host(sim, temptation->node)->boot != temptation->boot)
+	if (sim->healed || rests(sim) || sim_host(sim, temptation->node)->boot != temptation->boot)
 		return;
 	sim->totals.crashes_in_saves += !temptation->client;
 	sim->totals.crashes_on_ack += temptation->client > 0;
@@ -280,7 +284,8 @@ static void strike(struct sim *sim, void *item) {
 	const struct fault *fault = item;
 	if (sim->healed)
 		return;
-	fault->strike(sim);
+	if (!rests(sim))
+		fault->strike(sim);
 	again(sim, fault);
 }
 
@@ -322,6 +327,15 @@ static void begin(struct sim *sim, void *item) {
 void nemesis_start(struct sim *sim, struct prng prng) {
 	sim->nemesis.prng = prng;
 	begin(sim, NULL);
+}
+
+void nemesis_rest(struct sim *sim, sim_usec until) {
+	sim->nemesis.rests_until = until;
+	network_heal(sim);
+	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
+		disk_mend(sim, node);
+		host_wake(sim, node);
+	}
 }
 
 void nemesis_heal(struct sim *sim) {

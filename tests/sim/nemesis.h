@@ -13,6 +13,7 @@ struct sim;
 
 struct nemesis {
 	struct prng prng;
+	sim_usec rests_until; /* nothing breaks before */
 	bool begun; /* the cluster is founded, or the plan does not wait for that */
 };
 
@@ -25,6 +26,8 @@ void nemesis_tempt_ack(struct sim *sim, uint32_t node, uint32_t client, bool lat
 void nemesis_disk_failed(struct sim *sim, uint32_t node);
 /* The node is down, and starts again later. */
 void nemesis_restart(struct sim *sim, uint32_t node);
+/* Mends the network, disks and machines, and breaks nothing for a while. */
+void nemesis_rest(struct sim *sim, sim_usec until);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

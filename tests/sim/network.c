@@ -223,18 +223,21 @@ static bool welcomes(const struct host *host, const struct host *other) {
 	return names_store(host, other);
 }
 
-/* No disk is ever put back to an older copy here, so nobody may be taken for one. */
-static void remember(const struct host *host, const struct host *other) {
-	struct node_memory memory;
-	node_get_memory(other->node, &memory);
-	memory.boot_count = memory.boot = other->boot;
-	const char *fault = node_judge_memory(host->node, other->id, &other->store, &memory);
-	if (fault)
-		verdict_fail(VERDICT_LIVENESS, "P10 honest-disk-refused", "n%u says of n%u: %s", host->id, other->id,
-			     fault);
+/* False: the disk of the other one is an older copy of itself. What the process before has sent is heard no more. */
+static bool judge_memory(struct sim *sim, struct host *host, const struct host *other) {
+	struct link *link = link_of(sim, other->id, host->id);
+	const char *fault = node_judge_memory(host->node, other->id, &other->store, &other->memory);
+	if (fault) {
+		old_copy_tell(sim, host->id, other->id, fault);
+		return false;
+	}
+	if (link->newest_boot < other->boot)
+		host_drop_frames(host, other->id);
+	link->newest_boot = other->boot;
+	return true;
 }
 
-static bool greet(struct sim *sim, const struct host *from, const struct host *to) {
+static bool greet(struct sim *sim, struct host *from, struct host *to) {
 	if (!knows(sim, from, to))
 		return false;
 	if (!node_is_blank(to->node) && node_is_blank(from->node) && !names_store(to, from) &&
@@ -242,9 +245,7 @@ static bool greet(struct sim *sim, const struct host *from, const struct host *t
 		host_meet(sim, to->id, from->id);
 	if (!welcomes(to, from) || !welcomes(from, to))
 		return false;
-	remember(to, from);
-	remember(from, to);
-	return true;
+	return judge_memory(sim, to, from) && judge_memory(sim, from, to);
 }
 
 /* Runs for ever, for each ordered pair. */

@@ -124,4 +124,6 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	draw_faults(plan, prng);
 	draw_administration(plan, prng);
 	draw_clients(plan, prng);
+	if (prng_chance(prng, 300000))
+		plan->old_copy_every = prng_range(prng, 500 * MS, 3 * SECOND);
 }

@@ -64,6 +64,7 @@ struct plan {
 	sim_usec desert_every;     /* half of the clients die together, sometimes with the leader */
 	uint32_t crash_on_ack_ppm; /* of acknowledged keep-alives: leader and client die behind it */
 	sim_usec break_every;      /* client connections */
+	sim_usec old_copy_every; /* a data folder is copied, and put back later if the rest of the cluster allows it */
 
 	/* Administration. */
 	sim_usec change_every;   /* of members */

@@ -48,6 +48,7 @@ void sim_free(struct sim *sim) {
 		host_deinit(sim_host(sim, node));
 		disk_deinit(sim_disk(sim, node));
 	}
+	old_copy_deinit(&sim->old_copy);
 	queue_deinit(&sim->queue);
 	model_deinit(&sim->model);
 	arena_deinit(&sim->model_arena);
@@ -106,6 +107,7 @@ void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals
 	admin_start(sim, prng_fork(&sim->prng));
 	nemesis_start(sim, prng_fork(&sim->prng));
 	checker_session_start(sim);
+	old_copy_start(sim, prng_fork(&sim->prng));
 	while (!liveness_is_reached(sim))
 		sim_step(sim);
 	sim->totals.seeds = 1;

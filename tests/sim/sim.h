@@ -16,6 +16,7 @@
 #include "tests/sim/model.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/network.h"
+#include "tests/sim/old_copy.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/queue.h"
 #include "tests/sim/reader.h"
@@ -35,6 +36,7 @@ struct sim {
 	uint32_t epoch;
 	struct network network;
 	struct nemesis nemesis;
+	struct old_copy old_copy;
 	struct liveness liveness;
 	struct host hosts[SIM_NODES_MAX];
 	struct disk disks[SIM_NODES_MAX];

@@ -20,6 +20,8 @@
 	X(saves_slowed, "saves slowed down")                                                                           \
 	X(saves_slowed_leading, "of them a leader's")                                                                  \
 	X(disk_failures, "failed disks")                                                                               \
+	X(old_copies, "data folders put back to older copies")                                                         \
+	X(old_copies_found, "of them found out")                                                                       \
 	X(disk_full, "full disks")                                                                                     \
 	X(cuts_one_way, "one-way cuts")                                                                                \
 	X(cuts_two_way, "two-way cuts")                                                                                \
