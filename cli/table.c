@@ -28,8 +28,9 @@ static void add_column(struct table *table, const struct column *column) {
 	switch (column->kind) {
 	case COLUMN_COUNT:
 	case COLUMN_DURATION:
-	case COLUMN_LATENCY: (void)scols_column_set_json_type(made, SCOLS_JSON_NUMBER); break;
-	case COLUMN_BOOL: (void)scols_column_set_json_type(made, SCOLS_JSON_BOOLEAN); break;
+	case COLUMN_LATENCY:
+	/* Numbers are printed as they are put, and null when they are not known; smartcols' booleans would be false. */
+	case COLUMN_BOOL: (void)scols_column_set_json_type(made, SCOLS_JSON_NUMBER); break;
 	case COLUMN_TEXT:
 	case COLUMN_ID: break;
 	}
@@ -95,7 +96,10 @@ void table_put_number(struct table *table, uint64_t number) {
 }
 
 void table_put_bool(struct table *table, bool value) {
-	put(table, value ? "yes" : "no");
+	if (table->json)
+		put(table, value ? "true" : "false");
+	else
+		put(table, value ? "yes" : "no");
 }
 
 void table_set_rest(struct table *table, json_t *rest) {

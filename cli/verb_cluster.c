@@ -89,8 +89,8 @@ static void put_following(struct table *table, const struct lockd_node_info *vie
 		table_put_text(table, NULL);
 	if (itself)
 		table_put_bool(table, view->fit);
-	else if (known && peer->contact_ms >= 0)
-		table_put_bool(table, !peer->unfit);
+	else if (known && peer->contact_ms >= 0) /* of who is silent, what it said last does not hold any more */
+		table_put_bool(table, !peer->unfit && peer->contact_ms <= view->election_ms_max);
 	else
 		table_put_text(table, NULL);
 }

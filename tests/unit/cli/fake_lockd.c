@@ -409,7 +409,7 @@ static const struct lockd_peer_info peers[] = {
 	 .client_address = "10.0.0.3:7600",
 	 .store = "cc",
 	 .roles = LOCKD_ROLE_OUTGOING,
-	 .contact_ms = 7000,
+	 .contact_ms = 700,
 	 .match = 204,
 	 .rtt_us = 12345,
 	 .unfit = 1},
@@ -420,6 +420,15 @@ static const struct lockd_peer_info peers[] = {
 	 .roles = LOCKD_ROLE_LEARNER,
 	 .contact_ms = -1,
 	 .snapshot = 1},
+	{.node = 6,
+	 .peer_address = "10.0.0.6:7601",
+	 .client_address = "10.0.0.6:7600",
+	 .store = "ff",
+	 .roles = LOCKD_ROLE_LEARNER,
+	 .match = 1204,
+	 .contact_ms = 7000,
+	 .rtt_us = 900,
+	 .caught_up = 1},
 };
 
 static const struct lockd_candidate_info candidates[] = {
@@ -457,7 +466,7 @@ static struct lockd_node_info nodes[] = {
 	 .election_ms_max = 800,
 	 .ttl_ms_min = 3000,
 	 .peers = peers,
-	 .n_peers = 4,
+	 .n_peers = sizeof peers / sizeof *peers,
 	 .candidates = candidates,
 	 .n_candidates = 1},
 	{.endpoint = "10.0.0.2:7600",
@@ -473,7 +482,7 @@ static struct lockd_node_info nodes[] = {
 	 .log_last = 1203,
 	 .fit = 1,
 	 .peers = peers,
-	 .n_peers = 4},
+	 .n_peers = sizeof peers / sizeof *peers},
 	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
 };
 

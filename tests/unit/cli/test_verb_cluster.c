@@ -101,8 +101,9 @@ static void test_verb_cluster__members_and_candidates_have_a_row(void **state) {
 	       "NODE ROLE    PRIORITY PEER ADDRESS  CLIENT ADDRESS  LAG     RTT CONTACT FIT\n"
 	       "   1 leader         9 10.0.0.1:7601 10.0.0.1:7600     0       -       - yes\n"
 	       "   2 joining        0 10.0.0.2:7601 10.0.0.2:7600     1  0.85ms    12ms yes\n"
-	       "   3 leaving        0 10.0.0.3:7601 10.0.0.3:7600  1000 12.35ms    7.0s no\n"
+	       "   3 leaving        0 10.0.0.3:7601 10.0.0.3:7600  1000 12.35ms   700ms no\n"
 	       "   4 learner        0 10.0.0.4:7601 10.0.0.4:7600     -       -       - -\n"
+	       "   6 learner        0 10.0.0.6:7601 10.0.0.6:7600     0  0.90ms    7.0s no\n"
 	       "\n"
 	       "WAITING TO BE ADDED PEER ADDRESS  CLIENT ADDRESS CALLED\n"
 	       "                  5 10.0.0.5:7601 10.0.0.5:7600   400ms\n",
@@ -117,7 +118,8 @@ static void test_verb_cluster__without_a_leader_a_follower_is_asked(void **state
 	       "   1 leader         9 10.0.0.1:7601 10.0.0.1:7600    -   -       - -\n"
 	       "   2 voter          0 10.0.0.2:7601 10.0.0.2:7600    -   -       - yes\n"
 	       "   3 leaving        0 10.0.0.3:7601 10.0.0.3:7600    -   -       - -\n"
-	       "   4 learner        0 10.0.0.4:7601 10.0.0.4:7600    -   -       - -\n",
+	       "   4 learner        0 10.0.0.4:7601 10.0.0.4:7600    -   -       - -\n"
+	       "   6 learner        0 10.0.0.6:7601 10.0.0.6:7600    -   -       - -\n",
 	       "lockctl: cluster members: no leader answers; this is what node 2 knows\n");
 	setenv("FAKE_NODES", "UNREACHABLE", 1);
 	expect("cluster members", EXIT_UNREACHABLE, "",
@@ -141,7 +143,7 @@ static void test_verb_cluster__members_json_has_all_that_is_known(void **state) 
 	assert_int_equal(json_integer_value(json_object_get(document, "configuration_index")), 1100);
 	assert_true(json_is_true(json_object_get(document, "joint")));
 	members = json_object_get(document, "members");
-	assert_int_equal(json_array_size(members), 4);
+	assert_int_equal(json_array_size(members), 5);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 1), "rtt_us")), 850);
 	assert_true(json_is_true(json_object_get(json_array_get(members, 1), "fit")));
 	assert_true(json_is_true(json_object_get(json_array_get(members, 1), "caught_up")));
@@ -150,6 +152,8 @@ static void test_verb_cluster__members_json_has_all_that_is_known(void **state) 
 	assert_string_equal(json_string_value(json_object_get(json_array_get(members, 3), "role")), "learner");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(members, 3), "store")), "dd");
 	assert_true(json_is_true(json_object_get(json_array_get(members, 3), "snapshot")));
+	assert_true(json_is_null(json_object_get(json_array_get(members, 3), "fit")));
+	assert_true(json_is_false(json_object_get(json_array_get(members, 4), "fit")));
 	candidates = json_object_get(document, "candidates");
 	assert_int_equal(json_array_size(candidates), 1);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(candidates, 0), "node")), 5);

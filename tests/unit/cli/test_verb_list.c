@@ -222,7 +222,7 @@ static void test_verb_list__status_json_has_every_node(void **state) {
 	assert_int_equal(number_at(node, "commit"), 1203);
 	assert_string_equal(text_at(node, "state_hash"), "abcd");
 	peers = json_object_get(node, "peers");
-	assert_int_equal(json_array_size(peers), 4);
+	assert_int_equal(json_array_size(peers), 5);
 	assert_true(json_is_null(json_object_get(json_array_get(peers, 0), "contact_ms")));
 	assert_int_equal(number_at(json_array_get(peers, 1), "contact_ms"), 12);
 	assert_int_equal(number_at(json_array_get(peers, 1), "rtt_us"), 850);
