@@ -108,9 +108,13 @@ void found_saved(struct node *node) {
 }
 
 /* The founding entry alone gives a node no say: its log is shorter than any that has been voted for since, and the
- * leader sends it the rest. */
+ * leader sends it the rest. But it is a candidate no more, and nobody could add it again if the configuration that
+ * names it were rolled back: so that one must be committed, as the founding one always is. */
 static bool found_may_bring_in(const struct replica *replica, uint32_t peer, const struct node_uuid *store) {
-	const struct raft_member *member = configuration_find(raft_members(replica->raft, NULL), peer);
+	raft_index commit = replica->status.commit, ignored;
+	const struct raft_configuration *committed =
+		raft_configuration_at(replica->raft, commit > 0 ? commit : 1, &ignored);
+	const struct raft_member *member = configuration_find(committed, peer);
 
 	return member && memcmp(member->store.bytes, store->bytes, sizeof store->bytes) == 0;
 }

@@ -282,8 +282,8 @@ void node_get_memory(const struct node *node, struct node_memory *ret);
  * uses it must neither be heard nor go on. */
 const char *node_judge_memory(struct node *node, uint32_t peer, const struct node_uuid *store,
                               const struct node_memory *memory);
-/* The FOUND frame body for a blank peer whose store the present configuration names; 0: *ret borrowed until the next
- * call, 1: it does not (the peer must be added first). */
+/* The FOUND frame body for a blank peer whose store the committed configuration names; 0: *ret borrowed until the next
+ * call, 1: it does not (the peer must be added first), or not yet: ask again. */
 int node_found_body(struct node *node, uint32_t peer, const struct node_uuid *store, struct node_bytes *ret);
 
 #endif

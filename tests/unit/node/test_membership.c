@@ -521,6 +521,36 @@ static void test_membership__rolls_back_what_reached_no_majority(void **unused) 
 	cluster_deinit(&cluster);
 }
 
+/* The disks of the others have nothing of it. Whoever has lost its place before it had one may be added again. */
+static void test_membership__brings_nobody_in_before_it_is_committed(void **unused) {
+	struct cluster cluster;
+	uint32_t leader, next;
+
+	(void)unused;
+	leader = begin(&cluster, 3, 4, &plain);
+	hold_all_but(&cluster, leader, true);
+	cluster_node(&cluster, 4)->hold_saves = false;
+	CHANGE(&cluster, leader, 1, LEARNER(4));
+	cluster_advance(&cluster, 200 * CLUSTER_MS);
+	assert_members(&cluster, leader, "1v 2v 3v 4l ");
+	assert_true(node_is_blank(cluster_node(&cluster, 4)->node));
+	cluster_stop(&cluster, leader);
+	for (uint32_t id = 1; id <= 3; id++) {
+		if (id != leader)
+			cluster_restart(&cluster, id);
+	}
+	hold_all_but(&cluster, 0, false);
+	next = cluster_await_leader(&cluster, leader);
+	cluster_advance(&cluster, SECOND);
+	assert_members(&cluster, next, "1v 2v 3v ");
+	cluster_hello(&cluster, next, 50);
+	cluster_send_change(&cluster, next, 50, 2, &(struct cluster_change)LEARNER(4), 1);
+	cluster_advance(&cluster, 2 * SECOND);
+	assert_int_equal(cluster_take_status(&cluster, 50, 2), LOCKD_OK);
+	assert_same_state(&cluster, next, 4);
+	cluster_deinit(&cluster);
+}
+
 static void test_membership__a_leader_removes_itself(void **unused) {
 	struct cluster cluster;
 	uint32_t leader, next;
@@ -685,6 +715,7 @@ int main(void) {
 		cmocka_unit_test(test_membership__replaces_a_majority_in_one_change),
 		cmocka_unit_test(test_membership__the_next_leader_leaves_the_joint_configuration),
 		cmocka_unit_test(test_membership__rolls_back_what_reached_no_majority),
+		cmocka_unit_test(test_membership__brings_nobody_in_before_it_is_committed),
 		cmocka_unit_test(test_membership__a_leader_removes_itself),
 		cmocka_unit_test(test_membership__gives_up_on_a_learner_that_is_gone),
 		cmocka_unit_test(test_membership__does_not_promote_a_learner_that_is_silent),
