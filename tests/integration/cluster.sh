@@ -63,7 +63,7 @@ expect_exit 0 $lockctl lock other -- true
 leader_is() { [ "$(cluster_leader)" = "$1" ]; }
 for preferred in 5 4; do
 	expect_exit 0 $lockctl cluster prefer $preferred $((100 + 10 * (5 - preferred)))
-	eventually 20 leader_is $preferred || fail "node $preferred is preferred and does not lead: $($lockctl cluster members)"
+	eventually 60 leader_is $preferred || fail "node $preferred is preferred and does not lead: $($lockctl cluster members)"
 done
 expect_exit 0 $lockctl cluster remove 4
 eventually 20 members_are "3:voter 5:voter" || fail "after the leader removed itself: $($lockctl cluster members)"
