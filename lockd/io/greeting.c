@@ -184,6 +184,7 @@ static void welcome(struct peers *peers, struct link *link, struct peer *peer, c
 	connection_set_frame_bytes_max(link->connection, LIMIT_FRAME_BYTES_MAX);
 	peers->n_strangers--;
 	link->peer = peer;
+	link->store = hello->store;
 	link->purpose = hello->purpose;
 	if (hello->purpose == PEER_PURPOSE_SNAPSHOT) {
 		peer_snapshots_expect(peers, link);

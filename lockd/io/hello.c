@@ -143,8 +143,17 @@ static int judge_basics(const struct hello *own, const struct hello *theirs, cha
 	return LOCKD_WRONG_CLUSTER;
 }
 
+/* Our configuration may be the outdated one: whoever belongs to the cluster may lead it, unless we know who does. */
+static bool may_lead(const struct hello *theirs, const struct hello_view *view) {
+	if (theirs->blank || view->standing == HELLO_LEADS)
+		return false;
+	return view->standing != HELLO_FOLLOWS || view->leader == theirs->node;
+}
+
 /* Somebody whom our configuration does not name. */
 static void judge_outsider(const struct hello *theirs, const struct hello_view *view, struct hello_verdict *ret) {
+	if (may_lead(theirs, view))
+		return;
 	ret->status = LOCKD_WRONG_CLUSTER;
 	if (theirs->blank) {
 		ret->candidate = theirs->peer_address[0] != '\0';
@@ -154,12 +163,20 @@ static void judge_outsider(const struct hello *theirs, const struct hello_view *
 		snprintf(ret->text, sizeof ret->text,
 			 "node %u is not a member of the cluster any more: stop it; its data folder can be deleted",
 			 theirs->node);
-	} else if (view->standing == HELLO_FOLLOWS && view->leader != theirs->node) {
+	} else {
 		/* In the same words everywhere: the caller reports it once. */
 		snprintf(ret->text, sizeof ret->text, "node %u is no member as far as is known here", theirs->node);
-	} else {
-		ret->status = LOCKD_OK;
 	}
+}
+
+/* A member under another store: installed anew, maybe also added anew, or a folder in the wrong place. */
+static void judge_double(const struct hello *theirs, const struct hello_view *view, struct hello_verdict *ret) {
+	if (may_lead(theirs, view))
+		return;
+	/* A member that lost its folder calls like one that is to be added, and can be once it is removed. */
+	ret->status = LOCKD_WRONG_CLUSTER;
+	ret->candidate = theirs->blank && theirs->peer_address[0] != '\0';
+	snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
 }
 
 /* As far as it knows. Who has no vote counts nobody's, so it may hear whoever knows more: what a node that has just
@@ -192,9 +209,6 @@ void hello_judge(const struct hello *own, const struct hello *theirs, const stru
 	} else if (!member) {
 		judge_outsider(theirs, view, ret);
 	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {
-		/* A member that lost its folder calls like one that is to be added, and can be once it is removed. */
-		ret->status = LOCKD_WRONG_CLUSTER;
-		ret->candidate = theirs->blank && theirs->peer_address[0] != '\0';
-		snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
+		judge_double(theirs, view, ret);
 	}
 }

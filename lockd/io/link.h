@@ -27,6 +27,7 @@ struct link {
 	enum link_kind kind;
 	enum peer_purpose purpose;
 	struct peer *peer;             /* NULL: a stranger */
+	struct node_uuid store;        /* of whoever dialled us, once it is welcome */
 	struct dialler *dialler;       /* while LINK_DIALLING */
 	struct connection *connection; /* afterwards */
 	raft_usec deadline;            /* UINT64_MAX: none */

@@ -168,6 +168,7 @@ static void on_raft_frame(struct peers *peers, struct link *link, const struct f
 		link->peer->hello.blank = false;
 	event = events_add(events, NODE_PEER_FRAME);
 	event->peer = link->peer->node;
+	event->store = link->store;
 	event->type = frame->type;
 	event->body = frame->body;
 	event->body_bytes = frame->body_bytes;

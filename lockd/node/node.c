@@ -149,7 +149,7 @@ static void node_peer_down(struct node *node, uint32_t peer) {
 
 static void node_recv_peer(struct node *node, const struct node_event *event) {
 	if (event->type == FRAME_PEER_MESSAGE)
-		peer_recv(node, event->peer, event->body, event->body_bytes);
+		peer_recv(node, event);
 	else if (event->type == FRAME_PEER_FOUND)
 		found_recv(node, event->peer, event->body, event->body_bytes);
 }

@@ -101,7 +101,7 @@ const char *node_error(const struct node *node);
  */
 
 enum node_event_kind {
-	NODE_PEER_FRAME = 1, /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: type, body */
+	NODE_PEER_FRAME = 1, /* FOUND or MESSAGE frame from `peer`, already identified by HELLO: store, type, body */
 	NODE_PEER_DOWN,      /* the connection that `peer` dialled has closed and was not replaced */
 	NODE_PEER_MET,       /* the HELLO of a node that is no member and belongs to no cluster: `met` */
 	NODE_CLIENT_FRAME,   /* `connection`: type, id, body */
@@ -132,6 +132,7 @@ struct node_met {
 struct node_event {
 	enum node_event_kind kind;
 	uint32_t peer;
+	struct node_uuid store; /* PEER_FRAME: of the sender, as its HELLO said */
 	node_connection connection;
 	uint8_t type; /* enum frame_type */
 	uint64_t id;

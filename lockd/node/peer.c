@@ -183,29 +183,42 @@ static void peer_take_state(struct replica *replica, const Peer__Message *in) {
 				  (struct state_hash){.low = bytes_get_u64(hash), .high = bytes_get_u64(hash + 8)});
 }
 
-void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n) {
+/* Our configuration may be outdated, and the member it names under this id may have another store by now. That store
+ * may lead us and be voted for, as its log and its term say. But what it grants or acknowledges is not counted: it
+ * speaks for a voter that may have voted otherwise. */
+static bool peer_may_not_count(const struct replica *replica, const struct node_event *event, const Peer__Message *in) {
+	const struct raft_member *member = configuration_find(raft_members(replica->raft, NULL), event->peer);
+
+	if (!member || memcmp(member->store.bytes, event->store.bytes, sizeof event->store.bytes) == 0)
+		return false;
+	return in->type == RAFT_PREVOTE_REPLY || in->type == RAFT_VOTE_REPLY || in->type == RAFT_APPEND_REPLY ||
+	       in->type == RAFT_HEARTBEAT_REPLY;
+}
+
+void peer_recv(struct node *node, const struct node_event *from) {
 	struct replica *replica;
 	struct peer_entries entries;
 	struct raft_message message;
-	struct raft_event event = {.kind = RAFT_RECV, .message = &message, .peer = peer};
+	struct raft_event event = {.kind = RAFT_RECV, .message = &message, .peer = from->peer};
 	const char *fault;
 	Peer__Message *in;
 
-	node_arena_reset(&node->arena, n);
-	in = peer__message__unpack(&node->arena.allocator, n, body);
+	node_arena_reset(&node->arena, from->body_bytes);
+	in = peer__message__unpack(&node->arena.allocator, from->body_bytes, from->body);
 	if (!in) {
-		peer_drop(node, peer, 0, "the message does not decode");
+		peer_drop(node, from->peer, 0, "the message does not decode");
 		return;
 	}
 	replica = node_find_replica(node, in->group);
-	if (!replica || replica_is_blank(replica) || peer_is_refused(replica, in))
+	if (!replica || replica_is_blank(replica) || peer_is_refused(replica, in) ||
+	    peer_may_not_count(replica, from, in))
 		return;
 
-	fault = peer_find_fault(node, peer, in);
+	fault = peer_find_fault(node, from->peer, in);
 	if (!fault)
 		fault = peer_take_entries(replica, in, &entries);
 	if (fault) {
-		peer_drop(node, peer, in->group, fault);
+		peer_drop(node, from->peer, in->group, fault);
 		return;
 	}
 

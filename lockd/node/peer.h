@@ -13,6 +13,6 @@ struct node_bytes peer_pack(struct replica *replica, const struct raft_message *
 
 /* A MESSAGE frame from `peer`. One that does not decode, is addressed to another node or carries a damaged entry is
  * dropped as if it had been lost, with a trace. */
-void peer_recv(struct node *node, uint32_t peer, const uint8_t *body, size_t n);
+void peer_recv(struct node *node, const struct node_event *event);
 
 #endif

@@ -31,6 +31,7 @@ static bool chance(struct sim *sim, uint32_t ppm) {
 struct packet {
 	uint32_t from, to;
 	uint64_t from_boot, to_boot;
+	struct node_uuid store; /* of the sender */
 	uint8_t type;
 	bool of_leader;
 	size_t n;
@@ -47,9 +48,11 @@ static void packet_arrives(struct sim *sim, void *item) {
 		sim->totals.drops++;
 		return;
 	}
-	host_post_peer(sim, packet->to,
-		       &(struct node_event){.kind = NODE_PEER_FRAME, .peer = packet->from, .type = packet->type},
-		       packet->body, packet->n, packet->of_leader);
+	host_post_peer(
+		sim, packet->to,
+		&(struct node_event){
+			.kind = NODE_PEER_FRAME, .peer = packet->from, .store = packet->store, .type = packet->type},
+		packet->body, packet->n, packet->of_leader);
 }
 
 /* How long a frame waits for those in front of it and takes itself. */
@@ -71,6 +74,7 @@ static void send_packet(struct sim *sim, uint32_t from, const struct node_peer_f
 				  .to = to,
 				  .from_boot = link->from_boot,
 				  .to_boot = link->to_boot,
+				  .store = sim_host(sim, from)->store,
 				  .type = frame->type,
 				  .of_leader = of_leader,
 				  .n = n};
@@ -174,8 +178,8 @@ static bool knows(struct sim *sim, const struct host *host, const struct host *o
 	return node_is_blank(host->node) ? other->id <= plan_founders(&sim->plan) : member_of(host, other->id) != NULL;
 }
 
-/* Somebody whom the host's configuration does not name may lead by now: only a leader whose configuration is committed
- * can say that he is no member, and whoever follows another one. */
+/* Somebody whom the host's configuration does not name, or names with another store, may lead by now: only a leader
+ * whose configuration is committed can say that he is no member, and whoever follows another one. */
 static bool welcomes_stranger(const struct host *host, const struct host *other) {
 	struct raft_status status;
 	raft_index index;
@@ -212,15 +216,11 @@ static bool is_of_another_cluster(const struct host *host, const struct host *ot
 }
 
 static bool welcomes(const struct host *host, const struct host *other) {
-	const struct raft_member *member = member_of(host, other->id);
-
 	if (is_of_another_cluster(host, other))
 		return false;
 	if (node_is_blank(host->node) || (!has_vote(host) && !node_is_blank(other->node)))
 		return true;
-	if (!member)
-		return welcomes_stranger(host, other);
-	return names_store(host, other);
+	return names_store(host, other) || welcomes_stranger(host, other);
 }
 
 /* False: the disk of the other one is an older copy of itself. What the process before has sent is heard no more. */

@@ -138,6 +138,21 @@ static void test_hello__lets_in_whoever_may_lead_a_node_without_a_vote(void **st
 	assert_welcome(true);
 }
 
+/* It may have been removed and added anew while we were away, and lead by now. */
+static void test_hello__hears_a_member_with_another_data_folder_while_nobody_else_leads(void **state) {
+	(void)state;
+	theirs.store.bytes[0] = 9;
+	view.standing = HELLO_LOST;
+	view.leader = 0;
+	assert_welcome(true);
+	view.standing = HELLO_FOLLOWS;
+	view.leader = 2;
+	assert_welcome(true);
+	view.standing = HELLO_LEADS;
+	view.leader = 1;
+	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
+}
+
 static void test_hello__refuses_a_member_with_another_data_folder(void **state) {
 	(void)state;
 	theirs.store.bytes[15] = 1;
@@ -261,6 +276,8 @@ int main(void) {
 		cmocka_unit_test_setup(test_hello__does_not_refuse_who_may_lead, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_another_incarnation, set_up),
 		cmocka_unit_test_setup(test_hello__refuses_a_member_with_another_data_folder, set_up),
+		cmocka_unit_test_setup(test_hello__hears_a_member_with_another_data_folder_while_nobody_else_leads,
+				       set_up),
 		cmocka_unit_test_setup(test_hello__a_member_that_lost_its_data_folder_is_a_candidate, set_up),
 		cmocka_unit_test_setup(test_hello__lets_in_whoever_may_lead_a_node_without_a_vote, set_up),
 		cmocka_unit_test_setup(test_hello__welcomes_members_and_listed_blanks, set_up),

@@ -424,6 +424,7 @@ static void carry_peer_frame(struct cluster *cluster, struct cluster_node *from,
 				   .body = frame->body,
 				   .body_bytes = frame->body_bytes};
 
+	store_of(from, &event.store);
 	assert_in_range(frame->peer, 1, cluster->n);
 	if (!from->cut && !cluster_node(cluster, frame->peer)->cut)
 		cluster_post(cluster, frame->peer, &event);
