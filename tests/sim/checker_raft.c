@@ -251,7 +251,8 @@ static bool has_votes(struct sim *sim, const struct raft_configuration *members,
 			continue;
 		const struct checker_node *of = checked(sim, member->node);
 		voters++;
-		votes += has_store(sim, member) && term < of->votes_size && of->votes[term] == node;
+		votes += (has_store(sim, member) && term < of->votes_size && of->votes[term] == node) ||
+			 old_copy_voted(sim, member, term, node);
 	}
 	return voters == 0 || votes > voters / 2;
 }

@@ -89,10 +89,19 @@ static bool is_forgotten(const struct sim *sim, const char **ret_what, uint32_t 
 	return false;
 }
 
-bool old_copy_had(const struct sim *sim, const struct raft_member *member, raft_index index) {
+static bool is_lost(const struct sim *sim, const struct raft_member *member) {
 	const struct old_copy *old_copy = &sim->old_copy;
-	return index <= old_copy->lost_last &&
+	return old_copy->lost_last > 0 &&
 	       memcmp(member->store.bytes, old_copy->lost.bytes, sizeof(member->store.bytes)) == 0;
+}
+
+bool old_copy_had(const struct sim *sim, const struct raft_member *member, raft_index index) {
+	return is_lost(sim, member) && index <= sim->old_copy.lost_last;
+}
+
+bool old_copy_voted(const struct sim *sim, const struct raft_member *member, raft_term term, uint32_t candidate) {
+	const struct node_hard *hard = &sim->old_copy.lost_hard;
+	return is_lost(sim, member) && hard->term == term && hard->vote == candidate;
 }
 
 /* ---- Putting back --------------------------------------------------------------------------------------------------
@@ -164,6 +173,7 @@ static void put_back(struct sim *sim, void *item) {
 	old_copy->stage = OLD_COPY_RETURNED;
 	old_copy->lost = old_copy->store;
 	old_copy->lost_last = disk_last(sim_disk(sim, old_copy->node));
+	old_copy->lost_hard = sim_disk(sim, old_copy->node)->hard;
 	disk_put_back(sim_disk(sim, old_copy->node), &old_copy->disk);
 	checker_raft_put_back(sim, old_copy->node, is_forgotten(sim, &what, &host));
 	host_boot(sim, old_copy->node);

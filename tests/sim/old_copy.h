@@ -33,8 +33,9 @@ struct old_copy {
 	struct disk disk;
 	uint64_t boots[SIM_NODES_MAX]; /* of all hosts, when it was made */
 	struct old_copy_heard heard[SIM_NODES_MAX];
-	struct node_uuid lost; /* the store that was put back last … */
-	raft_index lost_last;  /* … and what its log had reached */
+	struct node_uuid lost;      /* the store that was put back last … */
+	raft_index lost_last;       /* … what its log had reached … */
+	struct node_hard lost_hard; /* … and its last vote, which may still be on its way */
 };
 
 struct sim;
@@ -47,5 +48,7 @@ void old_copy_hear(struct sim *sim, uint32_t host, const struct node_event *even
 void old_copy_tell(struct sim *sim, uint32_t host, uint32_t node, const char *fault);
 /* An entry that stood on a disk which was put back since: it may be counted, since that disk has no vote any more. */
 bool old_copy_had(const struct sim *sim, const struct raft_member *member, raft_index index);
+/* Its last vote counts as well: it was durable when it was told. */
+bool old_copy_voted(const struct sim *sim, const struct raft_member *member, raft_term term, uint32_t candidate);
 
 #endif
