@@ -295,6 +295,12 @@ static size_t configured_addresses(const struct sim *sim, uint32_t id, struct no
 	return n;
 }
 
+/* Programs are replaced while they are down, on one machine after the other. */
+static uint32_t known_version(const struct sim *sim, const struct host *host) {
+	bool old = !host->installed_anew && host->boot < sim->plan.old_boots[host->id - 1];
+	return old ? 1 : STATE_MACHINE_VERSION_MAX;
+}
+
 void host_boot(struct sim *sim, uint32_t id) {
 	struct host *host = sim_host(sim, id);
 	struct node_address addresses[SIM_NODES_MAX];
@@ -312,6 +318,8 @@ void host_boot(struct sim *sim, uint32_t id) {
 		.checkpoint_rows_per_turn = sim->plan.checkpoint_rows,
 		.append_entries_max = sim->plan.append_entries,
 		.leader_lease = sim->plan.leader_lease,
+		.machine_version_max = known_version(sim, host),
+		.state_hash_interval = sim->plan.state_hash_interval,
 	};
 	assert(!host->up);
 	/* Sometimes the whole machine has come up again, and its clock with it. */
@@ -410,6 +418,7 @@ void host_wipe(struct sim *sim, uint32_t id) {
 	disk_init(disk, prng_fork(&host->prng));
 	disk->boot = boot + 1; /* writes of the old one are void */
 	draw_store(host);
+	host->installed_anew = true;
 	checker_raft_wipe(sim, id);
 }
 

@@ -37,6 +37,7 @@ struct host {
 	struct node *node; /* NULL while down */
 	bool up, stopping;
 	uint64_t boot;
+	bool installed_anew; /* with the present program */
 	struct node_memory memory; /* what its disk held as it booted */
 	sim_usec paused_until, suspended_until;
 	int32_t drift_ppm;    /* of this machine's clocks, real */

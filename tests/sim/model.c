@@ -357,8 +357,9 @@ static void apply_command(struct sim *sim, uint64_t term, const Command__Command
 	case COMMAND__COMMAND__BODY_TIMER: apply_timer(sim, term, command->timer); break;
 	case COMMAND__COMMAND__BODY_LATE: apply_late(sim, term, command->late); break;
 	case COMMAND__COMMAND__BODY_RENEWED: apply_renewed(sim, term, command->renewed); break;
-	case COMMAND__COMMAND__BODY_VERSION:
-	case COMMAND__COMMAND__BODY_VERDICT: break; /* no session, lock or seat changes */
+	/* No session, lock or seat changes. */
+	case COMMAND__COMMAND__BODY_VERSION: sim->totals.raises++; break;
+	case COMMAND__COMMAND__BODY_VERDICT: sim->totals.verdicts++; break;
 	default: apply_request(sim, command); break;
 	}
 }

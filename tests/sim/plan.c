@@ -104,6 +104,15 @@ static void draw_clients(struct plan *plan, struct prng *prng) {
 	plan->read_ppm = (uint32_t)prng_range(prng, 0, 500000);
 }
 
+/* Spares run the present program: nobody adds a machine that is older than the cluster. */
+static void draw_upgrades(struct plan *plan, struct prng *prng) {
+	plan->state_hash_interval = (uint32_t)prng_range(prng, 4, 64);
+	if (coin(prng))
+		return;
+	for (uint32_t i = 0; i < plan_founders(plan); i++)
+		plan->old_boots[i] = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 3);
+}
+
 void plan_draw(struct plan *plan, struct prng *prng) {
 	*plan = (struct plan){.nodes = draw_nodes(prng)};
 	plan->chaos = prng_range(prng, 15, 25) * SECOND;
@@ -126,4 +135,5 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	draw_clients(plan, prng);
 	if (prng_chance(prng, 300000))
 		plan->old_copy_every = prng_range(prng, 500 * MS, 3 * SECOND);
+	draw_upgrades(plan, prng);
 }

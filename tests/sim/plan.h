@@ -66,6 +66,10 @@ struct plan {
 	sim_usec break_every;      /* client connections */
 	sim_usec old_copy_every; /* a data folder is copied, and put back later if the rest of the cluster allows it */
 
+	/* Upgrades: how many of a founder's starts run a program that knows machine version 1 only. */
+	uint32_t old_boots[SIM_NODES_MAX];
+	uint32_t state_hash_interval;
+
 	/* Administration. */
 	sim_usec change_every;   /* of members */
 	sim_usec transfer_every; /* of leadership, on request */

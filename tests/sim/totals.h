@@ -75,6 +75,8 @@
 	X(events, "observer events")                                                                                   \
 	X(gaps, "observer gaps")                                                                                       \
 	X(busy, "BUSY answers")                                                                                        \
+	X(raises, "machine versions raised")                                                                           \
+	X(verdicts, "verdicts on state hashes")                                                                        \
 	X(steps, "node steps")
 
 struct totals {
