@@ -2,6 +2,7 @@
 #include "cluster.h"
 
 #include "api/command.pb-c.h"
+#include "api/peer.pb-c.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -167,6 +168,51 @@ static void test_audit__does_nothing_without_a_majority(void **unused) {
 	cluster_deinit(&bench.cluster);
 }
 
+/* Both followers say the same of an index that is not asked for. */
+static void answer_late(struct cluster *cluster, uint32_t leader, raft_index index) {
+	uint8_t hash[16] = "an older state", body[256];
+	struct raft_status status;
+
+	raft_get_status(node_raft(cluster_node(cluster, leader)->node, CLUSTER_GROUP), &status);
+	for (uint32_t id = 1; id <= 3; id++) {
+		Peer__Message message = PEER__MESSAGE__INIT;
+		struct node_event event = {
+			.kind = NODE_PEER_FRAME, .peer = id, .type = FRAME_PEER_MESSAGE, .body = body};
+
+		message.group = CLUSTER_GROUP;
+		message.type = RAFT_HEARTBEAT_REPLY;
+		message.from = id;
+		message.to = leader;
+		message.term = status.term;
+		message.index = status.commit;
+		message.machine_version = 2;
+		message.state_index = index;
+		message.state_hash = (ProtobufCBinaryData){.len = sizeof hash, .data = hash};
+		event.body_bytes = peer__message__pack(&message, body);
+		if (id != leader)
+			cluster_post(cluster, leader, &event);
+	}
+}
+
+static void test_audit__counts_no_answer_to_an_earlier_question(void **unused) {
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+	uint32_t leader;
+
+	(void)unused;
+	leader = begin(&bench, 3, 2 * INTERVAL, 2);
+	work(&bench, leader, 2 * INTERVAL - 1 - (unsigned)state_applied(state_at(cluster, leader)));
+	cluster_send_acquire(cluster, leader, leader, 7, bench.opened, bench.sequence, "last", 0);
+	cluster_settle(cluster);
+	assert_int_equal(state_applied(state_at(cluster, leader)), 2 * INTERVAL);
+	answer_late(cluster, leader, INTERVAL);
+	cluster_settle(cluster);
+	assert_int_equal(count_verdicts(cluster, leader), 0);
+	cluster_advance(cluster, SECOND);
+	assert_int_equal(count_verdicts(cluster, leader), 1);
+	cluster_deinit(cluster);
+}
+
 /* A restart forgets: the verdict that it finds in its log is about an index that lies below its checkpoint. */
 static void test_audit__spares_a_replica_until_it_remembers(void **unused) {
 	struct bench bench;
@@ -194,6 +240,7 @@ int main(void) {
 		cmocka_unit_test(test_audit__stops_a_follower_that_differs),
 		cmocka_unit_test(test_audit__stops_a_leader_that_differs),
 		cmocka_unit_test(test_audit__does_nothing_without_a_majority),
+		cmocka_unit_test(test_audit__counts_no_answer_to_an_earlier_question),
 		cmocka_unit_test(test_audit__spares_a_replica_until_it_remembers),
 	};
 
