@@ -172,10 +172,10 @@ static struct raft_message peer_message(const Peer__Message *in) {
 	};
 }
 
-static void peer_take_state(struct replica *replica, const Peer__Message *in) {
+static void peer_take_state(struct replica *replica, const struct node_event *from, const Peer__Message *in) {
 	const uint8_t *hash = in->state_hash.data;
 
-	upgrade_hear(replica, in->from, in->machine_version);
+	upgrade_hear(replica, in->from, &from->store, in->machine_version);
 	if (in->type == RAFT_HEARTBEAT)
 		audit_hear_question(replica, in->state_index);
 	else if (in->type == RAFT_HEARTBEAT_REPLY && in->state_hash.len == AUDIT_HASH_BYTES)
@@ -225,7 +225,7 @@ void peer_recv(struct node *node, const struct node_event *from) {
 	message = peer_message(in);
 	if (replica->group == NODE_GROUP_DEFAULT)
 		testimony_hear(node, &message);
-	peer_take_state(replica, in);
+	peer_take_state(replica, from, in);
 	event.entries = entries.terms;
 	/* A core whose save ring is full refuses: the message counts as lost. */
 	(void)replica_raft(replica, &event, entries.bytes);

@@ -39,12 +39,12 @@ static struct upgrade_word *upgrade_place(struct replica *replica, const struct 
 	return NULL;
 }
 
-void upgrade_hear(struct replica *replica, uint32_t node, uint32_t version) {
+void upgrade_hear(struct replica *replica, uint32_t node, const struct node_uuid *store, uint32_t version) {
 	const struct raft_configuration *members = raft_members(replica->raft, NULL);
 	const struct raft_member *member = configuration_find(members, node);
 	struct upgrade_word *word;
 
-	if (!replica->leading || !member)
+	if (!replica->leading || !member || memcmp(member->store.bytes, store->bytes, sizeof store->bytes) != 0)
 		return;
 	word = upgrade_find(&replica->upgrade, member);
 	if (!word)

@@ -23,8 +23,8 @@ struct upgrade {
 
 /* This node has become the leader. */
 void upgrade_begin(struct replica *replica);
-/* Leader: a message of that node says so. */
-void upgrade_hear(struct replica *replica, uint32_t node, uint32_t version);
+/* Leader: a message of that store says so. */
+void upgrade_hear(struct replica *replica, uint32_t node, const struct node_uuid *store, uint32_t version);
 /* Leader: proposes the version that all members know, if it is a later one. */
 void upgrade_advance(struct replica *replica);
 

@@ -179,6 +179,7 @@ static void answer_late(struct cluster *cluster, uint32_t leader, raft_index ind
 		struct node_event event = {
 			.kind = NODE_PEER_FRAME, .peer = id, .type = FRAME_PEER_MESSAGE, .body = body};
 
+		memset(event.store.bytes, (int)id, sizeof event.store.bytes);
 		message.group = CLUSTER_GROUP;
 		message.type = RAFT_HEARTBEAT_REPLY;
 		message.from = id;
