@@ -11,7 +11,8 @@
 enum {
 	LOOK_US = 50000,
 	QUARTERS = 4,
-	HEARTBEATS = 4, /* since its last answer: a follower that is silent for longer may not hear us */
+	HEARTBEATS = 4, /* since its last answer: a follower that is silent for longer may not hear us; nor has one what
+			 * is sent again after a loss, before so many have passed */
 };
 
 /* ---- Who could commit ----------------------------------------------------------------------------------------------
@@ -30,12 +31,14 @@ static bool is_able(struct sim *sim, uint32_t node) {
 
 static bool is_following(struct sim *sim, uint32_t leader, raft_index commit, uint32_t node) {
 	const struct host *host = sim_host(sim, leader);
+	sim_usec patience = HEARTBEATS * sim->plan.timing.heartbeat;
 	struct raft_peer peer;
 
 	if (node == leader)
 		return true;
 	return raft_get_peer(node_raft(host->node, SIM_GROUP), node, &peer) && peer.match >= commit &&
-	       peer.contact + HEARTBEATS * sim->plan.timing.heartbeat >= host_clocks(host, sim->now).mono &&
+	       peer.contact + patience >= host_clocks(host, sim->now).mono &&
+	       sim->network.links[leader - 1][node - 1].append_lost_at + patience <= sim->checker_session.looked_at &&
 	       is_able(sim, node);
 }
 

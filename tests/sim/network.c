@@ -91,6 +91,8 @@ void network_send_peer(struct sim *sim, uint32_t from, const struct node_peer_fr
 
 	sim->totals.frames++;
 	if (!link_of(sim, from, to)->connected || is_cut(sim, from, to) || chance(sim, sim->plan.loss_ppm)) {
+		if (frame->append)
+			link_of(sim, from, to)->append_lost_at = sim->now;
 		sim->totals.drops++;
 		return;
 	}
@@ -256,8 +258,11 @@ static void dial_pair(struct sim *sim, void *item) {
 	bool reachable = a->up && b->up && !is_cut(sim, from, to) && !is_cut(sim, to, from);
 
 	if (reachable && !link->connected && greet(sim, a, b))
-		*link = (struct link){
-			.connected = true, .from_boot = a->boot, .to_boot = b->boot, .newest_boot = a->boot};
+		*link = (struct link){.connected = true,
+				      .from_boot = a->boot,
+				      .to_boot = b->boot,
+				      .newest_boot = a->boot,
+				      .append_lost_at = link->append_lost_at};
 	if (reachable && link->connected)
 		offer_founding(sim, from, to);
 	if (link->connected && a->up && b->up && !(knows(sim, a, b) && welcomes(a, b)) &&

@@ -20,6 +20,7 @@ struct link {
 	bool connected;
 	uint64_t from_boot, to_boot; /* of the connection */
 	uint64_t newest_boot;        /* of the dialler, as the reader has seen it */
+	sim_usec append_lost_at;     /* the last one */
 	sim_usec transfers_since;    /* snapshots, counted second by second */
 	uint32_t transfers;
 };
