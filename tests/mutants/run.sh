@@ -12,8 +12,8 @@
 #   # scenario: q09_no_self_vote
 set -eu
 
-source=$1
-work=$2
+source=$(realpath "$1")
+work=$(realpath "$2")
 jobs=${3:-2}
 [ $# -ge 3 ] && shift 3 || shift 2
 [ $# -gt 0 ] || set -- "$source"/tests/mutants/*.patch
@@ -66,6 +66,7 @@ violation() {
 failed=0
 printf '%-34s %-30s %s\n' mutant 'caught by' 'seed or scenario'
 for patch in "$@"; do
+	patch=$(realpath "$patch")
 	name=$(basename "$patch" .patch)
 	expect=$(header "$patch" expect)
 	seeds=$(header "$patch" seeds)

@@ -262,6 +262,73 @@ static void run_q05_single_server_bug(void) {
 		"This core demands both.");
 }
 
+/* ---- q05_learner_catch_up ------------------------------------------------------------------------------------------
+ */
+
+static struct raft_peer peer_of(struct stage *stage, uint32_t leader, uint32_t node) {
+	struct raft_peer peer = {0};
+
+	(void)raft_get_peer(stage_node(stage, leader)->raft, node, &peer);
+	return peer;
+}
+
+static bool learner_caught_up(struct stage *stage) {
+	return peer_of(stage, 1, 4).caught_up;
+}
+
+static void run_q05_learner_catch_up(void) {
+	const uint32_t three = NODES_3(1, 2, 3), four = three | 1u << 4;
+	struct stage *stage =
+		stage_new(&(struct stage_setup){.nodes = 4, .voters = three, .seed = 5, .tell = STAGE_TELL_ROLES});
+	uint32_t counted;
+
+	story_act("S1, S2 and S3 vote. S4 is to join: it is cut off when the leader makes it a learner.");
+	stage_elect(stage, 1);
+	stage_isolate(stage, 4);
+	for (int i = 0; i < 5; i++)
+		(void)stage_propose(stage, 1, NULL);
+	stage->learners = 1u << 4;
+	stage_expect(stage, stage_change(stage, 1, three, 0, NULL) >= 0, "change-taken", "S1 refuses the learner");
+	stage_run(stage, 5000 * MS);
+	stage_expect(stage, stage_count(stage, 1, STAGE_OK) == 6, "learner-not-waited-for",
+		     "a learner that is away holds up the log");
+	stage_expect(stage, !learner_caught_up(stage), "absent-learner-lags",
+		     "S4 heard nothing and counts as caught up");
+	story_say("All is committed without S4. It is %" PRIu64 " entries behind, and the leader knows.",
+		  stage_node(stage, 1)->log.last - peer_of(stage, 1, 4).match);
+
+	story_act("S4 is connected again, and nobody writes. A round of catching up ends when S4 has what the log held "
+		  "at "
+		  "its beginning; a round that took no longer than an election time-out says that S4 keeps up.");
+	stage_heal(stage);
+	bool caught_up = stage_run_until(stage, learner_caught_up, 2 * stage->timing.election_max);
+	stage_expect(stage, caught_up, "caught-up", "S4 has the whole log of %" PRIu64 " entries, and is not promoted",
+		     stage_node(stage, 1)->log.last);
+	story_say("S4 has caught up in round %u.", peer_of(stage, 1, 4).catch_up_rounds);
+
+	story_act("S2 and S3 are cut off. S4 has every entry, and is no majority's part.");
+	stage_isolate(stage, 2);
+	stage_isolate(stage, 3);
+	counted = stage_count(stage, 1, STAGE_OK);
+	(void)stage_propose(stage, 1, NULL);
+	stage_run(stage, 2000 * MS);
+	stage_expect(stage, stage_count(stage, 1, STAGE_OK) == counted, "learner-not-counted",
+		     "S1 has committed with a learner");
+	stage_expect(stage, stage_leader(stage) == 0, "learner-keeps-nobody-in-office",
+		     "S1 leads with a learner alone");
+
+	story_act("S2 and S3 are back, and S4 becomes a voter.");
+	stage_heal(stage);
+	stage_expect(stage, pursue(stage, four, 5000 * MS), "change-completes", "S4 does not become a voter");
+	stage_run(stage, 100 * MS);
+	stage_show_logs(stage);
+	stage_free(stage);
+	story_answer(
+		"a new member gets the log as a learner and is counted nowhere. The leader promotes it when a round of "
+		"catching up was short: not by the share of the log that it has, which says little about a long log, "
+		"and not only when something is written, which may take for ever.");
+}
+
 /* ---- q17_leader_removed --------------------------------------------------------------------------------------------
  */
 
@@ -308,6 +375,7 @@ const struct scenario membership_scenarios[] = {
 	 run_q05_joint_crash_each_step},
 	{"q05_single_server_bug", "What goes wrong when single servers are added and removed at once?",
 	 run_q05_single_server_bug},
+	{"q05_learner_catch_up", "When may a node that joins be given a vote?", run_q05_learner_catch_up},
 	{"q17_leader_removed", "A leader removes itself: when does it leave?", run_q17_leader_removed},
 	{0},
 };

@@ -218,6 +218,8 @@ static struct raft_configuration *new_configuration(struct stage *stage, uint32_
 	for (uint32_t node = 1; node <= stage->n; node++) {
 		uint8_t roles = (uint8_t)((voters >> node & 1 ? RAFT_ROLE_VOTER : 0) |
 					  (outgoing >> node & 1 ? RAFT_ROLE_VOTER_OUTGOING : 0));
+		if (roles == 0 && stage->learners >> node & 1)
+			roles = RAFT_ROLE_LEARNER;
 		if (roles != 0)
 			made->members[made->n++] = (struct raft_member){
 				.node = node, .store = {.bytes = {(uint8_t)node, 0xee}}, .roles = roles};

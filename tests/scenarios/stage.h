@@ -140,6 +140,8 @@ struct stage {
 	uint32_t promise_ms, drift_ppm;
 	bool leader_lease;
 	const struct raft_configuration *founding;
+	uint32_t
+		learners; /* bit i: configurations that are made from now on name node i as a learner unless it votes */
 
 	struct stage_node nodes[STAGE_NODES_MAX];
 	bool cut[STAGE_NODES_MAX + 1][STAGE_NODES_MAX + 1]; /* [from][to] */

@@ -148,7 +148,10 @@ void stage_tell_change(struct stage *stage, uint32_t node, uint32_t voters, uint
 	char in[64], out[64];
 
 	set_of(voters, in, sizeof(in));
-	if (outgoing == 0)
+	if (outgoing == 0 && (stage->learners & ~voters) != 0)
+		stage_tell(stage, STAGE_TELL_ROLES, "S%u appends the configuration {%s} with {%s} as learners", node,
+			   in, set_of(stage->learners & ~voters, out, sizeof(out)));
+	else if (outgoing == 0)
 		stage_tell(stage, STAGE_TELL_ROLES, "S%u appends the configuration {%s}", node, in);
 	else
 		stage_tell(stage, STAGE_TELL_ROLES, "S%u appends the joint configuration {%s} and {%s}", node,
