@@ -54,7 +54,8 @@ static void watch_sender(struct world *world, struct laggard *laggard) {
 		die_for_a_while(world, laggard, world_leader(world));
 }
 
-/* An event between the first chunk and the moment at which the snapshot has replaced state and log is a step. */
+/* An event between the beginning of the transfer and the moment at which the snapshot has replaced state and log is a
+ * step. */
 static void watch_receiver(struct world *world, struct laggard *laggard) {
 	const struct disk *disk = sim_disk(world->sim, laggard->node);
 
@@ -131,7 +132,8 @@ static void q04_compact_install_resume(void) {
 		  PAIRS_MISSED);
 	steps = install(calm, WORLD_TELL_LEADERS);
 
-	story_act("The same, and the receiver dies behind each of the %u events from the first chunk to the "
+	story_act("The same, and the receiver dies behind each of the %u events from the beginning of the transfer to "
+		  "the "
 		  "installed snapshot, its write lost, or leaving term and vote only, or whole.",
 		  steps);
 	for (hurt.step = 0; hurt.step < steps; hurt.step++) {
@@ -145,7 +147,7 @@ static void q04_compact_install_resume(void) {
 		  "given; and in the end with the hash of the others.",
 		  steps * WORLD_TEARS);
 
-	story_act("The same, and the sender dies in the middle of the transfer.");
+	story_act("The same, and the sender dies while the snapshot is on its way.");
 	hurt = calm;
 	hurt.sender_dies = true;
 	(void)install(hurt, WORLD_TELL_LEADERS);

@@ -210,7 +210,7 @@ static void q22j_follower_read(void) {
 	world_run(world, 1 * SECOND);
 	(void)program_settle(c1, program_release(c1, 0, token), 5 * SECOND);
 
-	story_act("The leader is lost while c2 goes on asking.");
+	story_act("The leader is lost. As soon as another one leads, c2 asks again, at a node that follows it.");
 	leader = world_leader(world);
 	follower = follower_of(world, leader);
 	(void)program_connect(c2, follower);
