@@ -357,6 +357,12 @@ void lockd_session_list_free(struct lockd_session_list *list) {
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------------ */
 
+enum {
+	/* How long the others have once a node has answered: a node that is well answers within a round trip, and one
+	 * that hangs is not to hold up the view of all that do not. */
+	GRACE_US = 1000 * 1000,
+};
+
 /* Whether the nodes' list is as good as it gets: somebody told us of the others, or nobody can be reached. */
 static bool knows_nodes(const struct lockd_client *client) {
 	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
@@ -373,7 +379,7 @@ static bool is_asked(struct lockd_client *client, const struct lockd__endpoint *
 }
 
 static struct lockd__request *ask_node(struct lockd_client *client, struct lockd__endpoint *endpoint,
-				       struct lockd__waiter *waiter) {
+				       struct lockd__waiter *waiter, pthread_cond_t *together) {
 	struct lockd__request *request = lockd__request_new(client, NULL, LOCKD__STATUS, NULL, NULL);
 
 	if (!request)
@@ -382,6 +388,7 @@ static struct lockd__request *ask_node(struct lockd_client *client, struct lockd
 		lockd__request_free(request);
 		return NULL;
 	}
+	waiter->together = together;
 	request->waiter = waiter;
 	request->endpoint = endpoint;
 	lockd__endpoint_hurry(client, endpoint);
@@ -484,6 +491,8 @@ static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status
 	info->joint = status->joint;
 	info->transfer_to = status->transfer_to;
 	info->fit = status->fit;
+	info->machine_version = status->machine_version;
+	info->machine_version_max = status->machine_version_max;
 	fill_times(status, info);
 	fill_peers(pool, status, info);
 	fill_candidates(pool, status, info);
@@ -503,23 +512,50 @@ struct question {
 	const char *address;
 };
 
-/* Asks all; returns how many. */
-static size_t ask_nodes(struct lockd_client *client, struct lockd__pool *pool, struct question *questions) {
-	size_t n = 0;
+/* All nodes asked at once. */
+struct survey {
+	pthread_cond_t answered;
+	struct question questions[LOCKD__ENDPOINTS_MAX];
+	size_t n;
+};
 
+static void ask_nodes(struct lockd_client *client, struct lockd__pool *pool, struct survey *survey) {
 	for (struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		struct question *question = &survey->questions[survey->n];
+
 		if (!is_asked(client, e))
 			continue;
-		questions[n].address = lockd__pool_text(
+		question->address = lockd__pool_text(
 			pool, &(ProtobufCBinaryData){.len = strlen(e->address), .data = (uint8_t *)e->address});
-		questions[n].endpoint = e;
-		questions[n].request = ask_node(client, e, &questions[n].page.waiter);
-		if (!questions[n].request)
+		question->endpoint = e;
+		question->request = ask_node(client, e, &question->page.waiter, &survey->answered);
+		if (!question->request)
 			pool->failed = 1;
 		else
-			n++;
+			survey->n++;
 	}
-	return n;
+}
+
+/* Returns when there is nothing left to wait for, or no time. A node that cannot be reached sets nobody a time: while
+ * that is all that is known, the others are what the caller is here for. */
+static void await_nodes(struct lockd_client *client, struct survey *survey, int64_t deadline_us) {
+	int64_t until_us = deadline_us, now_us;
+	size_t answers = 0, ok, done;
+
+	for (;;) {
+		now_us = lockd__clock_us();
+		ok = done = 0;
+		for (const struct question *q = survey->questions; q < survey->questions + survey->n; q++) {
+			done += q->page.waiter.done;
+			ok += q->page.waiter.done && q->page.waiter.status == LOCKD_OK;
+		}
+		if (ok > answers)
+			until_us = now_us + GRACE_US < deadline_us ? now_us + GRACE_US : deadline_us;
+		answers = ok;
+		if (done == survey->n || now_us >= until_us)
+			return;
+		lockd__clock_wait(&survey->answered, &client->mutex, until_us);
+	}
 }
 
 /* Why a node gave no answer. */
@@ -544,28 +580,29 @@ static void add_node(struct lockd_node_info *nodes, size_t *n, const struct lock
 	nodes[(*n)++] = *info;
 }
 
-static enum lockd_status collect(struct lockd_client *client, struct question *questions, size_t n, int64_t deadline_us,
-				 struct node_list *list) {
-	struct lockd_node_info *nodes = lockd__pool_alloc(&list->pool, n * sizeof *nodes + 1);
+/* Takes what has come; who has not answered by now is given up. */
+static enum lockd_status collect(struct lockd_client *client, struct survey *survey, struct node_list *list) {
+	struct lockd_node_info *nodes = lockd__pool_alloc(&list->pool, survey->n * sizeof *nodes + 1);
 	enum lockd_status status = LOCKD_UNREACHABLE;
 
 	list->list.nodes = nodes;
-	for (size_t i = 0; i < n; i++) {
-		struct lockd_node_info info = {.endpoint = questions[i].address,
+	for (size_t i = 0; i < survey->n; i++) {
+		struct question *question = &survey->questions[i];
+		struct lockd_node_info info = {.endpoint = question->address,
 					       .reason = "",
 					       .role = "",
 					       .version = "",
 					       .incarnation = "",
 					       .state_hash = ""};
-		(void)lockd__waiter_wait(client, &questions[i].page.waiter, questions[i].request, deadline_us);
-		info.node = questions[i].endpoint->node;
-		take_status(&list->pool, &questions[i].page, &info);
+		(void)lockd__waiter_wait(client, &question->page.waiter, question->request, 0);
+		info.node = question->endpoint->node;
+		take_status(&list->pool, &question->page, &info);
 		if (info.status == LOCKD_DEADLINE)
 			info.status = LOCKD_UNREACHABLE;
 		if (info.status == LOCKD_OK)
 			status = LOCKD_OK;
 		else
-			info.reason = reason_of(&list->pool, questions[i].endpoint, info.status);
+			info.reason = reason_of(&list->pool, question->endpoint, info.status);
 		if (nodes)
 			add_node(nodes, &list->list.n, &info);
 	}
@@ -573,16 +610,21 @@ static enum lockd_status collect(struct lockd_client *client, struct question *q
 }
 
 static enum lockd_status fetch_nodes(struct lockd_client *client, int64_t deadline_us, struct node_list *list) {
-	struct question *questions;
+	struct survey *survey;
 	enum lockd_status status;
 
 	while (!knows_nodes(client) && !client->closing && lockd__clock_us() < deadline_us)
 		lockd__clock_wait(&client->left, &client->mutex, deadline_us);
-	questions = calloc(LOCKD__ENDPOINTS_MAX, sizeof *questions);
-	if (!questions)
+	survey = calloc(1, sizeof *survey);
+	if (!survey || lockd__clock_cond_init(&survey->answered) < 0) {
+		free(survey);
 		return LOCKD_NO_MEMORY;
-	status = collect(client, questions, ask_nodes(client, &list->pool, questions), deadline_us, list);
-	free(questions);
+	}
+	ask_nodes(client, &list->pool, survey);
+	await_nodes(client, survey, deadline_us);
+	status = collect(client, survey, list);
+	(void)pthread_cond_destroy(&survey->answered);
+	free(survey);
 	return client->closing ? LOCKD_CLOSED : status;
 }
 

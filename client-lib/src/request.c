@@ -660,6 +660,8 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 		waiter->grant = request->grant;
 		waiter->done = true;
 		pthread_cond_signal(&waiter->cond);
+		if (waiter->together)
+			pthread_cond_signal(waiter->together);
 	}
 	if (request->done) {
 		request->session->callbacks++;

@@ -52,6 +52,7 @@ enum lockd__request_state { LOCKD__WAITING, LOCKD__SENT, LOCKD__FINISHED };
 /* A thread that waits for a request, on that thread's stack. */
 struct lockd__waiter {
 	pthread_cond_t cond;
+	pthread_cond_t *together; /* signalled as well: of a thread that waits for several; NULL: none */
 	bool done;
 	enum lockd_status status;
 	struct lockd_grant grant;

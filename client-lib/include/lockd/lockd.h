@@ -281,6 +281,9 @@ struct lockd_node_info {
 	uint32_t transfer_to;         /* leader only: who is to take over */
 	uint32_t lease_ms; /* leader only: what is left of its lease; UINT32_MAX: it never ends (sole voter) */
 	int fit;           /* could lead: its disk keeps up, and it is not stopping */
+	/* Of the state machine: the version that the log may use, and the latest that this node's program knows. The
+	 * first rises to the lowest of the second among all members. 0: its program is too old to say. */
+	uint32_t machine_version, machine_version_max;
 	uint32_t heartbeat_ms, promise_ms, drift_ppm, election_ms_min, election_ms_max;
 	uint32_t ttl_ms_min;                 /* smallest TTL that suits these times */
 	const struct lockd_peer_info *peers; /* the members, itself included */
@@ -309,7 +312,8 @@ LOCKD_PUBLIC enum lockd_status lockd_sessions(struct lockd_client *client, const
 LOCKD_PUBLIC void lockd_session_list_free(struct lockd_session_list *list);
 
 /* Asks every node that it knows of, members and the configured endpoints, for its own view; not linearizable, by
- * nature. OK if at least one answered. */
+ * nature. OK if at least one answered. Once one has, the silent ones are waited for until a second after the latest
+ * answer, and at most until the time-out. */
 LOCKD_PUBLIC enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struct lockd_node_list **ret);
 LOCKD_PUBLIC void lockd_node_list_free(struct lockd_node_list *list);
 

@@ -501,6 +501,8 @@ static void test_look__nodes_says_all_that_a_node_knows(void **test) {
 	status.election_ms_min = 400;
 	status.election_ms_max = 800;
 	status.ttl_ms_min = 3000;
+	status.machine_version = 1;
+	status.machine_version_max = 2;
 	status.peers = peers;
 	status.candidates = candidates;
 	status.n_peers = status.n_candidates = 1;
@@ -522,6 +524,8 @@ static void test_look__nodes_says_all_that_a_node_knows(void **test) {
 	assert_int_equal(node->election_ms_min, 400);
 	assert_int_equal(node->election_ms_max, 800);
 	assert_int_equal(node->ttl_ms_min, 3000);
+	assert_int_equal(node->machine_version, 1);
+	assert_int_equal(node->machine_version_max, 2);
 	assert_int_equal(node->n_peers, 1);
 	assert_string_equal(node->peers[0].store, "ab01");
 	assert_int_equal(node->peers[0].roles, LOCKD_ROLE_VOTER | LOCKD_ROLE_OUTGOING);
@@ -574,6 +578,99 @@ static void test_look__nodes_lists_the_unreachable(void **test) {
 	fake_free(fake);
 }
 
+/* One node answers; of the two that hang one does not even greet. The time-out is far longer than the test may take. */
+static void test_look__nodes_gives_a_node_that_hangs_little_time(void **test) {
+	struct fake_manner hung = fake_leader, deaf = fake_leader;
+	struct fake *fakes[3];
+	struct lockd_node_list *nodes;
+	struct lockd_client *client;
+	char endpoints[80];
+	int64_t begin_us;
+
+	(void)test;
+	hung.node = 2;
+	hung.silent = true;
+	deaf.mute = true;
+	fakes[0] = fake_new(&hung);
+	fakes[1] = fake_new(&fake_leader);
+	fakes[2] = fake_new(&deaf);
+	snprintf(endpoints, sizeof endpoints, "%s,%s,%s", fake_address(fakes[0]), fake_address(fakes[1]),
+		 fake_address(fakes[2]));
+	client = fake_client(endpoints);
+	begin_us = lockd__clock_us();
+	assert_int_equal(lockd_nodes(client, 60 * 1000, &nodes), LOCKD_OK);
+	assert_in_range(lockd__clock_us() - begin_us, 900 * 1000, FAKE_PATIENCE_MS * 1000);
+	assert_int_equal(nodes->n, 3);
+	assert_int_equal(nodes->nodes[0].status, LOCKD_UNREACHABLE);
+	assert_int_equal(nodes->nodes[0].node, 2);
+	assert_string_equal(nodes->nodes[0].reason, "no answer in time");
+	assert_int_equal(nodes->nodes[1].status, LOCKD_OK);
+	assert_int_equal(nodes->nodes[2].status, LOCKD_UNREACHABLE);
+	assert_string_equal(nodes->nodes[2].reason, "no answer in time");
+	lockd_node_list_free(nodes);
+	lockd_close(client);
+	for (unsigned i = 0; i < 3; i++)
+		fake_free(fakes[i]);
+}
+
+static void test_look__nodes_waits_for_a_node_while_the_others_answer(void **test) {
+	struct fake_manner slow = fake_leader, quick = fake_leader;
+	struct fake_request request;
+	struct fake *fakes[2];
+	char endpoints[80];
+	pthread_t thread;
+	struct call call;
+
+	(void)test;
+	slow.takes_status = quick.takes_status = true;
+	slow.node = 2;
+	fakes[0] = fake_new(&slow);
+	fakes[1] = fake_new(&quick);
+	snprintf(endpoints, sizeof endpoints, "%s,%s", fake_address(fakes[0]), fake_address(fakes[1]));
+	call = (struct call){.client = fake_client(endpoints)};
+	pthread_create(&thread, NULL, list_nodes, &call);
+	for (unsigned i = 2; i-- > 0;) {
+		Client__NodeStatus status = CLIENT__NODE_STATUS__INIT;
+		Client__Reply reply = CLIENT__REPLY__INIT;
+
+		request = fake_take_kind(fakes[i], CLIENT__REQUEST__BODY_STATUS);
+		status.node = i ? 1 : 2;
+		reply.node = &status;
+		fake_reply(fakes[i], &request, &reply);
+		fake_request_free(&request);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(call.status, LOCKD_OK);
+	assert_int_equal(call.nodes->n, 2);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(call.nodes->nodes[i].status, LOCKD_OK);
+	lockd_node_list_free(call.nodes);
+	lockd_close(call.client);
+	for (unsigned i = 0; i < 2; i++)
+		fake_free(fakes[i]);
+}
+
+/* Neither is a silence beside nodes that cannot be reached cut short, nor is it waited out beyond the time-out. */
+static void test_look__nodes_without_any_answer_takes_the_whole_time(void **test) {
+	struct fake_manner hung = fake_leader;
+	struct lockd_node_list *nodes;
+	struct lockd_client *client;
+	char endpoints[80];
+	struct fake *fake;
+	int64_t begin_us;
+
+	(void)test;
+	hung.silent = true;
+	fake = fake_new(&hung);
+	snprintf(endpoints, sizeof endpoints, "%s,127.0.0.1:1", fake_address(fake));
+	client = fake_client(endpoints);
+	begin_us = lockd__clock_us();
+	assert_int_equal(lockd_nodes(client, 1500, &nodes), LOCKD_UNREACHABLE);
+	assert_in_range(lockd__clock_us() - begin_us, 1500 * 1000, FAKE_PATIENCE_MS * 1000);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 static void test_look__nodes_lists_a_node_once(void **test) {
 	struct fake *fake = fake_new(&fake_leader);
 	const char *port = strchr(fake_address(fake), ':');
@@ -610,6 +707,9 @@ int main(void) {
 		cmocka_unit_test(test_look__a_read_of_one_node_goes_nowhere_else),
 		cmocka_unit_test(test_look__nodes_says_all_that_a_node_knows),
 		cmocka_unit_test(test_look__nodes_lists_the_unreachable),
+		cmocka_unit_test(test_look__nodes_gives_a_node_that_hangs_little_time),
+		cmocka_unit_test(test_look__nodes_waits_for_a_node_while_the_others_answer),
+		cmocka_unit_test(test_look__nodes_without_any_answer_takes_the_whole_time),
 		cmocka_unit_test(test_look__nodes_lists_a_node_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
