@@ -186,11 +186,12 @@ static void step(struct sim *sim, struct host *host) {
 	}
 	host->step_at = NEVER;
 	sim->totals.steps++;
-	for (size_t i = 0; i < n && host_leads(host); i++)
-		checker_session_event(sim, host->id, &host->events[i]);
 	for (size_t i = 0; i < n; i++)
 		old_copy_hear(sim, host->id, &host->events[i]);
 	node_step(host->node, &clocks, host->events, n, &effects);
+	/* It may have become leader by a vote that came in front of them. */
+	for (size_t i = 0; i < n && host_leads(host); i++)
+		checker_session_event(sim, host->id, &host->events[i]);
 	for (size_t i = 0; i < n; i++)
 		free(host->inbox[i].body);
 	host->n_inbox -= n;
