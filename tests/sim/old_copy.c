@@ -145,9 +145,8 @@ static void settle(struct sim *sim, void *item) {
 	struct old_copy *old_copy = &sim->old_copy;
 	const char *what;
 	uint32_t host;
-	(void)item;
 
-	if (old_copy->stage != OLD_COPY_RETURNED)
+	if (old_copy->stage != OLD_COPY_RETURNED || *(const uint64_t *)item != old_copy->returned)
 		return;
 	if (is_forgotten(sim, &what, &host))
 		verdict_fail(
@@ -174,6 +173,7 @@ static void put_back(struct sim *sim, void *item) {
 	TRACE("n%u is put back to an older copy: term %" PRIu64 " log %" PRIu64, old_copy->node,
 	      old_copy->disk.hard.term, disk_last(&old_copy->disk));
 	old_copy->stage = OLD_COPY_RETURNED;
+	old_copy->returned++;
 	old_copy->lost = old_copy->store;
 	old_copy->lost_last = disk_last(sim_disk(sim, old_copy->node));
 	old_copy->lost_hard = sim_disk(sim, old_copy->node)->hard;
@@ -181,7 +181,8 @@ static void put_back(struct sim *sim, void *item) {
 	checker_raft_put_back(sim, old_copy->node, is_forgotten(sim, &what, &host));
 	host_boot(sim, old_copy->node);
 	nemesis_rest(sim, sim->now + QUIET_US);
-	queue_push(&sim->queue, sim->now + QUIET_US, settle, NULL);
+	queue_push(&sim->queue, sim->now + QUIET_US, settle,
+		   memory_copy(&old_copy->returned, sizeof(old_copy->returned)));
 }
 
 static void calm(struct sim *sim, void *item) {

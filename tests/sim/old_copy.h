@@ -28,6 +28,7 @@ struct old_copy_heard {
 struct old_copy {
 	struct prng prng;
 	enum old_copy_stage stage;
+	uint64_t returned; /* so many have been put back */
 	uint32_t node;
 	struct node_uuid store;
 	struct disk disk;
