@@ -444,15 +444,49 @@ static int take_read(struct parse *parse) {
 	return 0;
 }
 
+/* "host:port" or "[v6]:port", as nodes and clients dial it. */
+static bool is_address(const char *text) {
+	static const char host_bytes[] = "%:._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *colon = strrchr(text, ':');
+	bool bracketed = *text == '[';
+	uint64_t port;
+	size_t n;
+
+	if (!colon || !parse_number(colon + 1, 1, UINT16_MAX, &port))
+		return false;
+	n = strspn(text + bracketed, bracketed ? host_bytes : host_bytes + 2);
+	return n > 0 && (!bracketed || text[1 + n] == ']') && text + n + (bracketed ? 2 : 0) == colon;
+}
+
+static int take_address(const struct parse *parse, enum option_id id, const char **ret) {
+	const char *text = parse->texts[id], *name = option_rows[id].name;
+
+	if (!text)
+		return 0;
+	if (strlen(text) > ARGUMENT_ADDRESS_BYTES_MAX)
+		return usage(parse->arguments.verb, "--%s has %zu bytes, at most %d are allowed", name, strlen(text),
+			     ARGUMENT_ADDRESS_BYTES_MAX);
+	if (!is_address(text))
+		return usage(
+			parse->arguments.verb,
+			"--%s '%s': not an address; allowed is HOST:PORT, as in node4.example:7601, 10.0.0.4:7601 or "
+			"[fd00::4]:7601",
+			name, text);
+	*ret = text;
+	return 0;
+}
+
 static int take_member(struct parse *parse) {
 	struct arguments *arguments = &parse->arguments;
 	uint64_t priority = 0;
-	int r = take_number(parse, OPTION_PRIORITY, 0, ARGUMENT_PRIORITY_MAX, &priority);
+	int r;
 
+	if ((r = take_number(parse, OPTION_PRIORITY, 0, ARGUMENT_PRIORITY_MAX, &priority)) ||
+	    (r = take_address(parse, OPTION_PEER_ADDRESS, &arguments->peer_address)) ||
+	    (r = take_address(parse, OPTION_CLIENT_ADDRESS, &arguments->client_address)))
+		return r;
 	arguments->priority = (uint32_t)priority;
-	arguments->peer_address = parse->texts[OPTION_PEER_ADDRESS];
-	arguments->client_address = parse->texts[OPTION_CLIENT_ADDRESS];
-	return r;
+	return 0;
 }
 
 static int take_values(struct parse *parse) {

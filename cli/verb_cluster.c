@@ -3,6 +3,7 @@
 #include "cli/arguments.h"
 #include "cli/connection.h"
 #include "cli/document.h"
+#include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/table.h"
 
@@ -23,13 +24,14 @@ static const struct column member_columns[] = {
 	{"RTT", "rtt_us", COLUMN_LATENCY},
 	{"CONTACT", "contact_ms", COLUMN_DURATION},
 	{"FIT", "fit", COLUMN_BOOL},
+	MACHINE_COLUMNS,
 	/* In JSON only: too much for a line. */
 	{"CAUGHT UP", "caught_up", COLUMN_BOOL},
 	{"SNAPSHOT", "snapshot", COLUMN_BOOL},
 	{"STORE", "store", COLUMN_TEXT},
 };
 
-enum { N_MEMBER_COLUMNS = sizeof member_columns / sizeof *member_columns, N_MEMBER_COLUMNS_SHOWN = 9 };
+enum { N_MEMBER_COLUMNS = sizeof member_columns / sizeof *member_columns, N_MEMBER_COLUMNS_SETTLED = 9 };
 
 static const struct column candidate_columns[] = {
 	{"WAITING TO BE ADDED", "node", COLUMN_COUNT},
@@ -95,7 +97,16 @@ static void put_following(struct table *table, const struct lockd_node_info *vie
 		table_put_text(table, NULL);
 }
 
-static void put_member(struct table *table, const struct lockd_node_info *view, const struct lockd_peer_info *peer) {
+/* A node's own words; NULL: it has not answered. */
+static const struct lockd_node_info *node_of(const struct lockd_node_list *list, uint32_t node) {
+	for (size_t i = 0; i < list->n; i++)
+		if (list->nodes[i].node == node && list->nodes[i].status == LOCKD_OK)
+			return &list->nodes[i];
+	return NULL;
+}
+
+static void put_member(struct table *table, const struct lockd_node_list *list, const struct lockd_node_info *view,
+		       const struct lockd_peer_info *peer) {
 	table_begin_line(table);
 	table_put_number(table, peer->node);
 	table_put_text(table, role_of(view, peer));
@@ -103,6 +114,8 @@ static void put_member(struct table *table, const struct lockd_node_info *view, 
 	table_put_text(table, peer->peer_address);
 	table_put_text(table, peer->client_address);
 	put_following(table, view, peer);
+	if (table->n_columns > N_MEMBER_COLUMNS_SETTLED)
+		machine_put(table, node_of(list, peer->node));
 	if (!table->json)
 		return;
 	table_put_bool(table, peer->caught_up || peer->node == view->leader);
@@ -133,12 +146,17 @@ static json_t *view_document(const struct lockd_node_info *view) {
 			 (json_int_t)view->transfer_to, "candidates", candidates_document(view));
 }
 
-static int print_members(const struct lockd_node_info *view, bool json) {
+static int print_members(const struct lockd_node_list *list, const struct lockd_node_info *view, bool json) {
+	size_t n = N_MEMBER_COLUMNS_SETTLED;
 	struct table table;
 
-	table_init(&table, "members", member_columns, json ? N_MEMBER_COLUMNS : N_MEMBER_COLUMNS_SHOWN, json);
+	if (json)
+		n = N_MEMBER_COLUMNS;
+	else if (!machine_is_settled(list))
+		n += N_MACHINE_COLUMNS;
+	table_init(&table, "members", member_columns, n, json);
 	for (size_t i = 0; i < view->n_peers; i++)
-		put_member(&table, view, &view->peers[i]);
+		put_member(&table, list, view, &view->peers[i]);
 	if (json)
 		table_set_rest(&table, view_document(view));
 	return table_print(&table);
@@ -162,8 +180,8 @@ static int print_candidates(const struct lockd_node_info *view) {
 	return table_print(&table);
 }
 
-static int print_view(const struct lockd_node_info *view, bool json) {
-	int r = print_members(view, json);
+static int print_view(const struct lockd_node_list *list, const struct lockd_node_info *view, bool json) {
+	int r = print_members(list, view, json);
 
 	if (r == 0 && !json)
 		r = print_candidates(view);
@@ -194,7 +212,7 @@ int verb_cluster_members(const struct arguments *arguments) {
 	} else {
 		view = best_view(list);
 		if (view) {
-			r = print_view(view, arguments_given(arguments, OPTION_JSON));
+			r = print_view(list, view, arguments_given(arguments, OPTION_JSON));
 		} else {
 			report("cluster members: no node that answers is a member of a cluster");
 			r = EXIT_UNREACHABLE;
@@ -207,14 +225,29 @@ int verb_cluster_members(const struct arguments *arguments) {
 
 /* ---- Changing --------------------------------------------------------------------------------------------------- */
 
+/* What was asked for cannot be, and the leader says what: no node of that number, for one. That the request is
+ * malformed, as the status has it, would be misleading, since only the command line is. */
+static int report_impossible(struct lockd_client *client, const struct arguments *arguments) {
+	const char *status = lockd_status_text(LOCKD_INVALID);
+	size_t n = strlen(status);
+	char reason[512];
+
+	lockd_last_error(client, reason, sizeof reason);
+	if (!strncmp(reason, status, n) && !strncmp(reason + n, ": ", 2))
+		report("%s: %s; see 'lockctl cluster members'", arguments->verb->name, reason + n + 2);
+	else
+		report("%s: %s", arguments->verb->name, *reason ? reason : status);
+	return EXIT_USAGE;
+}
+
 /* The leader's own words, where it refused. */
 static int report_refusal(struct lockd_client *client, const struct arguments *arguments, enum lockd_status status) {
 	char reason[512];
 
 	switch (status) {
+	case LOCKD_INVALID: return report_impossible(client, arguments);
 	case LOCKD_UNSETTLED:
 	case LOCKD_NOT_READY:
-	case LOCKD_INVALID:
 	case LOCKD_LIMIT:
 		lockd_last_error(client, reason, sizeof reason);
 		report("%s: %s", arguments->verb->name, *reason ? reason : lockd_status_text(status));

@@ -3,11 +3,13 @@
 #include "cli/arguments.h"
 #include "cli/connection.h"
 #include "cli/document.h"
+#include "cli/machine.h"
 #include "cli/report.h"
 #include "cli/table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct column columns[] = {
 	{"ENDPOINT", "endpoint", COLUMN_TEXT},
@@ -25,10 +27,19 @@ static const struct column columns[] = {
 	{"LOCKS", "locks", COLUMN_COUNT},
 	{"UPTIME", "uptime_ms", COLUMN_DURATION},
 	{"VERSION", "version", COLUMN_TEXT},
-	{"REASON", "reason", COLUMN_TEXT},
 };
 
-enum { N_COLUMNS = sizeof columns / sizeof *columns };
+static const struct column machine_columns[] = {MACHINE_COLUMNS};
+static const struct column reason_column = {"REASON", "reason", COLUMN_TEXT};
+
+enum { N_COLUMNS = sizeof columns / sizeof *columns, N_COLUMNS_MAX = N_COLUMNS + N_MACHINE_COLUMNS + 1 };
+
+/* Those of `columns`, and what the state of affairs calls for. */
+struct view {
+	struct column columns[N_COLUMNS_MAX];
+	size_t n;
+	bool has_machine, has_reason;
+};
 
 /* First and last entry, and what they take in memory. */
 static void put_log(struct table *table, const struct lockd_node_info *node) {
@@ -87,13 +98,13 @@ static void put_node(struct table *table, const struct lockd_node_list *list, co
 	table_put_text(table, node->version);
 }
 
-static void put_silent_node(struct table *table, const struct lockd_node_info *node) {
+static void put_silent_node(struct table *table, const struct view *view, const struct lockd_node_info *node) {
 	if (node->node)
 		table_put_number(table, node->node);
 	else
 		table_put_text(table, NULL);
 	table_put_text(table, "unreachable");
-	while (table->filled < N_COLUMNS - 1)
+	while (table->filled < view->n - 1)
 		table_put_text(table, NULL);
 	table_put_text(table, node->reason);
 }
@@ -105,22 +116,37 @@ static bool all_answered(const struct lockd_node_list *list) {
 	return true;
 }
 
-static int print_nodes(const struct lockd_node_list *list) {
-	size_t n = all_answered(list) ? N_COLUMNS - 1 : N_COLUMNS;
-	struct table table;
+static void choose_columns(const struct lockd_node_list *list, struct view *ret) {
+	*ret = (struct view){
+		.n = N_COLUMNS, .has_machine = !machine_is_settled(list), .has_reason = !all_answered(list)};
+	memcpy(ret->columns, columns, sizeof columns);
+	if (ret->has_machine) {
+		memcpy(&ret->columns[ret->n], machine_columns, sizeof machine_columns);
+		ret->n += N_MACHINE_COLUMNS;
+	}
+	if (ret->has_reason)
+		ret->columns[ret->n++] = reason_column;
+}
 
-	table_init(&table, "nodes", columns, n, false);
+static int print_nodes(const struct lockd_node_list *list) {
+	struct table table;
+	struct view view;
+
+	choose_columns(list, &view);
+	table_init(&table, "nodes", view.columns, view.n, false);
 	for (size_t i = 0; i < list->n; i++) {
 		const struct lockd_node_info *node = &list->nodes[i];
 
 		table_begin_line(&table);
 		table_put_text(&table, node->endpoint);
 		if (node->status) {
-			put_silent_node(&table, node);
+			put_silent_node(&table, &view, node);
 			continue;
 		}
 		put_node(&table, list, node);
-		if (n == N_COLUMNS)
+		if (view.has_machine)
+			machine_put(&table, node);
+		if (view.has_reason)
 			table_put_text(&table, NULL);
 	}
 	return table_print(&table);
@@ -175,10 +201,12 @@ static json_t *node_document(const struct lockd_node_info *node) {
 			  "version", document_text(node->version), "incarnation", document_text(node->incarnation),
 			  "state_hash", document_text(node->state_hash), "peers", peers));
 	(void)json_object_update_new(document,
-				     json_pack("{s:I, s:b, s:I, s:o, s:b, s:o}", "configuration_index",
+				     json_pack("{s:I, s:b, s:I, s:o, s:b, s:o, s:o, s:o}", "configuration_index",
 					       (json_int_t)node->configuration_index, "joint", node->joint,
 					       "transfer_to", (json_int_t)node->transfer_to, "lease_ms",
-					       lease_document(node), "fit", node->fit, "times", times_document(node)));
+					       lease_document(node), "fit", node->fit, "times", times_document(node),
+					       "machine_version", machine_document(node->machine_version),
+					       "machine_version_max", machine_document(node->machine_version_max)));
 	return document;
 }
 

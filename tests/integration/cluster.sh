@@ -17,8 +17,8 @@ token=$($lockctl show kept --json | jq -r .token)
 # Nothing of this may happen.
 expect_exit 75 $lockctl cluster add 4 --timeout 10s
 expect_text "$folder/err" '^lockctl: cluster add: the members are not ready for this change: node 4 has not called'
-expect_exit 70 $lockctl cluster prefer 9 1
-expect_text "$folder/err" '^lockctl: cluster prefer: the request is malformed: node 9 is no member'
+expect_exit 64 $lockctl cluster prefer 9 1
+expect_text "$folder/err" '^lockctl: cluster prefer: node 9 is no member; see'
 expect_exit 75 $lockctl cluster change -1 -2 -3 --timeout 10s
 expect_text "$folder/err" '^lockctl: cluster change: the members are not ready for this change: no voter would be left'
 if $lockctl cluster transfer 9 --timeout 10s >"$folder/out" 2>"$folder/err"; then fail "leadership went to node 9"; fi

@@ -8,7 +8,8 @@
  * ms-left", "EXPIRED", "GRANT". FAKE_LOG      a file to which each call appends a line with its arguments. FAKE_PID the
  * pid of the holder of shown locks; FAKE_HOST its host. FAKE_EVENTS   events of an observation:
  * "leader:REVISION:TOKEN:VALUE vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty. FAKE_LEADS    a file; while
- * it exists the election has a leader, whose going is observed. */
+ * it exists the election has a leader, whose going is observed. FAKE_UPGRADE  node 1 runs a later program than node 2.
+ */
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -465,6 +466,8 @@ static struct lockd_node_info nodes[] = {
 	 .election_ms_min = 400,
 	 .election_ms_max = 800,
 	 .ttl_ms_min = 3000,
+	 .machine_version = 2,
+	 .machine_version_max = 2,
 	 .peers = peers,
 	 .n_peers = sizeof peers / sizeof *peers,
 	 .candidates = candidates,
@@ -481,6 +484,8 @@ static struct lockd_node_info nodes[] = {
 	 .log_first = 1,
 	 .log_last = 1203,
 	 .fit = 1,
+	 .machine_version = 2,
+	 .machine_version_max = 2,
 	 .peers = peers,
 	 .n_peers = sizeof peers / sizeof *peers},
 	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
@@ -569,6 +574,8 @@ enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struc
 	if (status)
 		return status;
 	*ret = calloc(1, sizeof **ret);
+	if (getenv("FAKE_UPGRADE"))
+		nodes[0].machine_version = nodes[1].machine_version = nodes[1].machine_version_max = 1;
 	/* Without the leader; the leader alone; all. */
 	/* The only node of its cluster. */
 	nodes[0].lease_ms = getenv("FAKE_EMPTY") ? UINT32_MAX : 140;

@@ -27,10 +27,10 @@ static void set_path(const char *variable, const char *file) {
 
 static void clear_environment(void) {
 	static const char *const variables[] = {
-		"FAKE_OPEN",       "FAKE_SESSION",  "FAKE_ACQUIRE",  "FAKE_CLOSE",      "FAKE_LIST",
-		"FAKE_SHOW",       "FAKE_SESSIONS", "FAKE_NODES",    "FAKE_OBSERVE",    "FAKE_ERROR",
-		"FAKE_PID",        "FAKE_HOST",     "FAKE_EVENTS",   "FAKE_EMPTY",      "FAKE_LEADS",
-		"FAKE_LEADERLESS", "FAKE_CHANGE",   "FAKE_TRANSFER", "LOCKD_ENDPOINTS",
+		"FAKE_OPEN",  "FAKE_SESSION",    "FAKE_ACQUIRE", "FAKE_CLOSE",    "FAKE_LIST",
+		"FAKE_SHOW",  "FAKE_SESSIONS",   "FAKE_NODES",   "FAKE_OBSERVE",  "FAKE_ERROR",
+		"FAKE_PID",   "FAKE_HOST",       "FAKE_EVENTS",  "FAKE_EMPTY",    "FAKE_UPGRADE",
+		"FAKE_LEADS", "FAKE_LEADERLESS", "FAKE_CHANGE",  "FAKE_TRANSFER", "LOCKD_ENDPOINTS",
 	};
 
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/limits.h"
+#include "lockd/io/address.h"
 #include "process.h"
 
 #include "cli/arguments.h"
@@ -19,6 +20,7 @@ _Static_assert((int)ARGUMENT_VALUE_BYTES_MAX == (int)LIMIT_VALUE_BYTES_MAX, "val
 _Static_assert((int)ARGUMENT_LABEL_BYTES_MAX == (int)LIMIT_LABEL_BYTES_MAX, "labels");
 _Static_assert((int)ARGUMENT_TTL_MS_MIN == (int)LIMIT_TTL_MS_MIN, "shortest lease");
 _Static_assert((int)ARGUMENT_CHANGES_MAX == (int)LOCKD_MEMBER_CHANGES_MAX, "changes");
+_Static_assert((int)ARGUMENT_ADDRESS_BYTES_MAX == (int)ADDRESS_BYTES_MAX - 1, "addresses");
 _Static_assert((int)ARGUMENT_TTL_MS_MAX == (int)LIMIT_TTL_MS_MAX, "longest lease");
 
 static void test_arguments__refuses_and_names_the_argument(void **state) {
@@ -90,6 +92,12 @@ static void test_arguments__refuses_and_names_the_argument(void **state) {
 		{"cluster add 4 --priority 256",
 		 "lockctl: cluster add: --priority '256': not a number from 0 to 255; try "
 		 "'lockctl cluster add --help'\n"},
+		{"cluster add 4 --peer-address nonsense",
+		 "lockctl: cluster add: --peer-address 'nonsense': not an address; allowed is HOST:PORT, as in "
+		 "node4.example:7601, 10.0.0.4:7601 or [fd00::4]:7601; try 'lockctl cluster add --help'\n"},
+		{"cluster add 4 --client-address ''",
+		 "lockctl: cluster add: --client-address '': not an address; allowed is HOST:PORT, as in "
+		 "node4.example:7601, 10.0.0.4:7601 or [fd00::4]:7601; try 'lockctl cluster add --help'\n"},
 		{"cluster prefer 4",
 		 "lockctl: cluster prefer: PRIORITY is missing; try 'lockctl cluster prefer --help'\n"},
 		{"cluster prefer 4 256",
@@ -166,6 +174,37 @@ static void test_arguments__refuses_a_name_that_is_too_long(void **state) {
 	assert_int_equal(parse(line, &arguments), EXIT_USAGE);
 	line[before + LIMIT_NAME_BYTES_MAX] = '\0';
 	assert_int_equal(parse(line, &arguments), 0);
+}
+
+static int parse_address(const char *address, struct arguments *ret) {
+	char line[64 + ARGUMENT_ADDRESS_BYTES_MAX + 1];
+
+	snprintf(line, sizeof line, "lockctl cluster add 4 --peer-address=%s", address);
+	return parse(line, ret);
+}
+
+static void test_arguments__refuses_what_nobody_could_dial(void **state) {
+	static const char *const malformed[] = {"a",    "a:",   "a:0",  "a:65536", "a:1x",   ":1",   "fd00::4:1",
+						"[]:1", "[a:1", "[a]1", "[a]b:1",  "a\tb:1", "a:-1", "a]:1"};
+	static const char *const fine[] = {"a:1", "a-b_c.d:65535", "10.0.0.4:7601", "[fd00::4]:7601",
+					   "[fe80::1%eth0]:1"};
+	char text[ARGUMENT_ADDRESS_BYTES_MAX + 2];
+	struct arguments arguments;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+		if (parse_address(malformed[i], &arguments) != EXIT_USAGE)
+			fail_msg("'%s' is taken", malformed[i]);
+	for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+		if (parse_address(fine[i], &arguments))
+			fail_msg("'%s' is refused", fine[i]);
+		assert_string_equal(arguments.peer_address, fine[i]);
+		assert_null(arguments.client_address);
+	}
+	memset(text, 'a', sizeof text);
+	memcpy(text + sizeof text - 3, ":1", 3);
+	assert_int_equal(parse_address(text, &arguments), EXIT_USAGE);
+	assert_int_equal(parse_address(text + 1, &arguments), 0);
 }
 
 static void test_arguments__takes_options_anywhere_before_the_command(void **state) {
@@ -270,6 +309,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments__refuses_and_names_the_argument),
 		cmocka_unit_test(test_arguments__refuses_a_name_that_is_too_long),
+		cmocka_unit_test(test_arguments__refuses_what_nobody_could_dial),
 		cmocka_unit_test(test_arguments__takes_options_anywhere_before_the_command),
 		cmocka_unit_test(test_arguments__has_the_documented_defaults),
 		cmocka_unit_test(test_arguments__finds_verbs_of_two_words),

@@ -30,7 +30,7 @@ static void test_verb_cluster__refusals_have_their_exit_status(void **state) {
 		int exit_status;
 	} rows[] = {
 		{"UNSETTLED", "lockctl: cluster add: the leader says no\n", EXIT_NOT_ACQUIRED},
-		{"INVALID", "lockctl: cluster add: the leader says no\n", EXIT_OTHER},
+		{"INVALID", "lockctl: cluster add: the leader says no\n", EXIT_USAGE},
 		{"LIMIT", "lockctl: cluster add: the leader says no\n", EXIT_OTHER},
 		{"DEADLINE",
 		 "lockctl: cluster add: the deadline passed before an answer came (the leader says no)\n"
@@ -49,6 +49,11 @@ static void test_verb_cluster__refusals_have_their_exit_status(void **state) {
 		setenv("FAKE_CHANGE", rows[i].status, 1);
 		expect("cluster add 4", rows[i].exit_status, "", rows[i].err);
 	}
+	setenv("FAKE_ERROR", "the request is malformed: node 9 is no member", 1);
+	setenv("FAKE_CHANGE", "INVALID", 1);
+	expect("cluster prefer 9 1", EXIT_USAGE, "",
+	       "lockctl: cluster prefer: node 9 is no member; see 'lockctl cluster members'\n");
+	setenv("FAKE_ERROR", "the leader says no", 1);
 	setenv("FAKE_TRANSFER", "NOT_READY", 1);
 	expect("cluster transfer 2", EXIT_NOT_ACQUIRED, "", "lockctl: cluster transfer: the leader says no\n");
 	unsetenv("FAKE_ERROR");
@@ -110,6 +115,29 @@ static void test_verb_cluster__members_and_candidates_have_a_row(void **state) {
 	       "lockctl: cluster members: a change of members is under way\n");
 }
 
+static void test_verb_cluster__members_show_versions_until_all_are_upgraded(void **state) {
+	json_t *document, *members;
+	struct process process;
+
+	(void)state;
+	setenv("FAKE_UPGRADE", "1", 1);
+	process_run(&process, "cluster members");
+	assert_int_equal(process.status, 0);
+	assert_non_null(strstr(process.out, " CONTACT FIT MACHINE KNOWN\n"));
+	assert_non_null(strstr(process.out, "       - yes       1     2\n"));
+	assert_non_null(strstr(process.out, "    12ms yes       1     1\n"));
+	assert_non_null(strstr(process.out, "   700ms no        -     -\n"));
+	process_free(&process);
+	process_run(&process, "cluster members --json");
+	document = json_loads(process.out, 0, NULL);
+	members = json_object_get(document, "members");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 0), "machine_version")), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 0), "machine_version_max")), 2);
+	assert_true(json_is_null(json_object_get(json_array_get(members, 2), "machine_version_max")));
+	json_decref(document);
+	process_free(&process);
+}
+
 static void test_verb_cluster__without_a_leader_a_follower_is_asked(void **state) {
 	(void)state;
 	setenv("FAKE_LEADERLESS", "1", 1);
@@ -145,6 +173,8 @@ static void test_verb_cluster__members_json_has_all_that_is_known(void **state) 
 	members = json_object_get(document, "members");
 	assert_int_equal(json_array_size(members), 5);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 1), "rtt_us")), 850);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 1), "machine_version")), 2);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(members, 1), "machine_version_max")), 2);
 	assert_true(json_is_true(json_object_get(json_array_get(members, 1), "fit")));
 	assert_true(json_is_true(json_object_get(json_array_get(members, 1), "caught_up")));
 	assert_true(json_is_false(json_object_get(json_array_get(members, 2), "fit")));
@@ -166,9 +196,13 @@ static void test_verb_cluster__members_json_has_all_that_is_known(void **state) 
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		TEST(refusals_have_their_exit_status),      TEST(replacing_a_node_by_itself_is_refused),
-		TEST(asks_for_what_the_line_says),          TEST(members_and_candidates_have_a_row),
-		TEST(without_a_leader_a_follower_is_asked), TEST(members_json_has_all_that_is_known),
+		TEST(refusals_have_their_exit_status),
+		TEST(replacing_a_node_by_itself_is_refused),
+		TEST(asks_for_what_the_line_says),
+		TEST(members_and_candidates_have_a_row),
+		TEST(members_show_versions_until_all_are_upgraded),
+		TEST(without_a_leader_a_follower_is_asked),
+		TEST(members_json_has_all_that_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

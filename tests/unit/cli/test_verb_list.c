@@ -212,6 +212,27 @@ static void test_verb_list__status_has_a_row_for_a_silent_node(void **state) {
 	       "");
 }
 
+static void test_verb_list__status_shows_versions_until_all_are_upgraded(void **state) {
+	json_t *document, *nodes;
+	struct process process;
+
+	(void)state;
+	setenv("FAKE_UPGRADE", "1", 1);
+	process_run(&process, "status");
+	assert_int_equal(process.status, 0);
+	assert_non_null(strstr(process.out, " VERSION MACHINE KNOWN REASON\n"));
+	assert_non_null(strstr(process.out, " 3h00m 0.1.0         1     2 -\n"));
+	assert_non_null(strstr(process.out, "   0ms -             1     1 -\n"));
+	assert_non_null(strstr(process.out, "     - -             -     - cannot connect: Connection refused\n"));
+	process_free(&process);
+	document = run_json("status --json");
+	nodes = json_object_get(document, "nodes");
+	assert_int_equal(number_at(json_array_get(nodes, 0), "machine_version"), 1);
+	assert_int_equal(number_at(json_array_get(nodes, 0), "machine_version_max"), 2);
+	assert_int_equal(number_at(json_array_get(nodes, 1), "machine_version_max"), 1);
+	json_decref(document);
+}
+
 static void test_verb_list__status_json_has_every_node(void **state) {
 	json_t *document = run_json("status --json"), *nodes = json_object_get(document, "nodes"), *node, *peers;
 
@@ -312,6 +333,7 @@ int main(void) {
 		TEST(show_of_a_free_lock_says_so),
 		TEST(session_ls_prints_aligned_columns),
 		TEST(status_has_a_row_for_a_silent_node),
+		TEST(status_shows_versions_until_all_are_upgraded),
 		TEST(status_json_has_every_node),
 		TEST(says_what_a_read_is_worth),
 		TEST(json_always_says_what_a_read_is_worth),
