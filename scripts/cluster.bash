@@ -14,16 +14,53 @@ nodes=0
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# A port belongs to who chose it before anything listens there, too: a file in this folder, named after the port, holds the
+# pid of its owner. Not in $TMPDIR, since ports are shared by those who have another one.
+claims=/tmp/lockd-ports.$UID claims_lock=''
+
+# Locks the folder itself. Who was interrupted may still have it; and who waited may have got one that was removed meanwhile.
+claims_begin() {
+	claims_end
+	while mkdir -p "$claims" && exec {claims_lock}<"$claims" && flock "$claims_lock"; do
+		[ ! "/proc/self/fd/$claims_lock" -ef "$claims" ] || return 0
+		claims_end
+	done
+	return 1
+}
+
+claims_end() {
+	[ -z "$claims_lock" ] || exec {claims_lock}<&-
+	claims_lock=''
+}
+
+# Of a script that was killed the claim stays, and is nobody's.
+port_is_claimed() {
+	local owner
+	{ read -r owner <"$claims/$1"; } 2>/dev/null && kill -0 "$owner" 2>/dev/null
+}
+
 # Below the range that the kernel hands out to outgoing connections, so that none of them takes a port in between.
 free_ports() {
 	local want=$1 port
+	claims_begin || return
 	while [ "$want" -gt 0 ]; do
 		port=$((20000 + RANDOM % 12000))
-		case " ${ports[*]-} " in *" $port "*) continue ;; esac
-		port_is_free "$port" || continue
+		! port_is_claimed "$port" && port_is_free "$port" || continue
+		echo $$ >"$claims/$port"
 		ports+=("$port")
 		want=$((want - 1))
 	done
+	claims_end
+}
+
+# Also those of who was killed; the last one removes the folder.
+return_ports() {
+	local port
+	claims_begin || return
+	for port in "${ports[@]}"; do rm -f "$claims/$port"; done
+	for port in "$claims"/*; do port_is_claimed "${port##*/}" || rm -f "$port"; done
+	rmdir "$claims" 2>/dev/null || true
+	claims_end
 }
 
 cluster_begin() {
@@ -33,7 +70,7 @@ cluster_begin() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	ports=()
-	free_ports $((2 * nodes))
+	free_ports $((2 * nodes)) || { echo "no ports: $claims cannot be used" >&2; exit 1; }
 	endpoints='' peer_flags=()
 	local i
 	for ((i = 1; i <= nodes; i++)); do
@@ -100,6 +137,7 @@ cluster_kill_all() {
 cluster_end() {
 	trap - EXIT
 	cluster_kill_all
+	return_ports
 	if [ -n "${KEEP_FOLDER:-}" ]; then
 		echo "kept: $folder"
 	else
