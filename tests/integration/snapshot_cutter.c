@@ -38,22 +38,33 @@ static bool pass(int to, const char *bytes, ssize_t n) {
 	return true;
 }
 
-/* Both ends see the break. */
+/* Whether this direction ends here. The sender finds the line dead; to the receiver all arrives that was carried,
+ * however late it reads: a reset would take from it what it has not read yet, and how far an attempt came would be a
+ * matter of its speed. */
+static bool cuts(const struct direction *direction, size_t carried) {
+	if (!direction->counted || carried <= bytes_max || atomic_fetch_sub(&cuts_left, 1) <= 0)
+		return false;
+	printf("cut after %zu bytes\n", carried);
+	(void)shutdown(direction->from, SHUT_RDWR);
+	return true;
+}
+
 static void *carry(void *arg) {
 	struct direction *direction = arg;
 	static _Thread_local char bytes[64 << 10];
 	size_t carried = 0;
+	bool open = true;
 	ssize_t n;
 
-	while ((n = read(direction->from, bytes, sizeof bytes)) > 0 && pass(direction->to, bytes, n)) {
+	/* What nobody takes any more is read all the same, until the sender has ended, too: unread bytes would make a
+	 * reset of the end. */
+	while ((n = read(direction->from, bytes, sizeof bytes)) > 0) {
+		open = open && pass(direction->to, bytes, n);
 		carried += (size_t)n;
-		if (direction->counted && carried > bytes_max && atomic_fetch_sub(&cuts_left, 1) > 0) {
-			printf("cut after %zu bytes\n", carried);
+		if (open && cuts(direction, carried))
 			break;
-		}
 	}
-	(void)shutdown(direction->from, SHUT_RDWR); /* may be down already */
-	(void)shutdown(direction->to, SHUT_RDWR);
+	(void)shutdown(direction->to, SHUT_WR); /* may be down already */
 	close(direction->from);
 	close(direction->to);
 	free(direction);
