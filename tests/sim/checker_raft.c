@@ -398,10 +398,12 @@ static void check_one_change(struct sim *sim, uint32_t node, const struct raft *
 static void note_removed(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		struct checker_node *of = checked(sim, node);
-		if (checker_raft_member(sim, node))
+		if (checker_raft_member(sim, node)) {
 			of->removed_at = 0;
-		else if (!of->removed_at)
+		} else if (!of->removed_at) {
 			of->removed_at = sim->now;
+			of->removed_by = sim->checker_raft.members_index;
+		}
 	}
 }
 
@@ -460,8 +462,7 @@ static void check_removed(struct sim *sim, uint32_t node, raft_term term) {
 	raft_index latest;
 
 	(void)raft_members(node_raft(sim_host(sim, node)->node, SIM_GROUP), &latest);
-	if (of->removed_at && of->booted_at > of->removed_at && latest < sim->checker_raft.members_index &&
-	    !is_being_added(sim, node))
+	if (of->removed_at && of->booted_at > of->removed_at && latest < of->removed_by && !is_being_added(sim, node))
 		verdict_fail(VERDICT_SAFETY, "I12 removed-disturbs",
 			     "n%u was removed, started again, and campaigns in term %" PRIu64, node, term);
 }

@@ -40,6 +40,7 @@ struct checker_node {
 	struct raft_configuration members; /* the latest one at the end of the step before */
 	raft_index members_index;
 	sim_usec booted_at, removed_at; /* removed: the committed configuration names it no more; 0: it does */
+	raft_index removed_by;          /* the first such configuration */
 };
 
 struct checker_raft {
