@@ -82,6 +82,9 @@ enum {
 	LIMIT_SNAPSHOT_CHUNK_BYTES = 256 << 10,
 	/* A snapshot gathers in the receiver's memory; a header that announces more is refused. */
 	LIMIT_SNAPSHOT_BYTES_MAX = 1 << 30,
+	/* One part of a backup, and how long a node keeps one that nobody asks for. */
+	LIMIT_BACKUP_PART_BYTES = 256 << 10,
+	LIMIT_BACKUP_IDLE_MS = 60000,
 
 	/* Connections: bytes not yet taken by the peer. Above the first mark we stop reading from a client, above the second
 	 * we close it; a peer's queue drops appends, which Raft sends again. */

@@ -34,6 +34,24 @@ uint64_t store_get_boot_count(const struct store *store);
  * 0, STORE_FULL or negative errno: it may not be marked. */
 int store_condemn(const struct store *store, const char *sentence, struct store_error *error);
 
+/* The folder cannot be used: store_open() or store_load() has refused it with -EBADMSG, for `reason`. Moves everything in it
+ * to the folder `damaged-<n>` within, where nothing opens it again, and leaves an empty store under a uuid of its own that
+ * knows in whose place it stands. A crash in the middle is completed by the next store_open(). 0; -ENODATA: nothing that can
+ * be read says which store this was, so nothing was moved; STORE_FULL; other negative errno. The folder must be closed. */
+int store_set_aside(const char *folder, const char *reason, struct store_error *error);
+
+/* In whose place the store stands. */
+enum { STORE_PAST_MAX = 8 }; /* older ones are forgotten: they left the configuration long ago */
+struct store_past {
+	struct node_uuid stores[STORE_PAST_MAX]; /* the latest first */
+	size_t n;                                /* 0: in nobody's */
+	struct node_uuid incarnation;            /* of their cluster; zero: they belonged to none */
+	uint32_t epoch;
+	uint32_t repairs;
+	char reason[256]; /* of the latest */
+};
+void store_get_past(const struct store *store, struct store_past *ret);
+
 /* Feeds everything stored into a new node: identity, hard states, checkpoints, logs (node_restore_*); verifies checksums, chains, sums and the
  * watermark on the way. A blank folder feeds nothing. Ends before node_start(). */
 int store_load(struct store *store, struct node *node, struct store_error *error);

@@ -48,6 +48,11 @@ struct node_config {
 	uint32_t machine_version_max; /* that this node applies and tells of; 0: STATE_MACHINE_VERSION_MAX */
 	uint32_t state_hash_interval; /* LIMIT_STATE_HASH_INTERVAL */
 	raft_usec stall; /* a save that takes longer makes a leader hand over; 0: the longest election time-out */
+	/* The store stands in the place of one that was found damaged: while it is blank it joins only the cluster that
+	 * this one belonged to, and founds none. Zero: it may join any. */
+	struct node_uuid past_incarnation;
+	uint32_t repairs;   /* how often that has happened; shown in status, like … */
+	const char *damage; /* … what was found; NULL: nothing ever; copied */
 };
 
 /* ---- Life: new, restore (or nothing on a blank store), start, step…, free -----------------------------------------
@@ -91,6 +96,7 @@ struct node_recovery {
 	struct node_uuid incarnation; /* random */
 	uint32_t epoch;
 	const char *peer_address, *client_address;
+	bool end_sessions; /* restored from a backup: sessions end at once, and with them what they hold and wait for */
 };
 int node_recover(struct node *node, const struct node_recovery *recovery, const struct node_save **ret);
 
@@ -127,6 +133,10 @@ struct node_met {
 	uint32_t node;
 	struct node_uuid store;
 	const char *peer_address, *client_address;
+	/* The stores that the node had before they were found damaged: none of them ever opens again. A member with one of
+	 * them is given this one, by the leader, without being asked. */
+	const struct node_uuid *replaces;
+	size_t n_replaces;
 };
 
 struct node_event {

@@ -46,6 +46,9 @@ enum raft_member_role {
 	RAFT_ROLE_VOTER = 1,          /* votes in C-new, or in the only configuration there is */
 	RAFT_ROLE_VOTER_OUTGOING = 2, /* votes in C-old while the configuration is joint */
 	RAFT_ROLE_LEARNER = 4,        /* receives the log, is counted nowhere */
+	/* With VOTER_OUTGOING: the store that voted in C-old is gone, and `store` is the one that stands in its place in
+	 * C-new. The old half keeps its size, and nobody can speak for that member in it. */
+	RAFT_ROLE_LOST = 8,
 };
 
 struct raft_member {
