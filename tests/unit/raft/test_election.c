@@ -329,6 +329,60 @@ static void test_election__joint_election_needs_both_halves(void **state) {
 	replica_free(&replica);
 }
 
+/* Node 3 has lost its store. What stands in its place votes in the new half alone: with it and us there is a majority
+ * of that one only. */
+static void test_election__lost_store_has_no_vote_in_the_old_half(void **state) {
+	struct raft_configuration joint = replica_configuration(3);
+	struct raft_message reply;
+	struct replica replica;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[2].roles |= RAFT_ROLE_LOST;
+	joint.members[2].store.bytes[0] = 33;
+	replica = replica_new((struct replica_boot){.term = 3, .configuration = &joint});
+	replica_pass(&replica, 800 * MS);
+	reply = (struct raft_message){
+		.type = RAFT_PREVOTE_REPLY, .term = 4, .round = replica_sent(&replica, 2)->message.round};
+	reply.from = 3, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	reply.from = 2, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_CANDIDATE);
+
+	reply.type = RAFT_VOTE_REPLY;
+	reply.round = replica_sent(&replica, 2)->message.round;
+	replica_saved(&replica);
+	reply.from = 3, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_CANDIDATE);
+	reply.from = 2, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_LEADER);
+	replica_free(&replica);
+}
+
+/* The new store itself may lead, by the votes of the others alone. */
+static void test_election__new_store_needs_the_votes_of_the_others(void **state) {
+	struct raft_configuration joint = replica_configuration(5);
+	struct raft_message reply;
+	struct replica replica;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[0].roles |= RAFT_ROLE_LOST;
+	replica = replica_new((struct replica_boot){.term = 3, .configuration = &joint});
+	replica_pass(&replica, 800 * MS);
+	reply = (struct raft_message){
+		.type = RAFT_PREVOTE_REPLY, .term = 4, .round = replica_sent(&replica, 2)->message.round};
+	reply.from = 2, replica_recv(&replica, reply);
+	reply.from = 3, replica_recv(&replica, reply);
+	/* Three of five in the new half, two of five in the old one. */
+	assert_int_equal(replica_status(&replica).role, RAFT_PRECANDIDATE);
+	reply.from = 4, replica_recv(&replica, reply);
+	assert_int_equal(replica_status(&replica).role, RAFT_CANDIDATE);
+	replica_free(&replica);
+}
+
 /* ---- Promises -------------------------------------------------------------------------------------------------------
  */
 
@@ -602,6 +656,8 @@ int main(void) {
 		cmocka_unit_test(test_election__lone_voter_leads_at_once_even_after_a_restart),
 		cmocka_unit_test(test_election__candidate_asks_for_prevotes_again_after_a_time_out),
 		cmocka_unit_test(test_election__joint_election_needs_both_halves),
+		cmocka_unit_test(test_election__lost_store_has_no_vote_in_the_old_half),
+		cmocka_unit_test(test_election__new_store_needs_the_votes_of_the_others),
 		cmocka_unit_test(test_election__promise_refuses_votes_without_taking_the_term),
 		cmocka_unit_test(test_election__promise_survives_a_new_term),
 		cmocka_unit_test(test_election__promise_does_not_bind_against_the_leader_itself),

@@ -185,6 +185,40 @@ static void test_lease__needs_both_halves_and_no_learner(void **state) {
 	replica_free(&replica);
 }
 
+/* What the new store of node 3 answers proves nothing to the old half: neither the lease nor the leadership rests on
+ * it.
+ */
+static void test_lease__lost_store_promises_nothing(void **state) {
+	struct raft_configuration joint = replica_configuration(3);
+	struct replica replica;
+	raft_usec sent;
+	uint64_t round;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[2].roles |= RAFT_ROLE_LOST;
+	replica = replica_new((struct replica_boot){.term = 3, .leader_lease = true, .configuration = &joint});
+	replica_lead(&replica);
+	replica_recv(&replica, answer(&replica, 2, 1));
+	assert_int_equal(replica_status(&replica).commit, 1);
+	sent = replica.clocks.boot;
+	assert_int_equal(replica.fx.lease_until, sent + WORTH);
+	replica_pass(&replica, 50 * MS);
+	round = prove(&replica);
+	replica_recv(&replica, answer(&replica, 3, round));
+	assert_int_equal(replica.fx.lease_until, sent + WORTH);
+	assert_int_equal(replica.fx.proved_round, 1);
+	for (int i = 0; i < 4; i++) {
+		replica_pass(&replica, 50 * MS);
+		replica_recv(&replica, answer(&replica, 3, prove(&replica)));
+	}
+	assert_int_equal(replica_status(&replica).role, RAFT_LEADER);
+	replica_pass(&replica, 50 * MS);
+	assert_int_equal(replica_status(&replica).role, RAFT_FOLLOWER);
+	replica_free(&replica);
+}
+
 static void test_lease__ends_with_leadership(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 3, .leader_lease = true});
 
@@ -270,6 +304,7 @@ int main(void) {
 		cmocka_unit_test(test_lease__answers_of_another_term_do_not_count),
 		cmocka_unit_test(test_lease__shrinks_with_drift),
 		cmocka_unit_test(test_lease__needs_both_halves_and_no_learner),
+		cmocka_unit_test(test_lease__lost_store_promises_nothing),
 		cmocka_unit_test(test_lease__ends_with_leadership),
 		cmocka_unit_test(test_lease__sole_voter_needs_nobody),
 		cmocka_unit_test(test_lease__many_rounds_keep_the_lease),

@@ -411,6 +411,79 @@ static void test_replication__joint_configuration_needs_both_majorities(void **s
 	replica_free(&replica);
 }
 
+/* Nothing that the old store has acknowledged or answered stands for the new one, and the new one stands for nothing in
+ * the old half. */
+static void test_replication__new_store_begins_with_nothing(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 3, .log = "12"});
+	struct raft_configuration joint = replica_configuration(3), last;
+	struct raft_peer peer;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[2].roles |= RAFT_ROLE_LOST;
+	replica_lead(&replica);
+	replica_recv(&replica, reply(3, 4, 3));
+	assert_int_equal(replica_status(&replica).commit, 3);
+	assert_int_equal(change(&replica, &joint), RAFT_E_MISFIT);
+	joint.members[2].store.bytes[0] = 33;
+	assert_true(raft_get_peer(replica.raft, 3, &peer));
+	assert_int_equal(peer.match, 3);
+	assert_true(peer.contact > 0);
+
+	assert_int_equal(change(&replica, &joint), 0);
+	replica_saved(&replica);
+	assert_true(raft_get_peer(replica.raft, 3, &peer));
+	assert_int_equal(peer.match, 0);
+	assert_int_equal(peer.contact, 0);
+	assert_int_equal(peer.catch_up_rounds, 0);
+	assert_false(peer.caught_up);
+
+	replica_recv(&replica, reply(3, 4, 4));
+	assert_int_equal(replica_status(&replica).commit, 3);
+	replica_recv(&replica, reply(2, 4, 4));
+	assert_int_equal(replica_status(&replica).commit, 4);
+	/* Behind the change it is a voter like the others. */
+	raft_configuration_leave(&joint, &last);
+	assert_int_equal(change(&replica, &last), 0);
+	replica_saved(&replica);
+	assert_true(raft_get_peer(replica.raft, 3, &peer));
+	assert_int_equal(peer.match, 4);
+	replica_recv(&replica, reply(3, 4, 5));
+	assert_int_equal(replica_status(&replica).commit, 5);
+	replica_free(&replica);
+}
+
+/* A follower that has heard of the change and is told otherwise: the old store is a member again, and whoever is
+ * elected here counts it. */
+static void test_replication__truncated_change_takes_the_loss_back(void **state) {
+	struct replica replica = replica_new((struct replica_boot){.term = 3, .log = "12"});
+	struct raft_configuration joint = replica_configuration(3);
+	struct raft_entry entry = {.term = 3, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &joint};
+	struct raft_message message = append(2, 2, 3, 0);
+	struct raft_peer peer;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[2].roles |= RAFT_ROLE_LOST;
+	joint.members[2].store.bytes[0] = 33;
+	message.group = message.to = message.n = 1;
+	replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &message, .entries = &entry});
+	assert_int_equal(raft_members(replica.raft, NULL)->members[2].store.bytes[0], 33);
+	replica_append(&replica, append(2, 2, 4, 0), "4");
+	assert_int_equal(raft_members(replica.raft, NULL)->members[2].store.bytes[0], 3);
+	assert_false(raft_configuration_is_joint(raft_members(replica.raft, NULL)));
+	replica_saved(&replica);
+	replica_pass(&replica, 800 * MS);
+	replica_lead(&replica);
+	assert_true(raft_get_peer(replica.raft, 3, &peer));
+	assert_int_equal(peer.match, 0);
+	replica_recv(&replica, reply(3, 5, 4));
+	assert_int_equal(replica_status(&replica).commit, 4);
+	replica_free(&replica);
+}
+
 static void test_replication__removed_leader_stays_until_the_change_is_committed(void **state) {
 	struct replica replica = replica_new((struct replica_boot){.term = 3});
 	struct raft_configuration joint = replica_configuration(3), last = replica_configuration(3);
@@ -524,6 +597,8 @@ int main(void) {
 		cmocka_unit_test(test_replication__lost_acknowledgement_is_made_up_for_by_a_heartbeat),
 		cmocka_unit_test(test_replication__change_waits_for_an_entry_of_the_term),
 		cmocka_unit_test(test_replication__joint_configuration_needs_both_majorities),
+		cmocka_unit_test(test_replication__new_store_begins_with_nothing),
+		cmocka_unit_test(test_replication__truncated_change_takes_the_loss_back),
 		cmocka_unit_test(test_replication__removed_leader_stays_until_the_change_is_committed),
 		cmocka_unit_test(test_replication__leader_watches_a_learner_catch_up),
 		cmocka_unit_test(test_replication__truncated_configuration_is_rolled_back),
