@@ -112,7 +112,7 @@ void audit_hear_answer(struct replica *replica, uint32_t node, raft_index index,
 enum audit_half { AUDIT_HALF_NEW = RAFT_ROLE_VOTER, AUDIT_HALF_OLD = RAFT_ROLE_VOTER_OUTGOING };
 
 struct audit_count {
-	uint32_t voters, answers, equal; /* equal: to the hash in question */
+	uint32_t voters, lost, answers, equal; /* equal: to the hash in question */
 };
 
 static struct audit_count audit_count(struct replica *replica, enum audit_half half, struct state_hash hash) {
@@ -125,6 +125,11 @@ static struct audit_count audit_count(struct replica *replica, enum audit_half h
 		if (!(members->members[i].roles & half))
 			continue;
 		count.voters++;
+		/* Nobody answers for a store that is lost; what stands in its place answers in the new half. */
+		if (half == AUDIT_HALF_OLD && (members->members[i].roles & RAFT_ROLE_LOST)) {
+			count.lost++;
+			continue;
+		}
 		answer = audit_find_answer(&replica->audit, members->members[i].node);
 		count.answers += answer != NULL;
 		count.equal += answer && audit_hash_is_equal(answer->hash, hash);
@@ -143,7 +148,7 @@ static bool audit_all_have_answered(struct replica *replica) {
 	struct audit_count fresh = audit_count(replica, AUDIT_HALF_NEW, (struct state_hash){0});
 	struct audit_count old = audit_count(replica, AUDIT_HALF_OLD, (struct state_hash){0});
 
-	return fresh.answers == fresh.voters && old.answers == old.voters;
+	return fresh.answers == fresh.voters && old.answers + old.lost == old.voters;
 }
 
 static bool audit_answers_differ(const struct audit *audit) {

@@ -48,6 +48,17 @@ static size_t candidates_find_oldest(const struct candidates *candidates) {
 	return oldest;
 }
 
+/* Older ones than there is room for left the configuration long ago. */
+static void candidate_add(struct node *node, const struct node_met *met, const struct node_address *address) {
+	struct candidate *candidate = &node->candidates.items[node->candidates.n++];
+
+	*candidate = (struct candidate){
+		.address = members_copy_address(address), .store = met->store, .met = node->clocks.mono};
+	candidate->n_replaces = met->n_replaces < LIMIT_PAST_STORES_MAX ? met->n_replaces : LIMIT_PAST_STORES_MAX;
+	for (size_t i = 0; i < candidate->n_replaces; i++)
+		candidate->replaces[i] = met->replaces[i];
+}
+
 void candidate_meet(struct node *node, const struct node_met *met) {
 	struct candidates *candidates = &node->candidates;
 	const struct raft_configuration *latest = raft_members(node_find_replica(node, NODE_GROUP_DEFAULT)->raft, NULL);
@@ -61,8 +72,7 @@ void candidate_meet(struct node *node, const struct node_met *met) {
 		candidate_forget(candidates, (size_t)(known - candidates->items));
 	else if (candidates->n == LIMIT_CANDIDATES_MAX)
 		candidate_forget(candidates, candidates_find_oldest(candidates));
-	candidates->items[candidates->n++] = (struct candidate){
-		.address = members_copy_address(&address), .store = met->store, .met = node->clocks.mono};
+	candidate_add(node, met, &address);
 	if (!known)
 		TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=candidate node=%u", met->node);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Candidates: blank nodes that have called and are no members. Whoever adds one names its id only; which data folder it
- * has and where it is reached it has said itself. */
+ * has and where it is reached it has said itself. One that stands in the place of a member's store is added by itself
+ * (replacement.c). */
 #ifndef LOCKD_NODE_CANDIDATE_H
 #define LOCKD_NODE_CANDIDATE_H
 
@@ -10,7 +11,9 @@
 struct candidate {
 	struct node_address address; /* owned */
 	struct node_uuid store;
-	raft_usec met; /* mono, its last call */
+	raft_usec met;                                    /* mono, its last call */
+	struct node_uuid replaces[LIMIT_PAST_STORES_MAX]; /* the latest first */
+	size_t n_replaces;
 };
 
 struct candidates {

@@ -11,6 +11,7 @@
 
 enum {
 	CONFIGURATION_ROLES = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING | RAFT_ROLE_LEARNER,
+	CONFIGURATION_ROLES_LOST = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING | RAFT_ROLE_LOST,
 };
 
 int configuration_position(const struct raft_configuration *configuration, uint32_t node) {
@@ -44,9 +45,15 @@ uint32_t configuration_count(const struct raft_configuration *configuration, uin
 /* ---- From bytes ---------------------------------------------------------------------------------------------------
  */
 
+/* What came with a later machine version than this node knows is not understood here. */
+static bool configuration_roles_are_valid(const struct node *node, uint32_t roles) {
+	if ((roles & RAFT_ROLE_LOST) && node->machine_version_max >= STATE_MACHINE_VERSION_REPLACEMENT)
+		return roles == CONFIGURATION_ROLES_LOST;
+	return roles > 0 && (roles & ~(uint32_t)CONFIGURATION_ROLES) == 0;
+}
+
 static bool configuration_member_is_valid(const struct raft_configuration *before, const Command__Member *member) {
 	return member->node > 0 && !configuration_find(before, member->node) && member->store.len == LIMIT_UUID_BYTES &&
-	       member->roles > 0 && (member->roles & ~(uint32_t)CONFIGURATION_ROLES) == 0 &&
 	       member->priority <= UINT8_MAX && member->peer_address.len <= LIMIT_ADDRESS_BYTES_MAX &&
 	       member->client_address.len <= LIMIT_ADDRESS_BYTES_MAX;
 }
@@ -69,7 +76,8 @@ static int configuration_decode(struct node *node, const void *bytes, size_t n, 
 		const Command__Member *from = in->members[i];
 		struct raft_member *member = &configuration.members[configuration.n];
 
-		if (!configuration_member_is_valid(&configuration, from))
+		if (!configuration_member_is_valid(&configuration, from) ||
+		    !configuration_roles_are_valid(node, from->roles))
 			return -EBADMSG;
 		member->node = from->node;
 		member->roles = (uint8_t)from->roles;

@@ -13,6 +13,14 @@ static void found_drop(struct node *node, uint32_t peer, const char *fault) {
 	TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=founding-refused peer=%u reason=\"%s\"", peer, fault);
 }
 
+/* A store that stands in the place of a damaged one joins only the cluster which that one belonged to. */
+static bool found_is_elsewhere(const struct node *node, const struct node_uuid *incarnation) {
+	static const struct node_uuid none;
+
+	return memcmp(&node->past_incarnation, &none, sizeof none) != 0 &&
+	       memcmp(&node->past_incarnation, incarnation, sizeof *incarnation) != 0;
+}
+
 /* NULL, or why the cluster was not founded here. `added`: a later configuration names this node. */
 static const char *found_take(struct node *node, const struct node_uuid *incarnation, uint32_t epoch,
 			      const struct node_entry *incoming, bool added) {
@@ -23,6 +31,8 @@ static const char *found_take(struct node *node, const struct node_uuid *incarna
 
 	if (node->identified)
 		return "this node belongs to a cluster";
+	if (found_is_elsewhere(node, incarnation))
+		return "the data folder before this one belonged to another cluster, and this one joins no other";
 	if (configuration_unpack(node, incoming->data, incoming->n, &configuration) < 0)
 		return "the configuration does not decode";
 	if (!members_name_us(node, &configuration)) {

@@ -9,8 +9,8 @@
 #include <assert.h>
 
 enum {
-	/* The fixed part, and for each member a comma, ten digits and three letters. */
-	MEMBERS_TRACE_BYTES_MAX = 64 + RAFT_MEMBERS_MAX * 14,
+	/* The fixed part, and for each member a comma, ten digits and four letters. */
+	MEMBERS_TRACE_BYTES_MAX = 64 + RAFT_MEMBERS_MAX * 15,
 };
 
 void members_deinit(struct members *members) {
@@ -161,10 +161,10 @@ static void members_trace(struct replica *replica, const struct raft_configurati
 	for (uint16_t i = 0; i < latest->n; i++) {
 		const struct raft_member *member = &latest->members[i];
 
-		n += snprintf(text + n, sizeof text - (size_t)n, "%s%u%s%s%s", i > 0 ? "," : "", member->node,
+		n += snprintf(text + n, sizeof text - (size_t)n, "%s%u%s%s%s%s", i > 0 ? "," : "", member->node,
 			      member->roles & RAFT_ROLE_VOTER ? "v" : "",
 			      member->roles & RAFT_ROLE_VOTER_OUTGOING ? "o" : "",
-			      member->roles & RAFT_ROLE_LEARNER ? "l" : "");
+			      member->roles & RAFT_ROLE_LEARNER ? "l" : "", member->roles & RAFT_ROLE_LOST ? "x" : "");
 	}
 	turn_trace(&replica->node->turn, replica->group, text);
 }

@@ -6,6 +6,7 @@
 #include "configuration.h"
 #include "members.h"
 #include "memory.h"
+#include "replacement.h"
 #include "replica.h"
 
 #include <assert.h>
@@ -59,7 +60,7 @@ static void membership_end(struct replica *replica, int status, const char *text
 /* ---- What shall be ------------------------------------------------------------------------------------------------
  */
 
-static bool membership_hears(const struct replica *replica, uint32_t node) {
+bool membership_hears(const struct replica *replica, uint32_t node) {
 	struct raft_peer peer;
 
 	if (node == replica->node->id)
@@ -133,6 +134,11 @@ static bool membership_change(struct replica *replica, const Client__MemberChang
 	}
 	if (position < 0 && change->kind == CLIENT__MEMBER_CHANGE__KIND__SAME)
 		return MEMBERSHIP_FAULT(fault, LOCKD_INVALID, "node %u is no member", change->node);
+	if (position >= 0 && replacement_is_near(replica, &to->core.members[position]))
+		return MEMBERSHIP_FAULT(
+			fault, LOCKD_NOT_READY,
+			"node %u has lost its data folder and is about to be given its new one: try again",
+			change->node);
 	if (position >= 0 && membership_is_replaced(replica, &to->core.members[position]))
 		return MEMBERSHIP_FAULT(
 			fault, LOCKD_NOT_READY,
@@ -191,8 +197,7 @@ static bool membership_aim(struct replica *replica, const struct configuration *
 /* ---- Steps --------------------------------------------------------------------------------------------------------
  */
 
-/* RAFT_E_MISFIT, or 0: it is in the log, or will be tried again. */
-static int membership_propose(struct replica *replica, const struct configuration *to) {
+int membership_propose(struct replica *replica, const struct configuration *to) {
 	struct node_bytes packed = configuration_pack(replica->node, to);
 	struct raft_entry entry = {.type = RAFT_ENTRY_CONFIGURATION, .configuration = &to->core};
 	struct raft_event event = {.kind = RAFT_PROPOSE, .entries = &entry, .n = 1};
@@ -202,7 +207,7 @@ static int membership_propose(struct replica *replica, const struct configuratio
 	/* The core keeps no more configurations until older ones are trimmed. */
 	if (r == RAFT_E_FULL)
 		replica->checkpoint.wanted = true;
-	return r == RAFT_E_MISFIT ? r : 0;
+	return r;
 }
 
 static void membership_leave(struct replica *replica, const struct configuration *joint) {
@@ -214,7 +219,7 @@ static void membership_leave(struct replica *replica, const struct configuration
 	for (uint16_t i = 0; i < left->core.n; i++)
 		left->addresses[i] = joint->addresses[configuration_position(&joint->core, left->core.members[i].node)];
 	r = membership_propose(replica, left);
-	assert(r == 0);
+	assert(r != RAFT_E_MISFIT);
 }
 
 static bool membership_has_same_voters(const struct configuration *from, const struct configuration *to) {
@@ -374,7 +379,8 @@ static void membership_step(struct replica *replica, const struct configuration 
 			membership_end(replica, LOCKD_OK, NULL);
 			return;
 		}
-		if (membership_find_step(replica, from, to, next, &fault) && membership_propose(replica, next) != 0)
+		if (membership_find_step(replica, from, to, next, &fault) &&
+		    membership_propose(replica, next) == RAFT_E_MISFIT)
 			(void)MEMBERSHIP_FAULT(&fault, LOCKD_NOT_READY, "two members would share a data folder");
 	}
 	if (fault.status != 0)

@@ -17,6 +17,7 @@
 
 #include "client.h"
 
+struct configuration;
 struct replica;
 
 enum {
@@ -44,6 +45,11 @@ void membership_deinit(struct replica *replica);
 /* ChangeMembers. The body is copied; at most one at a time. */
 void membership_begin(struct replica *replica, const struct asker *asker, const uint8_t *body, size_t n);
 bool membership_is_busy(const struct replica *replica);
+/* Leader: the member has answered within the longest election time-out; or is this node. */
+bool membership_hears(const struct replica *replica, uint32_t node);
+/* Leader: proposes the configuration. 0, or the outcome of RAFT_PROPOSE; all but RAFT_E_MISFIT are worth another try.
+ */
+int membership_propose(struct replica *replica, const struct configuration *to);
 /* Leader: takes the next step if the last one is committed. */
 void membership_advance(struct replica *replica);
 /* Leadership has ended: what was begun may go on elsewhere, or not. */

@@ -7,7 +7,7 @@
  *   the disk            replica_saved → outbox (frames that waited), checkpoint, snapshot
  *   time                consensus core, lease (silent sessions), seat (waits), leadership (handing over)
  *   versions, hashes    peer → upgrade (raising the machine version), audit (replicas that differ)
- *   members             request → membership (steps of a change); candidate (who waits to be added)
+ *   members             request → membership (steps of a change); candidate (who waits to be added) → replacement
  *   applied entries     pending, seat, watch → client (replies, events) */
 #include "found.h"
 #include "memory.h"
@@ -66,6 +66,9 @@ int node_new(const struct node_config *config, struct node **ret) {
 	node->state_hash_interval = (uint32_t)node_choose(config->state_hash_interval, LIMIT_STATE_HASH_INTERVAL);
 	node->leader_lease = config->leader_lease;
 	node->stall = config->stall > 0 ? config->stall : config->timing.election_max;
+	node->past_incarnation = config->past_incarnation;
+	node->repairs = config->repairs;
+	node->damage = node_copy_text(config->damage);
 	node_copy_addresses(node, config);
 	arena_init(&node->arena);
 	arena_init(&node->configuration_arena);
@@ -87,6 +90,7 @@ struct node *node_free(struct node *node) {
 	node_free_addresses(node);
 	candidates_deinit(&node->candidates);
 	free(node->version);
+	free(node->damage);
 	free(node->found_body);
 	free(node);
 	return NULL;

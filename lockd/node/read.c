@@ -341,6 +341,23 @@ static void read_fill_counts(const struct replica *replica, Client__NodeStatus *
 	ret->pending = replica->node->pending_requests + replica->seats.asked;
 }
 
+/* What is committed names the present store once the node has got everything up to its return: the configuration that
+ * names it is made when it has called. */
+static bool read_is_restoring(const struct replica *replica) {
+	raft_index index;
+	const struct raft_configuration *committed =
+		raft_configuration_at(replica->raft, replica->status.commit, &index);
+
+	return replica->node->repairs > 0 && (!committed || !members_name_us(replica->node, committed));
+}
+
+static void read_fill_storage(const struct replica *replica, Client__NodeStatus *ret) {
+	ret->disk_full = replica->node->blocked;
+	ret->repairs = replica->node->repairs;
+	ret->damage = read_string(replica->node->damage);
+	ret->restoring = read_is_restoring(replica);
+}
+
 void read_status(struct replica *replica, node_connection connection, uint64_t id) {
 	struct node *node = replica->node;
 	Client__Reply reply = CLIENT__REPLY__INIT;
@@ -364,6 +381,7 @@ void read_status(struct replica *replica, node_connection connection, uint64_t i
 	read_fill_members(replica, &status);
 	read_fill_candidates(replica, &status);
 	status.fit = leadership_is_fit(replica);
+	read_fill_storage(replica, &status);
 	status.machine_version = state_get_version(replica->state).current;
 	status.machine_version_max = node->machine_version_max;
 	reply.node = &status;

@@ -216,6 +216,7 @@ static void replica_change_role(struct replica *replica) {
 		replica->leading = true;
 		replica->leading_term = status->term;
 		upgrade_begin(replica);
+		replacement_begin(replica);
 		audit_begin(replica);
 	}
 	queries_restart(replica);
@@ -433,6 +434,7 @@ void replica_flush(struct replica *replica) {
 		leases_mark(replica);
 		seats_expire(replica);
 	}
+	replacement_advance(replica);
 	membership_advance(replica);
 	leadership_advance(replica);
 	upgrade_advance(replica);

@@ -20,6 +20,7 @@
 #include "outbox.h"
 #include "pending.h"
 #include "query.h"
+#include "replacement.h"
 #include "seat.h"
 #include "sighting.h"
 #include "snapshot.h"
@@ -67,6 +68,7 @@ struct replica {
 	uint64_t contact_round; /* leader: the round of that */
 
 	struct membership membership;
+	struct replacement replacement;
 	struct leadership leadership;
 	struct outbox outbox;
 	struct pendings pendings;
@@ -100,6 +102,9 @@ struct node {
 	uint32_t machine_version_max, state_hash_interval;
 	raft_usec stall;
 	bool leader_lease;
+	struct node_uuid past_incarnation; /* see struct node_config, like the two below */
+	uint32_t repairs;
+	char *damage;
 
 	bool identified; /* incarnation and epoch are set, if not yet durable */
 	struct node_uuid incarnation;

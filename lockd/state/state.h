@@ -32,10 +32,12 @@ enum state_row_kind { STATE_SLOT = 1, STATE_SESSION, STATE_LOCK, STATE_SEAT, STA
 
 enum {
 	STATE_WAIT_FOREVER = 0xffffffffu,
-	/* What this build can apply: 1 sessions and locks, 2 verdicts on state hashes. A state has one of these
-	 * versions, raised by a Version command only; it stands in every checkpoint header. */
-	STATE_MACHINE_VERSION_MAX = 2,
+	/* What this build can apply: 1 sessions and locks, 2 verdicts on state hashes, 3 members whose store is lost
+	 * (in configurations). A state has one of these versions, raised by a Version command only; it stands in every
+	 * checkpoint header. */
+	STATE_MACHINE_VERSION_MAX = 3,
 	STATE_MACHINE_VERSION_VERDICT = 2,
+	STATE_MACHINE_VERSION_REPLACEMENT = 3,
 	/* 63-bit tokens leave the epoch this much; of seconds/256 it lasts for 68 years. */
 	STATE_EPOCH_MAX = (1 << 23) - 1,
 };

@@ -266,6 +266,9 @@ static void node_make(struct cluster *cluster, struct cluster_node *at) {
 	config.node = at->id;
 	store_of(at, &config.store);
 	config.seed = at->id;
+	config.past_incarnation = at->past_incarnation;
+	config.repairs = (uint32_t)at->n_past;
+	config.damage = at->n_past > 0 ? "a row of the log is missing" : NULL;
 	if (at->machine_version_max > 0)
 		config.machine_version_max = at->machine_version_max;
 	assert_int_equal(node_new(&config, &at->node), 0);
@@ -276,7 +279,8 @@ static void node_make(struct cluster *cluster, struct cluster_node *at) {
 }
 
 void cluster_init_spare(struct cluster *cluster, size_t founders, size_t n, const struct node_config *config) {
-	*cluster = (struct cluster){.now = 1000000000, .n = n, .founders = founders, .epoch = CLUSTER_EPOCH, .config = *config};
+	*cluster = (struct cluster){
+		.now = 1000000000, .n = n, .founders = founders, .epoch = CLUSTER_EPOCH, .config = *config};
 	if (config->timing.heartbeat == 0)
 		cluster->config.timing = (struct raft_timing){.heartbeat = 50 * CLUSTER_MS,
 							      .election_min = 400 * CLUSTER_MS,
@@ -377,6 +381,18 @@ void cluster_wipe(struct cluster *cluster, uint32_t node) {
 	at->disk = (struct cluster_disk){0};
 	at->wipes += 16;
 	node_make(cluster, at);
+}
+
+void cluster_damage(struct cluster *cluster, uint32_t node) {
+	struct cluster_node *at = cluster_node(cluster, node);
+
+	if (at->disk.identity)
+		at->past_incarnation = at->disk.incarnation;
+	memmove(at->past + 1, at->past, sizeof at->past - sizeof *at->past);
+	store_of(at, &at->past[0]);
+	at->n_past += at->n_past < LIMIT_PAST_STORES_MAX;
+	at->calling = true;
+	cluster_wipe(cluster, node);
 }
 
 int cluster_recover(struct cluster *cluster, uint32_t node, const struct node_recovery *recovery, char *error,
@@ -574,7 +590,9 @@ static bool step(struct cluster *cluster, struct cluster_node *at) {
 static void meet(struct cluster *cluster, struct cluster_node *blank, struct cluster_node *at) {
 	struct node_met met = {.node = blank->id,
 			       .peer_address = cluster_addresses[blank->id - 1].peer_address,
-			       .client_address = cluster_addresses[blank->id - 1].client_address};
+			       .client_address = cluster_addresses[blank->id - 1].client_address,
+			       .replaces = blank->past,
+			       .n_replaces = blank->n_past};
 	struct node_bytes body;
 
 	if (!at->node || at->cut || blank->cut || node_is_blank(at->node))

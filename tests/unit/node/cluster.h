@@ -58,7 +58,10 @@ struct cluster_save {
 
 struct cluster_node {
 	uint32_t id;
-	uint32_t wipes;    /* how often it has got an empty data folder; each has another store uuid */
+	uint32_t wipes; /* how often it has got an empty data folder; each has another store uuid */
+	struct node_uuid past[LIMIT_PAST_STORES_MAX]; /* in whose place the present store stands, the latest first */
+	size_t n_past;
+	struct node_uuid past_incarnation;
 	struct node *node; /* NULL: stopped */
 	struct cluster_disk disk;
 	struct cluster_save *saves;
@@ -141,6 +144,9 @@ void cluster_corrupt(struct cluster *cluster, uint32_t node);
 
 /* Comes back with an empty data folder. */
 void cluster_wipe(struct cluster *cluster, uint32_t node);
+
+/* Comes back with an empty data folder that stands in the place of the one before, which was found damaged. */
+void cluster_damage(struct cluster *cluster, uint32_t node);
 
 /* node_recover() on what the disk holds, and its save onto that disk; the node stays stopped. 0, or its error with the
  * sentence in `error`. */

@@ -65,7 +65,13 @@ static void test_configuration__refuses_what_no_leader_makes(void **unused) {
 	sample_refuse(&sample);
 	sample.members[1].roles = 0;
 	sample_refuse(&sample);
-	sample.members[1].roles = 8;
+	sample.members[1].roles = 16;
+	sample_refuse(&sample);
+	sample.members[1].roles = RAFT_ROLE_LOST;
+	sample_refuse(&sample);
+	sample.members[1].roles = RAFT_ROLE_LOST | RAFT_ROLE_VOTER;
+	sample_refuse(&sample);
+	sample.members[1].roles = RAFT_ROLE_LOST | RAFT_ROLE_VOTER_OUTGOING | RAFT_ROLE_LEARNER;
 	sample_refuse(&sample);
 	sample.members[1].priority = 256;
 	sample_refuse(&sample);

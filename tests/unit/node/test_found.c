@@ -119,6 +119,42 @@ static void test_found__brings_in_a_member_that_stayed_blank(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* A store that stands in the place of a damaged one: its cluster is out there, or lost with other disks. */
+static void test_found__belongs_where_the_store_before_belonged(void **unused) {
+	const struct node_uuid elsewhere = {{5}};
+	struct cluster cluster;
+	struct node_uuid incarnation;
+	uint32_t epoch;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	for (uint32_t id = 1; id <= 2; id++) {
+		cluster_node(&cluster, id)->past_incarnation = elsewhere;
+		cluster_restart(&cluster, id);
+	}
+	cluster_post_found(&cluster, 1);
+	cluster_settle(&cluster);
+	assert_true(node_is_blank(cluster_node(&cluster, 1)->node));
+	assert_non_null(
+		strstr(cluster_node(&cluster, 1)->traces,
+		       "event=founding-refused peer=1 reason=\"the data folder before this one belonged to another "
+		       "cluster, and this one joins no other\""));
+	/* Founded without it, the cluster does not get it either; … */
+	cluster_post_found(&cluster, 3);
+	cluster_settle(&cluster);
+	node_get_identity(cluster_node(&cluster, 3)->node, &incarnation, &epoch);
+	cluster_bring_in(&cluster, 3, 1);
+	cluster_settle(&cluster);
+	assert_true(node_is_blank(cluster_node(&cluster, 1)->node));
+	/* … but whom it had before. */
+	cluster_node(&cluster, 2)->past_incarnation = incarnation;
+	cluster_restart(&cluster, 2);
+	cluster_bring_in(&cluster, 3, 2);
+	cluster_settle(&cluster);
+	assert_false(node_is_blank(cluster_node(&cluster, 2)->node));
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_found__refuses_a_frame_that_names_another_store),
@@ -126,6 +162,7 @@ int main(void) {
 		cmocka_unit_test(test_found__is_blank_until_it_is_durable),
 		cmocka_unit_test(test_found__a_blank_node_takes_part_in_nothing),
 		cmocka_unit_test(test_found__brings_in_a_member_that_stayed_blank),
+		cmocka_unit_test(test_found__belongs_where_the_store_before_belonged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,7 +173,7 @@ static void test_snapshot__refuses_what_does_not_fit(void **unused) {
 	header->machine_version = 99;
 	lagging->may_fail = true;
 	stage(cluster, bench.lagging, header);
-	assert_non_null(strstr(lagging->fatal, "machine version 99, and this node knows up to 2: upgrade this node"));
+	assert_non_null(strstr(lagging->fatal, "machine version 99, and this node knows up to 3: upgrade this node"));
 	record__header__free_unpacked(header, NULL);
 	cluster_deinit(cluster);
 }
