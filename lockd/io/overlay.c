@@ -181,8 +181,9 @@ static int overlay_is_reserved(sqlite3_file *base, int *ret) {
 
 static int overlay_control(sqlite3_file *base, int what, void *arg) {
 	(void)base;
-	(void)arg;
-	return what == SQLITE_FCNTL_PERSIST_WAL ? SQLITE_OK : SQLITE_NOTFOUND;
+	if (what == SQLITE_FCNTL_MMAP_SIZE)
+		*(sqlite3_int64 *)arg = 0; /* none, whatever was asked for */
+	return what == SQLITE_FCNTL_PERSIST_WAL || what == SQLITE_FCNTL_MMAP_SIZE ? SQLITE_OK : SQLITE_NOTFOUND;
 }
 
 static int overlay_sector_bytes(sqlite3_file *base) {
