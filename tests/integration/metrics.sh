@@ -146,6 +146,10 @@ wait $holder 2>/dev/null
 # A port that is taken, and no port at all.
 expect_exit 1 "$bin/lockd/lockd" --data "$folder/other" --listen-client 127.0.0.1:0 --listen-peer 127.0.0.1:0 --listen-metrics "127.0.0.1:${metrics[$last]}"
 expect_text "$folder/err" 'cannot listen on 127.0.0.1:[0-9]+: Address already in use; .*listen-metrics'
+# A stop that visitors do not hold up.
+exec {http}<>"/dev/tcp/127.0.0.1/${metrics[$last]}"
+node_kill "$last" TERM || fail "exit $? on SIGTERM with a visitor"
+exec {http}>&-
 node_start "$leader"
 grep -q 'listening metrics=' <(tail -n 3 "$folder/node$leader.log") && fail "metrics are served unasked"
 echo ok

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server, over real connections; the test plays the store. */
+#include "lockd/io/clock.h"
 #include "lockd/io/web.h"
 
 #include <arpa/inet.h>
@@ -181,6 +182,7 @@ static void test_web__lets_the_oldest_silent_connection_give_way(void **state) {
 	struct web *web = web_of("127.0.0.1:0");
 	int silent[2 * WEB_CONNECTIONS_MAX];
 	char answer[ANSWER_BYTES_MAX];
+	raft_usec began = clock_mono();
 
 	(void)state;
 	for (int i = 0; i < 2 * WEB_CONNECTIONS_MAX; i++)
@@ -189,6 +191,7 @@ static void test_web__lets_the_oldest_silent_connection_give_way(void **state) {
 	expect(answer, "HTTP/1.1 200 ", "\r\n\r\nok\n");
 	assert_true(hear(silent[0], answer));
 	assert_string_equal(answer, "");
+	assert_true(clock_mono() - began < (WEB_IDLE_S - 1) * 1000 * 1000ull);
 	say(silent[2 * WEB_CONNECTIONS_MAX - 1], "GET /healthz HTTP/1.0\r\n\r\n", 25);
 	assert_true(hear(silent[2 * WEB_CONNECTIONS_MAX - 1], answer));
 	expect(answer, "HTTP/1.", "\r\n\r\nok\n");
