@@ -11,6 +11,7 @@
 
 declare -A node_pid node_shell
 nodes=0
+node_under=() # a command under which nodes are started
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
@@ -87,7 +88,7 @@ node_start() {
 	# A shell of its own waits for the node, so that a kill -9 is not reported among the words of this one.
 	rm -f "$folder/node$i.pid"
 	(
-		"$bin/lockd/lockd" --node "$i" --data "$folder/node$i" --listen-peer "127.0.0.1:${peer_port[i]}" \
+		"${node_under[@]}" "$bin/lockd/lockd" --node "$i" --data "$folder/node$i" --listen-peer "127.0.0.1:${peer_port[i]}" \
 			--listen-client "127.0.0.1:${client_port[i]}" "${peer_flags[@]}" "$@" &
 		echo $! >"$folder/node$i.pid"
 		wait $!
