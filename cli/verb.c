@@ -71,6 +71,7 @@ const struct verb verbs[] = {
 		.options = OPTIONS_LOOKING,
 		.summary = "show every node as it sees itself",
 		.description = "A node that does not answer has a row with the reason. Exits 69 when none answers.\n"
+			       "Where a disk is full, or a data folder was found damaged, a column DISK says so.\n"
 			       "\n"
 			       "Example:\n"
 			       "  lockctl status --endpoints 10.0.0.1,10.0.0.2,10.0.0.3\n",
@@ -134,6 +135,24 @@ const struct verb verbs[] = {
 			"Example:\n"
 			"  lockctl resign db/primary --timeout 30s\n",
 		.run = verb_resign,
+	},
+	{
+		.name = "backup",
+		.operands = {"FILE"},
+		.operands_min = 1,
+		.options = OPTIONS_LOOKING | OPTION_BIT(OPTION_NODE) | OPTION_BIT(OPTION_FORCE) |
+			   OPTION_BIT(OPTION_VERIFY),
+		.timeout_ms = ARGUMENT_TIMEOUT_MS_BACKUP,
+		.summary = "write all that the cluster knows into a file, while it serves",
+		.description =
+			"All that was answered before is in it. FILE appears once it is whole and durable, and is\n"
+			"not replaced without --force; '-' is standard output. 'lockd restore' makes a new cluster\n"
+			"of it. Exits 65 when the backup, or with --verify FILE, is damaged.\n"
+			"\n"
+			"Examples:\n"
+			"  lockctl backup /srv/backup/lockd-$(date +%F)\n"
+			"  lockctl backup --verify /srv/backup/lockd-2026-11-22\n",
+		.run = verb_backup,
 	},
 	{
 		.name = "cluster members",

@@ -2,6 +2,7 @@
 /* status: every node as it sees itself. */
 #include "cli/arguments.h"
 #include "cli/connection.h"
+#include "cli/disk.h"
 #include "cli/document.h"
 #include "cli/machine.h"
 #include "cli/report.h"
@@ -30,15 +31,16 @@ static const struct column columns[] = {
 };
 
 static const struct column machine_columns[] = {MACHINE_COLUMNS};
+static const struct column disk_column = DISK_COLUMN;
 static const struct column reason_column = {"REASON", "reason", COLUMN_TEXT};
 
-enum { N_COLUMNS = sizeof columns / sizeof *columns, N_COLUMNS_MAX = N_COLUMNS + N_MACHINE_COLUMNS + 1 };
+enum { N_COLUMNS = sizeof columns / sizeof *columns, N_COLUMNS_MAX = N_COLUMNS + N_MACHINE_COLUMNS + 2 };
 
 /* Those of `columns`, and what the state of affairs calls for. */
 struct view {
 	struct column columns[N_COLUMNS_MAX];
 	size_t n;
-	bool has_machine, has_reason;
+	bool has_machine, has_disk, has_reason;
 };
 
 /* First and last entry, and what they take in memory. */
@@ -117,13 +119,17 @@ static bool all_answered(const struct lockd_node_list *list) {
 }
 
 static void choose_columns(const struct lockd_node_list *list, struct view *ret) {
-	*ret = (struct view){
-		.n = N_COLUMNS, .has_machine = !machine_is_settled(list), .has_reason = !all_answered(list)};
+	*ret = (struct view){.n = N_COLUMNS,
+			     .has_machine = !machine_is_settled(list),
+			     .has_disk = !disk_is_plain(list),
+			     .has_reason = !all_answered(list)};
 	memcpy(ret->columns, columns, sizeof columns);
 	if (ret->has_machine) {
 		memcpy(&ret->columns[ret->n], machine_columns, sizeof machine_columns);
 		ret->n += N_MACHINE_COLUMNS;
 	}
+	if (ret->has_disk)
+		ret->columns[ret->n++] = disk_column;
 	if (ret->has_reason)
 		ret->columns[ret->n++] = reason_column;
 }
@@ -146,6 +152,8 @@ static int print_nodes(const struct lockd_node_list *list) {
 		put_node(&table, list, node);
 		if (view.has_machine)
 			machine_put(&table, node);
+		if (view.has_disk)
+			disk_put(&table, node);
 		if (view.has_reason)
 			table_put_text(&table, NULL);
 	}
@@ -207,6 +215,7 @@ static json_t *node_document(const struct lockd_node_info *node) {
 					       lease_document(node), "fit", node->fit, "times", times_document(node),
 					       "machine_version", machine_document(node->machine_version),
 					       "machine_version_max", machine_document(node->machine_version_max)));
+	(void)json_object_update_new(document, disk_document(node));
 	return document;
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum key_kind { KEY_NUMBER, KEY_TEXT, KEY_ADDRESS, KEY_LEVEL, KEY_SWITCH, KEY_PROFILE, KEY_PEER };
+enum key_kind { KEY_NUMBER, KEY_TEXT, KEY_ADDRESS, KEY_ADDRESS_OR_OFF, KEY_LEVEL, KEY_SWITCH, KEY_PROFILE, KEY_PEER };
 
 struct key {
 	const char *name;
@@ -35,6 +35,8 @@ static const struct key keys[] = {
 	 "this node's entry in peer, or 127.0.0.1:7600", "host:port for clients; port 0 takes a free one"},
 	{"listen-peer", KEY_ADDRESS, offsetof(struct config, listen_peer), 0, 0, 0,
 	 "this node's entry in peer, or 127.0.0.1:7601", "host:port for the other nodes"},
+	{"listen-metrics", KEY_ADDRESS_OR_OFF, offsetof(struct config, listen_metrics), 0, 0, 0, "off",
+	 "host:port for GET /metrics, /healthz and /readyz, without authentication; or off"},
 	{"peer", KEY_PEER, 0, 0, 0, 0, "none: a cluster of this node alone",
 	 "\"ID PEER_ADDRESS CLIENT_ADDRESS\", once per node of the cluster, this one included"},
 	{"profile", KEY_PROFILE, offsetof(struct config, profile), 0, 0, CONFIG_LAN, "lan",
@@ -50,6 +52,10 @@ static const struct key keys[] = {
 	       "a leader whose disk takes longer for one write hands over; 0: election-ms-max"),
 	{"leader-lease", KEY_SWITCH, offsetof(struct config, leader_lease), 0, 0, true, "yes",
 	 "yes or no: whether a leader answers reads by its lease, without asking a majority each time"},
+	NUMBER("reserve-mib", reserve_mib, 0, 1024, 16,
+	       "space kept in the data folder for the time when the disk is full; 0: none"),
+	{"repair", KEY_SWITCH, offsetof(struct config, repair), 0, 0, true, "yes",
+	 "yes or no: whether a node sets a damaged data folder aside and gets a new one from the others"},
 	NUMBER("drift-ppm", drift_ppm, 0, 300000, 100000,
 	       "by how much a clock may run fast or slow, in millionths; fixed when the cluster is founded"),
 	NUMBER("checkpoint-log-bytes", checkpoint_log_bytes, 4096, LIMIT_RETAINED_LOG_BYTES_MAX / 2,
@@ -91,7 +97,8 @@ struct parse {
 	char *buffer; /* of getline */
 	size_t buffer_bytes;
 	bool flags;    /* the command line is being read */
-	bool recovers; /* it begins with the word recover */
+	bool recovers; /* it begins with the word recover, or with … */
+	bool restores; /* … the word restore, which takes a FILE */
 	struct origin origins[N_KEYS];
 };
 
@@ -219,6 +226,13 @@ static int set_text(struct parse *parse, const struct key *key, const char *valu
 	return 0;
 }
 
+static int set_address_or_off(struct parse *parse, const struct key *key, const char *value) {
+	if (strcmp(value, "off") != 0 && !address_is_valid(value))
+		return fail_value(parse, key, value, "must be off, or host:port with a port from 0 to 65535");
+	snprintf(field_of(parse->config, key), CONFIG_TEXT_BYTES_MAX, "%s", strcmp(value, "off") == 0 ? "" : value);
+	return 0;
+}
+
 static int set_level(struct parse *parse, const struct key *key, const char *value) {
 	if (!log_level_parse(value, &parse->config->log_level))
 		return fail_value(parse, key, value, "must be error, warning, info or debug");
@@ -293,6 +307,7 @@ static int set(struct parse *parse, const struct key *key, const char *value) {
 	case KEY_NUMBER: return set_number(parse, key, value);
 	case KEY_TEXT:
 	case KEY_ADDRESS: return set_text(parse, key, value);
+	case KEY_ADDRESS_OR_OFF: return set_address_or_off(parse, key, value);
 	case KEY_LEVEL: return set_level(parse, key, value);
 	case KEY_SWITCH: return set_switch(parse, key, value);
 	case KEY_PROFILE: return set_profile(parse, key, value);
@@ -424,7 +439,15 @@ static int set_flag(struct parse *parse, const struct flag *flag) {
 						   : set(parse, find_key(flag->name), flag->value);
 }
 
-/* A flag that takes no value. */
+/* Comes in both passes. */
+static bool take_backup(struct parse *parse, const char *arg) {
+	if (parse->config->backup && parse->config->backup != arg)
+		fail(parse, "%s: one FILE is restored, and %s is named already", arg, parse->config->backup);
+	parse->config->backup = arg;
+	return true;
+}
+
+/* A flag that takes no value, or the FILE. */
 static bool take_word(struct parse *parse, const char *arg, int *outcome) {
 	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
 		*outcome = CONFIG_HELP;
@@ -434,6 +457,8 @@ static bool take_word(struct parse *parse, const char *arg, int *outcome) {
 		*outcome = CONFIG_CHECK;
 	else if (parse->recovers && strcmp(arg, "--yes") == 0)
 		parse->config->recovery_confirmed = true;
+	else if (parse->restores && strncmp(arg, "--", 2) != 0)
+		return take_backup(parse, arg);
 	else
 		return false;
 	return true;
@@ -444,8 +469,12 @@ static int parse_arguments(struct parse *parse, int argc, char *const argv[], in
 	const char *file = NULL;
 	struct flag flag;
 
-	parse->recovers = argc > 1 && strcmp(argv[1], "recover") == 0;
-	*ret_outcome = parse->recovers ? CONFIG_RECOVER : 0;
+	parse->restores = argc > 1 && strcmp(argv[1], "restore") == 0;
+	parse->recovers = parse->restores || (argc > 1 && strcmp(argv[1], "recover") == 0);
+	if (parse->recovers)
+		*ret_outcome = parse->restores ? CONFIG_RESTORE : CONFIG_RECOVER;
+	else
+		*ret_outcome = 0;
 	for (int pass = 0; pass < 2; pass++) {
 		parse->flags = pass == 1;
 		for (int i = parse->recovers ? 2 : 1; i < argc; i++) {
@@ -462,7 +491,9 @@ static int parse_arguments(struct parse *parse, int argc, char *const argv[], in
 		if (pass == 0 && file && parse_file(parse, file) < 0)
 			return -1;
 	}
-	return 0;
+	if (*ret_outcome == CONFIG_RESTORE && !parse->config->backup)
+		return fail(parse, "restore: expected restore FILE --data DIR [--node ID]");
+	return parse->failed ? -1 : 0;
 }
 
 /* ---- Defaults and relations ---------------------------------------------------------------------------------------
@@ -471,7 +502,7 @@ static int parse_arguments(struct parse *parse, int argc, char *const argv[], in
 static void set_defaults(struct config *config) {
 	const char *state = getenv("STATE_DIRECTORY");
 
-	*config = (struct config){.log_level = LOG_LEVEL_INFO, .leader_lease = true};
+	*config = (struct config){.log_level = LOG_LEVEL_INFO, .leader_lease = true, .repair = true};
 	for (int i = 0; i < N_KEYS; i++) {
 		if (keys[i].kind == KEY_NUMBER)
 			memcpy(field_of(config, &keys[i]), &keys[i].standard, sizeof keys[i].standard);
@@ -552,12 +583,41 @@ static int check_peers(struct parse *parse) {
 	return 0;
 }
 
+/* `lockd check DIR` asks for no configuration: the folder may be of any node, and lie anywhere. */
+static int parse_examination(struct parse *parse, int argc, char *const argv[]) {
+	struct config *config = parse->config;
+
+	*config->data = '\0';
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return CONFIG_HELP;
+		if (strcmp(argv[i], "--json") == 0)
+			config->examination_json = true;
+		else if (*argv[i] == '-')
+			return fail(parse, "check: there is no flag %s; expected check [--json] DIR", argv[i]);
+		else if (*config->data)
+			return fail(parse, "check %s %s: expected one folder", config->data, argv[i]);
+		else if (!*argv[i] || strlen(argv[i]) >= CONFIG_TEXT_BYTES_MAX)
+			return fail(parse, "check: the name of the folder must have 1 to %d bytes",
+				    CONFIG_TEXT_BYTES_MAX - 1);
+		else
+			snprintf(config->data, sizeof config->data, "%s", argv[i]);
+	}
+	return *config->data ? CONFIG_EXAMINE : fail(parse, "check: expected check [--json] DIR");
+}
+
 int config_parse(int argc, char *const argv[], struct config *ret, struct config_error *ret_error) {
 	struct config config;
 	struct parse parse = {.config = &config, .error = ret_error};
 	int outcome;
 
 	set_defaults(&config);
+	if (argc > 1 && strcmp(argv[1], "check") == 0) {
+		outcome = parse_examination(&parse, argc, argv);
+		if (outcome == CONFIG_EXAMINE)
+			*ret = config;
+		return outcome;
+	}
 	if (parse_arguments(&parse, argc, argv, &outcome) < 0)
 		return -1;
 	if (outcome == CONFIG_HELP || outcome == CONFIG_VERSION)
@@ -573,7 +633,9 @@ void config_print_help(void) {
 	printf("lockd: a lock and lease service, replicated by Raft\n\n"
 	       "usage: lockd [--config FILE] [--KEY VALUE]...\n"
 	       "       lockd --check-config [...] | --version | --help\n"
-	       "       lockd recover [--config FILE] [--KEY VALUE]... [--epoch E] --yes\n\n"
+	       "       lockd recover [--config FILE] [--KEY VALUE]... [--epoch E] --yes\n"
+	       "       lockd restore BACKUP [--config FILE] [--KEY VALUE]... [--epoch E] --yes\n"
+	       "       lockd check [--json] DIR\n\n"
 	       "Without arguments: a cluster of one node on the loopback interface.\n"
 	       "FILE has lines KEY = VALUE; lines that begin with # or ; are comments. A flag overrides the file.\n\n");
 	for (int i = 0; i < N_KEYS; i++) {
@@ -598,5 +660,7 @@ void config_print_help(void) {
 	       "and --node 1, 2 or 3. The node with the lowest id founds the cluster when it has met all others.\n"
 	       "A node that joins later lists itself and some that are members; then: lockctl cluster add ID.\n"
 	       "lockd recover makes this folder a cluster of one, after the majority is lost for good: see lockd(8).\n"
+	       "lockd restore makes a new cluster of one in an empty folder, out of what lockctl backup has written.\n"
+	       "lockd check examines the data folder of a stopped node and changes nothing in it.\n"
 	       "SIGTERM and SIGINT stop the node gracefully.\n");
 }

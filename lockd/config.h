@@ -24,17 +24,22 @@ struct config {
 	uint32_t node;
 	char data[CONFIG_TEXT_BYTES_MAX];
 	char listen_peer[CONFIG_TEXT_BYTES_MAX], listen_client[CONFIG_TEXT_BYTES_MAX];
+	char listen_metrics[CONFIG_TEXT_BYTES_MAX]; /* empty: off */
 	struct config_peer peers[LIMIT_NODES_MAX]; /* the initial cluster, this node included; none: this node alone */
 	uint32_t n_peers;
 	uint32_t heartbeat_ms, election_ms_min, election_ms_max, check_quorum_ms, promise_ms, drift_ppm;
 	uint32_t checkpoint_log_bytes, checkpoint_log_entries, trailing_log_bytes, trailing_log_entries;
 	enum config_profile profile; /* has been applied to the times */
 	uint32_t stall_ms;           /* 0: election_ms_max */
-	bool leader_lease;
+	uint32_t reserve_mib;
+	bool leader_lease, repair;
 	enum log_level log_level;
-	/* Of the command recover alone. */
+	/* Of the commands recover and restore alone. */
 	uint32_t recovery_epoch; /* 0: not given */
 	bool recovery_confirmed; /* --yes */
+	const char *backup;      /* restore: the file; points into argv */
+	/* Of the command check alone. */
+	bool examination_json; /* --json */
 };
 
 /* One sentence that names file and line or the flag, the key, its value and what is allowed. */
@@ -47,6 +52,8 @@ enum {
 	CONFIG_VERSION,  /* --version was given */
 	CONFIG_CHECK,    /* --check-config was given, and there is nothing to complain about */
 	CONFIG_RECOVER,  /* the first argument is the word recover */
+	CONFIG_RESTORE,  /* the first argument is the word restore */
+	CONFIG_EXAMINE,  /* the first argument is the word check: only data and what is its own are set */
 };
 
 /* 0, one of the outcomes above, or -1 with *ret_error filled in. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Set-up and reverse teardown of the daemon: configuration, signals, the loop. */
 #include "lockd/config.h"
+#include "lockd/io/examination.h"
 #include "lockd/io/log.h"
 #include "lockd/io/loop.h"
 #include "lockd/io/recovery.h"
+#include "lockd/io/restoration.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -43,6 +45,7 @@ static int serve(const struct config *config) {
 					  .data = config->data,
 					  .listen_peer = config->listen_peer,
 					  .listen_client = config->listen_client,
+					  .listen_metrics = config->listen_metrics,
 					  .addresses = addresses,
 					  .n_addresses = list_addresses(config, addresses),
 					  .timing = timing_of(config),
@@ -52,7 +55,9 @@ static int serve(const struct config *config) {
 					  .checkpoint_log_entries = config->checkpoint_log_entries,
 					  .trailing_log_bytes = config->trailing_log_bytes,
 					  .trailing_log_entries = config->trailing_log_entries,
+					  .reserve_bytes = (uint64_t)config->reserve_mib << 20,
 					  .leader_lease = config->leader_lease,
+					  .repair = config->repair,
 					  .stall = config->stall_ms * 1000ull,
 					  .version = LOCKD_VERSION};
 	struct loop_error error;
@@ -74,7 +79,7 @@ static int serve(const struct config *config) {
 	return EXIT_SUCCESS;
 }
 
-/* Under which address the node is reached: its own entry in the list, or what it listens on. */
+/* Recover or restore. Under which address the node is reached: its own entry in the list, or what it listens on. */
 static int recover(const struct config *config) {
 	struct recovery_config recovery_config = {.node = config->node,
 						  .data = config->data,
@@ -92,7 +97,8 @@ static int recover(const struct config *config) {
 		recovery_config.peer_address = config->peers[i].peer_address;
 		recovery_config.client_address = config->peers[i].client_address;
 	}
-	r = recovery_run(&recovery_config, stdout, &error);
+	r = config->backup ? restoration_run(&recovery_config, config->backup, stdout, &error)
+			   : recovery_run(&recovery_config, stdout, &error);
 	(void)fflush(stdout); /* before the reason on stderr */
 	if (r != 0)
 		fprintf(stderr, "lockd: %s\n", error.text);
@@ -114,6 +120,8 @@ int main(int argc, char *argv[]) {
 	case CONFIG_CHECK: printf("the configuration is valid\n"); return EXIT_SUCCESS;
 	default: break;
 	}
+	if (r == CONFIG_EXAMINE)
+		return examination_main(config.data, config.examination_json);
 	log_init(config.log_level);
-	return r == CONFIG_RECOVER ? recover(&config) : serve(&config);
+	return r == CONFIG_RECOVER || r == CONFIG_RESTORE ? recover(&config) : serve(&config);
 }

@@ -3,6 +3,7 @@
  * node's view of itself. */
 #include "client.h"
 #include "clock.h"
+#include "page.h"
 #include "pool.h"
 
 #include "api/text.h"
@@ -29,72 +30,11 @@ struct node_list {
 	struct lockd__pool pool;
 };
 
-/* One page, as it came. */
-struct page {
-	struct lockd__waiter waiter;
-	struct arena arena;
-	const Client__Reply *reply;
-};
-
-static void page_deinit(struct page *page) {
-	free(page->waiter.body);
-	arena_deinit(&page->arena);
-}
-
-/* Decodes what the waiter got. */
-static enum lockd_status page_decode(struct page *page) {
-	struct lockd__waiter *waiter = &page->waiter;
-
-	arena_init(&page->arena);
-	if (waiter->status != LOCKD_OK || !waiter->body)
-		return waiter->status;
-	if (arena_reset(&page->arena, waiter->body_bytes) < 0)
-		return LOCKD_NO_MEMORY;
-	page->reply = client__reply__unpack(&page->arena.allocator, waiter->body_bytes, waiter->body);
-	/* It was decoded once when it came; only memory can be missing. */
-	return page->reply ? LOCKD_OK : LOCKD_NO_MEMORY;
-}
-
-/* Sends a read and waits for its page. Takes the request; the mutex is held. */
-static enum lockd_status fetch(struct lockd_client *client, struct lockd__request *request, int64_t deadline_us,
-			       struct page *page) {
-	*page = (struct page){0};
-	if (lockd__waiter_init(&page->waiter) < 0) {
-		lockd__request_free(request);
-		return LOCKD_NO_MEMORY;
-	}
-	request->waiter = &page->waiter;
-	lockd__request_submit(client, request);
-	(void)lockd__waiter_wait(client, &page->waiter, request, deadline_us);
-	return page_decode(page);
-}
-
 /* ---- Whom to ask ------------------------------------------------------------------------------------------------ */
 
 static bool is_read(const struct lockd_read *read) {
 	return !read || ((unsigned)read->level <= LOCKD_READ_STALE &&
 			 (read->at_least == 0 || read->level == LOCKD_READ_SESSION));
-}
-
-static bool all_tried(const struct lockd_client *client) {
-	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
-		if (e->used && !e->tried)
-			return false;
-	return true;
-}
-
-/* The endpoint of just that node, as soon as it is known. NULL: nobody names it, or there is no time left. */
-static struct lockd__endpoint *find_node(struct lockd_client *client, uint32_t node, int64_t deadline_us) {
-	struct lockd__endpoint *endpoint;
-
-	while (!(endpoint = lockd__endpoint_of_node(client, node)) && !all_tried(client) && !client->closing &&
-	       lockd__clock_us() < deadline_us)
-		lockd__clock_wait(&client->left, &client->mutex, deadline_us);
-	if (endpoint)
-		lockd__endpoint_hurry(client, endpoint);
-	else
-		(void)snprintf(client->error, sizeof client->error, "node %u is not known here", node);
-	return endpoint;
 }
 
 /* Says how a page is to be read; `before` is what the page before it was worth, if any. */
@@ -107,7 +47,7 @@ static enum lockd_status aim(struct lockd_client *client, struct lockd__request 
 	request->anywhere = read->node == 0 && read->level != LOCKD_READ_LINEARIZABLE;
 	request->rather = before->node;
 	if (read->node)
-		request->endpoint = find_node(client, read->node, deadline_us);
+		request->endpoint = lockd__endpoint_await(client, read->node, deadline_us);
 	if (client->closing)
 		return LOCKD_CLOSED;
 	return read->node && !request->endpoint ? LOCKD_UNREACHABLE : LOCKD_OK;
@@ -227,7 +167,7 @@ static enum lockd_status next_locks(struct lockd_client *client, enum lockd__req
 static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__request_kind kind, const char *name,
 				     const struct lockd_read *read, int64_t deadline_us, struct lock_list *list) {
 	struct lockd__request *request;
-	struct page page;
+	struct lockd__page page;
 	enum lockd_status status;
 	bool more;
 
@@ -235,11 +175,11 @@ static enum lockd_status fetch_locks(struct lockd_client *client, enum lockd__re
 		status = next_locks(client, kind, name, read, deadline_us, list, &request);
 		if (status != LOCKD_OK)
 			return status;
-		status = fetch(client, request, deadline_us, &page);
+		status = lockd__page_fetch(client, request, deadline_us, &page);
 		if (status == LOCKD_OK)
 			status = add_locks(list, page.reply);
 		more = status == LOCKD_OK && page.reply->more && page.reply->n_locks > 0;
-		page_deinit(&page);
+		lockd__page_deinit(&page);
 	} while (more);
 	return status;
 }
@@ -299,7 +239,7 @@ static enum lockd_status fetch_sessions(struct lockd_client *client, const struc
 					struct session_list *list) {
 	struct lockd__request *request;
 	uint64_t after_opened = 0;
-	struct page page;
+	struct lockd__page page;
 	enum lockd_status status;
 	bool more;
 
@@ -313,13 +253,13 @@ static enum lockd_status fetch_sessions(struct lockd_client *client, const struc
 			lockd__request_free(request);
 			return status;
 		}
-		status = fetch(client, request, deadline_us, &page);
+		status = lockd__page_fetch(client, request, deadline_us, &page);
 		if (status == LOCKD_OK)
 			status = add_sessions(list, page.reply);
 		more = status == LOCKD_OK && page.reply->more && page.reply->n_sessions > 0;
 		if (more && page.reply->sessions[page.reply->n_sessions - 1]->id)
 			after_opened = page.reply->sessions[page.reply->n_sessions - 1]->id->opened;
-		page_deinit(&page);
+		lockd__page_deinit(&page);
 	} while (more);
 	return status;
 }
@@ -368,7 +308,7 @@ static bool knows_nodes(const struct lockd_client *client) {
 	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
 		if (e->used && e->greeted)
 			return true;
-	return all_tried(client);
+	return lockd__endpoint_all_tried(client);
 }
 
 /* An endpoint that leads to the same node as a connected one, or as an earlier one, is not asked. */
@@ -466,6 +406,13 @@ static void fill_times(const Client__NodeStatus *status, struct lockd_node_info 
 	info->lease_ms = status->lease_ms;
 }
 
+static void fill_disk(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
+	info->disk_full = status->disk_full;
+	info->restoring = status->restoring;
+	info->repairs = status->repairs;
+	info->damage = lockd__pool_text(pool, &status->damage);
+}
+
 static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status, struct lockd_node_info *info) {
 	info->node = status->node;
 	info->leader = status->leader;
@@ -494,19 +441,20 @@ static void fill_node(struct lockd__pool *pool, const Client__NodeStatus *status
 	info->machine_version = status->machine_version;
 	info->machine_version_max = status->machine_version_max;
 	fill_times(status, info);
+	fill_disk(pool, status, info);
 	fill_peers(pool, status, info);
 	fill_candidates(pool, status, info);
 }
 
-static void take_status(struct lockd__pool *pool, struct page *page, struct lockd_node_info *info) {
-	info->status = page_decode(page);
+static void take_status(struct lockd__pool *pool, struct lockd__page *page, struct lockd_node_info *info) {
+	info->status = lockd__page_decode(page);
 	if (info->status == LOCKD_OK && page->reply->node)
 		fill_node(pool, page->reply->node, info);
-	page_deinit(page);
+	lockd__page_deinit(page);
 }
 
 struct question {
-	struct page page;
+	struct lockd__page page;
 	struct lockd__request *request;
 	const struct lockd__endpoint *endpoint;
 	const char *address;
@@ -591,6 +539,7 @@ static enum lockd_status collect(struct lockd_client *client, struct survey *sur
 		struct lockd_node_info info = {.endpoint = question->address,
 					       .reason = "",
 					       .role = "",
+					       .damage = "",
 					       .version = "",
 					       .incarnation = "",
 					       .state_hash = ""};

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpointer.h"
 
+#include "clock.h"
 #include "fatal.h"
 #include "log.h"
+#include "metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct checkpointer {
@@ -15,7 +16,7 @@ struct checkpointer {
 	struct inbox *inbox;
 	pthread_mutex_t *state_db;
 	pthread_t thread;
-	bool full; /* of the thread: the disk was, and that was reported */
+	bool full; /* of the thread: the disk was for the last snapshot, and that was reported */
 
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t wake;
@@ -23,30 +24,30 @@ struct checkpointer {
 	bool stopping;
 };
 
-/* It is tried again every second, but told once. */
+/* It is tried again and again, but told once. */
 static void report_full(struct checkpointer *checkpointer, bool full) {
 	if (full && !checkpointer->full)
-		log_error("the disk is full: checkpoints and snapshots wait for space retry_ms=%d",
-			  CHECKPOINTER_RETRY_MS);
+		log_error("the disk is full: snapshots for other nodes wait for space");
 	else if (!full && checkpointer->full)
-		log_warning("the disk has space again: checkpoints and snapshots are made");
+		log_warning("the disk has space again: snapshots for other nodes are made");
 	checkpointer->full = full;
 }
 
 static void write_checkpoint(struct checkpointer *checkpointer, struct checkpointer_job *job) {
-	struct timespec pause = {.tv_sec = CHECKPOINTER_RETRY_MS / 1000,
-				 .tv_nsec = CHECKPOINTER_RETRY_MS % 1000 * 1000000L};
 	struct store_error error;
+	raft_usec began;
 
 	pthread_mutex_lock(checkpointer->state_db);
+	began = clock_mono();
 	job->result = store_checkpoint(checkpointer->store, &job->checkpoint, &error);
+	if (job->result == 0)
+		metrics_time(METRICS_CHECKPOINT, clock_mono() - began);
 	pthread_mutex_unlock(checkpointer->state_db);
 
-	if (job->result < 0)
+	if (job->result < 0) {
+		store_note_failure(checkpointer->store, job->result, &error);
 		fatal_stop("reason=\"a checkpoint could not be written\" error=\"%s\"", error.text);
-	report_full(checkpointer, job->result == STORE_FULL);
-	if (job->result == STORE_FULL)
-		nanosleep(&pause, NULL);
+	}
 }
 
 static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_job *job) {
@@ -57,8 +58,10 @@ static void cut_snapshot(struct checkpointer *checkpointer, struct checkpointer_
 	job->result = job->unchanged ? 0 : store_snapshot(checkpointer->store, job->group, &job->snapshot, &error);
 	pthread_mutex_unlock(checkpointer->state_db);
 
-	if (job->result == -EBADMSG)
+	if (job->result == -EBADMSG) {
+		store_note_failure(checkpointer->store, job->result, &error);
 		fatal_stop("reason=\"the checkpoint on disk is damaged\" error=\"%s\"", error.text);
+	}
 	report_full(checkpointer, job->result == STORE_FULL);
 	if (job->result < 0)
 		log_error("no snapshot was made: group=%u error=\"%s\"", job->group, error.text);
@@ -85,7 +88,8 @@ static void read_snapshot(struct checkpointer_job *job) {
 static void execute(struct checkpointer *checkpointer, struct checkpointer_job *job) {
 	switch (job->item.kind) {
 	case INBOX_CHECKPOINTED: write_checkpoint(checkpointer, job); break;
-	case INBOX_SNAPSHOT_CUT: cut_snapshot(checkpointer, job); break;
+	case INBOX_SNAPSHOT_CUT:
+	case INBOX_BACKUP_CUT: cut_snapshot(checkpointer, job); break;
 	default: read_snapshot(job); break;
 	}
 }

@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-enum { EPOCH_BEGIN_S = 1735689600 /* 2025-01-01T00:00:00Z */, EPOCH_UNIT_S = 256 };
+static const raft_usec epochs_begin = UINT64_C(1735689600000000); /* 2025-01-01T00:00:00Z */
 
 static raft_usec clock_of(clockid_t id) {
 	struct timespec t;
@@ -23,10 +23,20 @@ void clock_read(struct raft_clocks *ret) {
 	*ret = (struct raft_clocks){.mono = clock_of(CLOCK_MONOTONIC), .boot = clock_of(CLOCK_BOOTTIME)};
 }
 
-uint32_t clock_epoch(void) {
-	raft_usec now_s = clock_of(CLOCK_REALTIME) / 1000000;
+raft_usec clock_wall(void) {
+	return clock_of(CLOCK_REALTIME);
+}
 
-	if (now_s < EPOCH_BEGIN_S + EPOCH_UNIT_S)
+uint32_t clock_epoch_at(raft_usec wall) {
+	if (wall < clock_epoch_begins(1))
 		return 1;
-	return (uint32_t)((now_s - EPOCH_BEGIN_S) / EPOCH_UNIT_S);
+	return (uint32_t)((wall - epochs_begin) / CLOCK_EPOCH_US);
+}
+
+raft_usec clock_epoch_begins(uint32_t epoch) {
+	return epochs_begin + (raft_usec)epoch * CLOCK_EPOCH_US;
+}
+
+uint32_t clock_epoch(void) {
+	return clock_epoch_at(clock_wall());
 }

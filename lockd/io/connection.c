@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "api/bytes.h"
+#include "metrics.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -165,6 +166,7 @@ static int take_batch(struct connection *c, const uint8_t *from, size_t n, size_
 		taken += one;
 		count++;
 	}
+	metrics_add(METRICS_FRAMES_RECEIVED + c->kind, count);
 	if (count > 0 && post_batch(c, from, taken, frames, count) < 0)
 		die(c, "out of memory");
 	*ret_taken = taken;
@@ -200,6 +202,7 @@ static void on_recv(void *arg) {
 		die(c, "the other end closed it");
 	} else if (!c->dead && !c->finishing) {
 		c->input_n += nng_aio_count(c->recv_aio);
+		metrics_add(METRICS_BYTES_RECEIVED + c->kind, nng_aio_count(c->recv_aio));
 		take_frames(c);
 	}
 	post_recv(c);
@@ -273,10 +276,12 @@ static void on_sent(void *arg) {
 	pthread_mutex_lock(&c->lock);
 	c->send_posted = false;
 	r = nng_aio_result(c->send_aio);
-	if (r == 0)
+	if (r == 0) {
 		c->sent += nng_aio_count(c->send_aio);
-	else
+		metrics_add(METRICS_BYTES_SENT + c->kind, nng_aio_count(c->send_aio));
+	} else {
 		die(c, "the other end closed it");
+	}
 	post_send(c);
 	post_drained(c);
 	post_recv(c);
@@ -297,6 +302,7 @@ void connection_send(struct connection *c, uint8_t type, uint64_t id, const void
 				memcpy(out + FRAME_HEADER_BYTES, body, body_bytes);
 			frame_seal(c->kind, type, id, body_bytes, out);
 			c->filling.n += bytes;
+			metrics_add(METRICS_FRAMES_SENT + c->kind, 1);
 		}
 	}
 	unlock_and_end(c);

@@ -73,7 +73,8 @@ static void write_build(const struct exposition *from, FILE *out) {
 	exposition_write_label(out, from->version);
 	fputs("\"} 1\n", out);
 	write_gauge(out, "lockd_node_id", "Id of this node.", from->survey.node);
-	write_gauge(out, "lockd_ready", "1 while /readyz answers 200.", !survey_why_not_ready(&from->survey));
+	write_gauge(out, "lockd_ready", "1 while /readyz answers 200.",
+		    !survey_why_not_ready(&from->survey, from->now));
 }
 
 static void write_role(const struct survey *survey, FILE *out) {
@@ -260,10 +261,17 @@ static void write_store(const struct metrics *metrics, FILE *out) {
 			&metrics->timings[METRICS_CHECKPOINT]);
 }
 
+static raft_usec since(raft_usec then, raft_usec now) {
+	return then < now ? now - then : 0;
+}
+
 static void write_disk(const struct exposition *from, FILE *out) {
 	const struct survey *survey = &from->survey;
-	raft_usec full = survey->full_since > 0 ? from->now - survey->full_since : 0;
+	raft_usec full = survey->full_since > 0 ? since(survey->full_since, from->now) : 0;
 
+	write_seconds(out, "lockd_store_waiting_seconds", "gauge",
+		      "For how long the log's disk has owed an answer; 0 if it owes none.",
+		      since(survey->owed_since, from->now));
 	write_gauge(out, "lockd_checkpoint_index", "Log index of the last durable checkpoint.",
 		    survey->tally.checkpoint);
 	write_gauge(out, "lockd_log_file_bytes", "Size of raft.db with its WAL.", from->sizes.log_bytes);

@@ -4,6 +4,7 @@
 #include "api/limits.h"
 #include "fatal.h"
 #include "log.h"
+#include "metrics.h"
 #include "peer_snapshots.h"
 
 #include <lockd/status.h>
@@ -88,6 +89,7 @@ static void judge_memory(struct peers *peers, const struct hello *theirs, struct
 	}
 	verdict->status = LOCKD_WRONG_CLUSTER;
 	verdict->forgetful = true;
+	metrics_add(METRICS_OLD_COPIES, 1);
 	snprintf(verdict->text, sizeof verdict->text, "node %u's data folder is an older copy of itself: %s",
 		 theirs->node, loss);
 }
@@ -100,6 +102,15 @@ static void meet(const struct peers *peers, struct peer *peer, const struct hell
 	peer->hello = *hello;
 	peer->met_at = peers->now;
 	peer->met = true;
+}
+
+/* Whoever is refused has not been met, and says all the same that there is a cluster. */
+static void note_cluster(struct peers *peers, const struct hello *hello) {
+	const struct peer *peer = peer_table_find(&peers->table, hello->node);
+
+	if (peers->own.blank && peer && peer->standing == PEER_LISTED &&
+	    (!hello->blank || hello_waits_for_its_cluster(hello)))
+		peers->cluster_seen = true;
 }
 
 /* The leader alone can add a node, and has to have been called by it. */
@@ -161,7 +172,10 @@ static void tell_of_candidate(struct peers *peers, const struct hello *hello, st
 	caller->met = (struct node_met){.node = hello->node,
 					.store = hello->store,
 					.peer_address = caller->peer_address,
-					.client_address = caller->client_address};
+					.client_address = caller->client_address,
+					.replaces = caller->replaces,
+					.n_replaces = hello->n_replaces};
+	memcpy(caller->replaces, hello->replaces, sizeof caller->replaces);
 	LIST_INSERT_HEAD(&peers->callers, caller, next);
 	events_add(events, NODE_PEER_MET)->met = &caller->met;
 }
@@ -260,6 +274,7 @@ void greeting_on_hello(struct peers *peers, struct link *link, const struct fram
 	}
 	judge(peers, &hello, &verdict);
 	judge_memory(peers, &hello, &verdict, events);
+	note_cluster(peers, &hello);
 	if (verdict.candidate)
 		tell_of_candidate(peers, &hello, events);
 	if (verdict.status == LOCKD_OK) {
@@ -314,8 +329,6 @@ static void go_outbound(struct peers *peers, struct link *link, const struct hel
 
 /* What all peers say alike is reported once: that this node has to be added, or that it was removed. */
 static void report_refusal(struct peers *peers, struct peer *peer, const struct hello *hello) {
-	if (peers->own.blank && !hello->blank && peer->standing == PEER_LISTED)
-		peers->cluster_seen = true;
 	for (size_t i = 0; i < 2; i++) {
 		if (strcmp(peers->refused_with[i], hello->text) == 0) {
 			peer->reachable = false;
@@ -377,6 +390,7 @@ void greeting_on_reply(struct peers *peers, struct link *link, const struct fram
 	} else if (hello.forgetful) {
 		accept_accusation(peers, &hello);
 	} else if (hello.status != LOCKD_OK) {
+		note_cluster(peers, &hello);
 		report_refusal(peers, peer, &hello);
 		call_leader(peers, &hello);
 	} else if (hello.node != peer->node) {

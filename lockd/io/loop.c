@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "api/limits.h"
+#include "backup_files.h"
 #include "checkpointer.h"
 #include "client_connections.h"
 #include "clock.h"
@@ -11,9 +12,13 @@
 #include "log.h"
 #include "notify.h"
 #include "peers.h"
+#include "repair.h"
 #include "storage.h"
+#include "survey.h"
+#include "web.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +28,10 @@
 #include <sys/resource.h>
 
 enum {
-	DESCRIPTORS_RESERVED = 256, /* for peers, databases, snapshots and nng itself */
+	/* For peers, databases, snapshots, nng itself, and those who read metrics. */
+	DESCRIPTORS_RESERVED = 256 + 2 * WEB_CONNECTIONS_MAX,
+	SURVEY_MS_MIN = 100,  /* between two surveys, while there is something to do … */
+	SURVEY_MS_MAX = 1000, /* … and while there is not */
 };
 
 enum stage {
@@ -42,8 +50,10 @@ struct loop {
 	struct peers peers;
 	struct client_connections clients;
 	struct founding founding;
+	struct backup_files backups;
 	struct storage *storage;
 	struct checkpointer *checkpointer;
+	struct web *web; /* NULL: nobody may ask */
 	pthread_mutex_t state_db;
 	pthread_t thread;
 	bool started;
@@ -56,6 +66,9 @@ struct loop {
 	raft_usec stage_until;
 	bool node_stopped;
 	bool ready;
+	bool restoring; /* the store stands in the place of a damaged one, and has not been caught up */
+	raft_usec full_since;  /* 0: the log's disk has room */
+	raft_usec surveyed_at; /* 0: not yet */
 	raft_usec watchdog, alive_at; /* interval, 0: none; next report */
 	struct inbox_item stop;
 };
@@ -98,10 +111,13 @@ static void on_closed(struct loop *loop, struct connection *connection) {
 }
 
 static void on_saved(struct loop *loop, struct storage_report *report) {
-	if (report->outcome == STORAGE_BLOCKED)
+	if (report->outcome == STORAGE_BLOCKED) {
 		events_add(&loop->events, NODE_SAVE_BLOCKED);
-	else if (report->outcome == STORAGE_UNBLOCKED)
+		loop->full_since = loop->clocks.mono;
+	} else if (report->outcome == STORAGE_UNBLOCKED) {
 		events_add(&loop->events, NODE_SAVE_UNBLOCKED);
+		loop->full_since = 0;
+	}
 	for (uint32_t i = 0; i < report->n; i++) {
 		struct node_event *event = events_add(&loop->events, NODE_SAVED);
 
@@ -117,6 +133,8 @@ static void on_checkpointed(struct loop *loop, struct checkpointer_job *job) {
 	event->group = job->checkpoint.group;
 	event->index = job->checkpoint.index;
 	event->ok = job->result == 0;
+	if (job->result != -ECANCELED)
+		storage_note_checkpoint(loop->storage, job->result == STORE_FULL);
 	free(job);
 }
 
@@ -146,6 +164,10 @@ static void dispatch(struct loop *loop, struct inbox_list *taken) {
 		case INBOX_CHECKPOINTED: on_checkpointed(loop, checkpointer_job_of(item)); break;
 		case INBOX_SNAPSHOT_CUT:
 		case INBOX_SNAPSHOT_READ: peers_snapshot_job(&loop->peers, checkpointer_job_of(item)); break;
+		case INBOX_BACKUP_CUT:
+		case INBOX_BACKUP_READ:
+			backup_files_job(&loop->backups, checkpointer_job_of(item), &loop->events);
+			break;
 		case INBOX_STOP: on_stop(loop); break;
 		}
 	}
@@ -158,6 +180,7 @@ static void forget_turn(struct loop *loop) {
 		STAILQ_REMOVE_HEAD(&loop->items, next);
 		free(item);
 	}
+	backup_files_end_turn(&loop->backups);
 	events_clear(&loop->events);
 }
 
@@ -249,6 +272,8 @@ static void execute(struct loop *loop, const struct node_effects *effects) {
 	hand_to_checkpointer(loop, effects);
 	for (size_t i = 0; i < effects->n_snapshots; i++)
 		peers_send_snapshot(&loop->peers, &effects->snapshots[i]);
+	for (size_t i = 0; i < effects->n_backups; i++)
+		backup_files_execute(&loop->backups, &effects->backups[i]);
 	if (effects->staged_done)
 		peers_staged_done(&loop->peers);
 	for (size_t i = 0; i < effects->n_traces; i++)
@@ -324,6 +349,34 @@ static void tell_ready(struct loop *loop) {
 	log_info("ready: node=%u", loop->config.node);
 }
 
+/* NULL: as far as the log reaches the store is no member's. */
+static const struct raft_member *find_self(const struct loop *loop, raft_index *ret_index) {
+	const struct raft_configuration *members = raft_members(node_raft(loop->node, PEERS_GROUP), ret_index);
+	struct node_uuid store;
+
+	store_get_uuid(loop->store, &store);
+	for (uint16_t i = 0; members && i < members->n; i++) {
+		if (memcmp(members->members[i].store.bytes, store.bytes, sizeof store.bytes) == 0)
+			return &members->members[i];
+	}
+	return NULL;
+}
+
+/* It has everything up to the entry that has put its store in the place of the damaged one. */
+static void tell_restored(struct loop *loop) {
+	struct raft_status status;
+	raft_index admitted;
+
+	if (!loop->restoring || node_is_blank(loop->node) || !find_self(loop, &admitted))
+		return;
+	raft_get_status(node_raft(loop->node, PEERS_GROUP), &status);
+	if (status.leader == 0 || status.commit < admitted)
+		return;
+	loop->restoring = false;
+	log_info("restored: caught up by node %u: node=%u commit=%llu", status.leader, loop->config.node,
+		 (unsigned long long)status.commit);
+}
+
 /* A stuck disk must look dead to the watchdog although this thread runs; a full one answers and is waited for. */
 static void tell_alive(struct loop *loop) {
 	raft_usec now = loop->clocks.mono, since;
@@ -337,6 +390,31 @@ static void tell_alive(struct loop *loop) {
 		loop->alive_at = now + loop->watchdog;
 	}
 	loop->deadline = earlier(loop->deadline, loop->alive_at);
+}
+
+static void publish_survey(struct loop *loop) {
+	struct survey survey;
+
+	survey_take(loop->config.node, loop->node, &loop->peers, &loop->clients, &survey);
+	survey.stopping = loop->stage != STAGE_SERVING;
+	survey.taken = loop->clocks.mono;
+	survey.full_since = loop->full_since;
+	survey.owed_since = storage_waits_since(loop->storage);
+	web_publish(loop->web, &survey);
+	loop->surveyed_at = loop->clocks.mono;
+}
+
+/* A turn that is left out is made up for, so that a node that falls silent does not look busy for ever. */
+static void tell_watchers(struct loop *loop) {
+	raft_usec due = loop->surveyed_at + SURVEY_MS_MIN * 1000;
+
+	if (!loop->web)
+		return;
+	if (due <= loop->clocks.mono) {
+		publish_survey(loop);
+		due = loop->surveyed_at + SURVEY_MS_MAX * 1000;
+	}
+	loop->deadline = earlier(loop->deadline, due);
 }
 
 static void begin_closing(struct loop *loop) {
@@ -378,7 +456,9 @@ static void *run(void *arg) {
 	while (going) {
 		turn(loop);
 		tell_ready(loop);
+		tell_restored(loop);
 		tell_alive(loop);
+		tell_watchers(loop);
 		going = loop->stage == STAGE_SERVING || advance_stop(loop);
 	}
 	return NULL;
@@ -407,6 +487,31 @@ static int bind_port(struct listener *listener, const char *address, const char 
 	return fail(error, "cannot listen on %s: %s; %s (%s)", address, nng_strerror(r), advice, key);
 }
 
+static int open_web(struct loop *loop, struct loop_error *error) {
+	struct web_config web = {.address = loop->config.listen_metrics,
+				 .version = loop->config.version,
+				 .data = loop->config.data,
+				 .store = loop->store};
+	const char *why;
+
+	if (!*web.address || web_open(&web, &loop->web, &why) == 0)
+		return 0;
+	return fail(error, "cannot listen on %s: %s; give a free address of this machine as host:port (listen-metrics)",
+		    web.address, why);
+}
+
+static void start_web(struct loop *loop) {
+	int r;
+
+	if (!loop->web)
+		return;
+	publish_survey(loop);
+	r = web_start(loop->web);
+	if (r < 0)
+		fatal_stop("reason=\"the metrics could not be served\" error=\"%s\"", strerror(-r));
+	log_info("listening metrics=%s", web_address(loop->web));
+}
+
 /* A cluster without a list has one node, under the addresses it listens on. */
 static void complete_addresses(struct loop *loop) {
 	if (loop->config.n_addresses > 0)
@@ -418,6 +523,26 @@ static void complete_addresses(struct loop *loop) {
 	loop->config.n_addresses = 1;
 }
 
+/* A node that has something to keep starts on a full disk, too, and follows; a new one must be able to write. */
+static int check_room(const struct loop *loop, struct loop_error *error) {
+	if (store_has_reserve(loop->store) || !node_is_blank(loop->node))
+		return 0;
+	return fail(error,
+		    "the disk is full: a new node in %s needs %llu MiB for its reserve; make room there, or set a smaller "
+		    "reserve-mib",
+		    loop->config.data, (unsigned long long)loop->config.reserve_bytes >> 20);
+}
+
+static int open_store(struct loop *loop, struct loop_error *error) {
+	struct store_error found;
+	int r = store_open(loop->config.data, &loop->store, &found);
+
+	if (r == -EBADMSG)
+		return repair_folder(&loop->config, found.text, &loop->store, error);
+	return r < 0 ? fail(error, "%s", found.text) : 0;
+}
+
+/* 0, or negative: -EBADMSG means that the folder is damaged. */
 static int restore_node(struct loop *loop, struct loop_error *error) {
 	const struct loop_config *config = &loop->config;
 	struct node_config node_config = {.node = config->node,
@@ -433,16 +558,44 @@ static int restore_node(struct loop *loop, struct loop_error *error) {
 					  .leader_lease = config->leader_lease,
 					  .stall = config->stall};
 	struct store_error store_error;
+	struct store_past past;
+	int r;
 
 	store_get_uuid(loop->store, &node_config.store);
+	store_get_past(loop->store, &past);
+	node_config.past_incarnation = past.incarnation;
+	node_config.repairs = past.repairs;
+	node_config.damage = past.n > 0 ? past.reason : NULL;
 	if (node_new(&node_config, &loop->node) < 0)
 		return fail(error, "not enough memory to start");
-	if (store_load(loop->store, loop->node, &store_error) < 0)
-		return fail(error, "%s", store_error.text);
+	r = store_keep_reserve(loop->store, config->reserve_bytes, &store_error);
+	if (r == 0)
+		r = store_load(loop->store, loop->node, &store_error);
+	if (r < 0) {
+		(void)fail(error, "%s", store_error.text);
+		return r;
+	}
 	clock_read(&loop->clocks);
-	if (node_start(loop->node, &loop->clocks) < 0)
-		return fail(error, "data folder %s: %s", config->data, node_error(loop->node));
-	return 0;
+	r = node_start(loop->node, &loop->clocks);
+	if (r < 0) {
+		(void)fail(error, "data folder %s: %s", config->data, node_error(loop->node));
+		return r;
+	}
+	loop->restoring = past.n > 0 && (node_is_blank(loop->node) || !find_self(loop, NULL));
+	return check_room(loop, error);
+}
+
+static int restore(struct loop *loop, struct loop_error *error) {
+	struct loop_error found;
+	int r = restore_node(loop, error);
+
+	if (r != -EBADMSG)
+		return r;
+	found = *error;
+	loop->node = node_free(loop->node);
+	loop->store = store_close(loop->store, false);
+	r = repair_folder(&loop->config, found.text, &loop->store, error);
+	return r == 0 ? restore_node(loop, error) : r;
 }
 
 /* The folder's uuid is a member of its cluster under one node id for ever. */
@@ -490,7 +643,6 @@ static uint32_t clients_max(void) {
 
 int loop_open(const struct loop_config *config, struct loop **ret, struct loop_error *error) {
 	struct loop *loop = fatal_alloc(sizeof *loop);
-	struct store_error store_error;
 	struct store_sizes sizes;
 
 	loop->config = *config;
@@ -501,16 +653,16 @@ int loop_open(const struct loop_config *config, struct loop **ret, struct loop_e
 	client_connections_init(&loop->clients, &loop->inbox, clients_max());
 	founding_init(&loop->founding, config->promise_ms, config->drift_ppm);
 
-	if (store_open(config->data, &loop->store, &store_error) < 0) {
-		fail(error, "%s", store_error.text);
+	if (open_store(loop, error) < 0)
 		goto fail;
-	}
 	if (bind_port(&loop->peer_listener, config->listen_peer, "listen-peer", &loop->inbox, error) < 0)
 		goto fail;
 	if (bind_port(&loop->client_listener, config->listen_client, "listen-client", &loop->inbox, error) < 0)
 		goto fail;
 	complete_addresses(loop);
-	if (restore_node(loop, error) < 0 || check_identity(loop, error) < 0 || check_timing(loop, error) < 0)
+	if (restore(loop, error) < 0 || check_identity(loop, error) < 0 || check_timing(loop, error) < 0)
+		goto fail;
+	if (open_web(loop, error) < 0)
 		goto fail;
 
 	store_get_sizes(loop->store, &sizes);
@@ -534,7 +686,9 @@ void loop_start(struct loop *loop) {
 
 	loop->storage = storage_start(loop->store, &loop->inbox, &loop->state_db);
 	loop->checkpointer = checkpointer_start(loop->store, &loop->inbox, &loop->state_db);
+	backup_files_init(&loop->backups, loop->checkpointer);
 	store_get_uuid(loop->store, &peers_config.store);
+	store_get_past(loop->store, &peers_config.past);
 	peers_config.boot_count = store_get_boot_count(loop->store);
 	peers_config.checkpointer = loop->checkpointer;
 	peers_init(&loop->peers, &peers_config);
@@ -542,6 +696,7 @@ void loop_start(struct loop *loop) {
 	listener_start(&loop->peer_listener);
 	listener_start(&loop->client_listener);
 	log_info("listening client=%s peer=%s", loop->client_listener.address, loop->peer_listener.address);
+	start_web(loop);
 
 	r = pthread_create(&loop->thread, NULL, run, loop);
 	if (r != 0)
@@ -563,6 +718,8 @@ static void drop_reports(struct loop *loop) {
 			free(storage_report_of(item));
 		else if (item->kind == INBOX_CHECKPOINTED)
 			free(checkpointer_job_of(item));
+		else if (item->kind == INBOX_BACKUP_CUT || item->kind == INBOX_BACKUP_READ)
+			backup_files_drop(checkpointer_job_of(item));
 	}
 }
 
@@ -574,6 +731,7 @@ void loop_close(struct loop *loop) {
 		checkpointer_stop(loop->checkpointer);
 		clean = storage_stop(loop->storage);
 		drop_reports(loop);
+		backup_files_deinit(&loop->backups);
 		peers_deinit(&loop->peers);
 	}
 	if (loop->peer_listener.listener)
@@ -581,6 +739,7 @@ void loop_close(struct loop *loop) {
 	if (loop->client_listener.listener)
 		listener_deinit(&loop->client_listener);
 	nng_fini(); /* joins its threads: one may still be on its way out of inbox_post() */
+	web_close(loop->web);
 	founding_deinit(&loop->founding);
 	client_connections_deinit(&loop->clients);
 	events_deinit(&loop->events);

@@ -18,6 +18,7 @@ struct loop_config {
 	uint32_t node;
 	const char *data;                        /* folder */
 	const char *listen_peer, *listen_client; /* "host:port" */
+	const char *listen_metrics;              /* likewise; empty: nowhere */
 	/* This one included; none: a cluster of this node alone. While the node is blank it looks for the others, to
 	 * found a cluster with them or to join theirs. */
 	const struct node_address *addresses;
@@ -26,7 +27,9 @@ struct loop_config {
 	uint32_t promise_ms, drift_ppm; /* for the founder */
 	size_t checkpoint_log_bytes, checkpoint_log_entries;
 	size_t trailing_log_bytes, trailing_log_entries;
+	uint64_t reserve_bytes; /* store_keep_reserve() */
 	bool leader_lease;
+	bool repair; /* a damaged folder is set aside, if there are other nodes */
 	raft_usec stall; /* struct node_config */
 	const char *version;
 };

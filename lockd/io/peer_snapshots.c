@@ -3,6 +3,7 @@
 
 #include "api/limits.h"
 #include "log.h"
+#include "metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -164,10 +165,12 @@ void peers_drained(struct peers *peers, struct connection *connection) {
 void peer_snapshots_outbound_closed(struct peers *peers, struct link *link, struct events *events) {
 	struct snapshot_send *send = link->send;
 
-	if (!send->end_sent)
+	if (!send->end_sent) {
 		peer_snapshots_fail(peers, send);
-	else
-		peer_snapshots_end(peers, send, true, events);
+		return;
+	}
+	metrics_add(METRICS_SNAPSHOTS_SENT, 1);
+	peer_snapshots_end(peers, send, true, events);
 }
 
 /* ---- Receiving ----------------------------------------------------------------------------------------------------
@@ -261,10 +264,12 @@ void peer_snapshots_frame(struct peers *peers, struct link *link, const struct f
 	peers->gathered_at = peers->now;
 	r = link->header_taken ? snapshot_receive_frame(peers->gathering, frame, &peers->arena)
 			       : take_header(peers, link, frame);
-	if (r < 0)
+	if (r < 0) {
 		refuse_snapshot(peers, link, r);
-	else if (r == SNAPSHOT_COMPLETE)
+	} else if (r == SNAPSHOT_COMPLETE) {
+		metrics_add(METRICS_SNAPSHOTS_RECEIVED, 1);
 		hand_over_snapshot(peers, events);
+	}
 }
 
 void peer_snapshots_inbound_closed(struct peers *peers, struct link *link) {

@@ -4,8 +4,10 @@
 #include "clock.h"
 #include "fatal.h"
 #include "log.h"
+#include "metrics.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,14 +27,18 @@ struct storage {
 	pthread_mutex_t *state_db;
 	pthread_t thread;
 
-	struct node_save *batch; /* of the thread */
+	/* Of the thread. */
+	struct node_save *batch;
 	size_t batch_max;
+	bool blocked;       /* the loop was told so */
+	raft_usec retry_at; /* while blocked: the next look for space */
 
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t wake;
 	struct queue queue; /* not taken yet */
 	raft_usec waits_since;
 	bool stopping, lost;
+	bool state_full; /* the last checkpoint found the disk full */
 };
 
 /* ---- Copying ------------------------------------------------------------------------------------------------------
@@ -175,19 +181,27 @@ static size_t take_batch(struct storage *storage, struct queue *ret_taken) {
 	return n;
 }
 
-static int write_batch(struct storage *storage, size_t n) {
-	struct store_error error;
-	bool install = storage->batch[0].install;
-	int r;
+/* ---- A full disk --------------------------------------------------------------------------------------------------
+ */
 
-	if (install)
-		pthread_mutex_lock(storage->state_db);
-	r = store_write(storage->store, storage->batch, n, &error);
-	if (install)
-		pthread_mutex_unlock(storage->state_db);
+static void block(struct storage *storage, const char *why) {
+	if (storage->blocked)
+		return;
+	storage->blocked = true;
+	storage->retry_at = clock_mono() + STORAGE_RETRY_MS * 1000;
+	log_error("%s retry_ms=%d", why, STORAGE_RETRY_MS);
+	report_outcome(storage, STORAGE_BLOCKED);
+}
+
+/* true: there is space now that was not there before. */
+static bool give_up_reserve(struct storage *storage) {
+	struct store_error error;
+	bool had = store_has_reserve(storage->store);
+	int r = had ? store_give_up_reserve(storage->store, &error) : 0;
+
 	if (r < 0)
-		fatal_stop("reason=\"the log could not be written\" error=\"%s\"", error.text);
-	return r;
+		fatal_stop("reason=\"the reserve could not be given up\" error=\"%s\"", error.text);
+	return had && !store_has_reserve(storage->store);
 }
 
 static bool wait_for_space(struct storage *storage) {
@@ -201,6 +215,93 @@ static bool wait_for_space(struct storage *storage) {
 	return !stopping;
 }
 
+static bool is_state_full(struct storage *storage) {
+	bool full;
+
+	pthread_mutex_lock(&storage->lock);
+	full = storage->state_full;
+	pthread_mutex_unlock(&storage->lock);
+	return full;
+}
+
+/* Requests are admitted again when everything fits: what was to be written, and the reserve for the next time. */
+static void look_for_space(struct storage *storage) {
+	struct store_error error;
+	int r;
+
+	if (!storage->blocked || clock_mono() < storage->retry_at)
+		return;
+	storage->retry_at = clock_mono() + STORAGE_RETRY_MS * 1000;
+	r = is_state_full(storage) ? STORE_FULL : store_refill_reserve(storage->store, &error);
+	if (r < 0)
+		fatal_stop("reason=\"the reserve could not be allocated\" error=\"%s\"", error.text);
+	if (r == STORE_FULL)
+		return;
+	storage->blocked = false;
+	log_warning("the disk has space again: requests are admitted");
+	report_outcome(storage, STORAGE_UNBLOCKED);
+}
+
+/* The checkpoint is tried again, by then with the space of the reserve. */
+static void help_checkpoint(struct storage *storage) {
+	if (!is_state_full(storage))
+		return;
+	(void)give_up_reserve(storage);
+	block(storage, "the disk is full: a checkpoint waits, and nothing is admitted until there is space");
+}
+
+void storage_note_checkpoint(struct storage *storage, bool full) {
+	pthread_mutex_lock(&storage->lock);
+	storage->state_full = full;
+	pthread_mutex_unlock(&storage->lock);
+	if (full)
+		pthread_cond_signal(&storage->wake);
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------------------------
+ */
+
+static void count_durable(const struct storage *storage, size_t n, raft_usec took) {
+	uint64_t entries = 0, bytes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct node_save *save = &storage->batch[i];
+
+		entries += save->n_entries;
+		for (size_t j = 0; j < save->n_entries; j++)
+			bytes += save->entries[j].n;
+	}
+	metrics_time(METRICS_STORE_WRITE, took);
+	metrics_add(METRICS_STORE_ENTRIES, entries);
+	metrics_add(METRICS_STORE_BYTES, bytes);
+}
+
+static _Noreturn void stop_for(const struct storage *storage, int r, const struct store_error *error) {
+	store_note_failure(storage->store, r, error);
+	fatal_stop("reason=\"the log could not be written\" error=\"%s\"", error->text);
+}
+
+static int write_batch(struct storage *storage, size_t n) {
+	struct store_error error;
+	bool install = storage->batch[0].install;
+	raft_usec began;
+	int r;
+
+	if (install)
+		pthread_mutex_lock(storage->state_db);
+	began = clock_mono();
+	r = store_write(storage->store, storage->batch, n, &error);
+	if (r == 0)
+		count_durable(storage, n, clock_mono() - began);
+	if (install)
+		pthread_mutex_unlock(storage->state_db);
+	if (r < 0)
+		stop_for(storage, r, &error);
+	if (r == STORE_FULL)
+		metrics_add(METRICS_STORE_REFUSED, 1);
+	return r;
+}
+
 static void note_answer(struct storage *storage) {
 	pthread_mutex_lock(&storage->lock);
 	storage->waits_since = clock_mono();
@@ -208,25 +309,26 @@ static void note_answer(struct storage *storage) {
 }
 
 /* false: stopped with the disk still full. */
-static bool execute_batch(struct storage *storage, size_t n) {
-	bool blocked = false;
-
+static bool write_until_durable(struct storage *storage, size_t n) {
 	while (write_batch(storage, n) == STORE_FULL) {
 		note_answer(storage);
-		if (!blocked) {
-			log_error("the disk is full: no request is admitted until there is space retry_ms=%d",
-				  STORAGE_RETRY_MS);
-			report_outcome(storage, STORAGE_BLOCKED);
-		}
-		blocked = true;
+		if (give_up_reserve(storage))
+			continue;
+		block(storage, "the disk is full: saves wait, and nothing is admitted until there is space");
 		if (!wait_for_space(storage))
 			return false;
 	}
+	return true;
+}
+
+static bool execute_batch(struct storage *storage, size_t n) {
+	if (!write_until_durable(storage, n))
+		return false;
+	if (storage->batch[0].install)
+		storage_note_checkpoint(storage, false);
 	report_saved(storage, n);
-	if (blocked) {
-		log_warning("the disk has space again: requests are admitted");
-		report_outcome(storage, STORAGE_UNBLOCKED);
-	}
+	if (!store_has_reserve(storage->store))
+		block(storage, "the disk is full: its reserve is in use, and nothing is admitted until there is space");
 	return true;
 }
 
@@ -250,30 +352,54 @@ static bool nothing_waits(struct storage *storage) {
 
 static void use_pause(struct storage *storage) {
 	struct store_error error;
+	int r = store_idle(storage->store, &error);
 
-	if (store_idle(storage->store, &error) < 0)
-		fatal_stop("reason=\"the log could not be written\" error=\"%s\"", error.text);
+	if (r < 0)
+		stop_for(storage, r, &error);
+}
+
+/* Under the lock. While the disk is full the thread looks for space between the saves. */
+static void wait_for_work(struct storage *storage) {
+	struct timespec until = {.tv_sec = (time_t)(storage->retry_at / 1000000),
+				 .tv_nsec = (long)(storage->retry_at % 1000000) * 1000};
+
+	while (STAILQ_EMPTY(&storage->queue) && !storage->stopping && !(storage->state_full && !storage->blocked)) {
+		if (!storage->blocked) {
+			pthread_cond_wait(&storage->wake, &storage->lock);
+			continue;
+		}
+		if (pthread_cond_timedwait(&storage->wake, &storage->lock, &until) == ETIMEDOUT)
+			break;
+	}
+}
+
+static bool execute_queue(struct storage *storage, struct queue *taken, size_t n) {
+	bool written = n == 0 || execute_batch(storage, n);
+
+	free_queue(taken);
+	if (n > 0 && written && nothing_waits(storage))
+		use_pause(storage);
+	if (written) {
+		help_checkpoint(storage);
+		look_for_space(storage);
+	}
+	return written;
 }
 
 static void *run(void *arg) {
 	struct storage *storage = arg;
 	struct queue taken;
+	bool written;
 	size_t n;
 
 	pthread_mutex_lock(&storage->lock);
 	while (!storage->lost) {
-		while (STAILQ_EMPTY(&storage->queue) && !storage->stopping)
-			pthread_cond_wait(&storage->wake, &storage->lock);
+		wait_for_work(storage);
 		n = take_batch(storage, &taken);
-		if (n == 0)
+		if (n == 0 && storage->stopping)
 			break;
 		pthread_mutex_unlock(&storage->lock);
-
-		bool written = execute_batch(storage, n);
-		free_queue(&taken);
-		if (written && nothing_waits(storage))
-			use_pause(storage);
-
+		written = execute_queue(storage, &taken, n);
 		pthread_mutex_lock(&storage->lock);
 		storage->lost = !written;
 		storage->waits_since = STAILQ_EMPTY(&storage->queue) ? UINT64_MAX : clock_mono();
@@ -284,6 +410,7 @@ static void *run(void *arg) {
 
 struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db) {
 	struct storage *storage = fatal_alloc(sizeof *storage);
+	pthread_condattr_t attributes;
 	int r;
 
 	storage->store = store;
@@ -292,7 +419,12 @@ struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_
 	storage->waits_since = UINT64_MAX;
 	STAILQ_INIT(&storage->queue);
 	pthread_mutex_init(&storage->lock, NULL);
-	pthread_cond_init(&storage->wake, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&storage->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (!store_has_reserve(store))
+		block(storage, "the disk is full: the node follows, and admits nothing until there is space");
 	r = pthread_create(&storage->thread, NULL, run, storage);
 	if (r != 0)
 		fatal_stop("reason=\"the storage thread could not be started\" error=\"%s\"", strerror(r));

@@ -11,6 +11,11 @@
  * An older copy of the whole folder is sound in itself. Only peers can tell, and the file `old-copy` then keeps what
  * they said; deleting it is the way to recover by force from such a folder when there is no better one.
  *
+ * A damaged folder is never repaired in place: its files are set aside, and an empty store takes its place (past.h).
+ *
+ * A restore from a backup is a creation and an install. From before the first until after the last of it the file
+ * `restoring` is there, and only another restore opens the folder.
+ *
  * Creation: superblock with boot count 0, databases, boot count 1. With boot count 0 nothing was ever stored, and what
  * is there of the databases is thrown away. */
 #include "store.h"
@@ -19,9 +24,11 @@
 #include "failure.h"
 #include "folder.h"
 #include "logdb.h"
+#include "relations.h"
+#include "past.h"
+#include "reserve.h"
 #include "statedb.h"
 #include "superblock.h"
-#include "wal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,18 +48,25 @@ enum {
 
 struct store {
 	struct folder folder;
+	struct reserve reserve;
+	struct store_past past;
 	struct superblock superblock;
 	struct logdb log;
 	struct statedb state;
 	bool loaded;
+	bool restoring; /* the folder is being filled from a backup */
 };
 
-static const char old_copy[] = "old-copy";
+static const char old_copy[] = "old-copy", found_damaged[] = "found-damaged", restoring[] = "restoring";
 
 static bool is_set(const struct node_uuid *uuid) {
 	static const struct node_uuid zero;
 
 	return memcmp(uuid, &zero, sizeof zero) != 0;
+}
+
+static struct relations store_get_relations(const struct store *store) {
+	return (struct relations){.superblock = &store->superblock, .log = &store->log, .state = &store->state};
 }
 
 /* While a folder is opened and loaded there is nobody who would try again. */
@@ -79,72 +93,38 @@ static int store_create_databases(struct store *store, struct store_error *error
 		r = statedb_open(&store->state, &store->folder, true, &identity.uuid, error);
 	if (r == 0)
 		r = folder_sync(&store->folder, error);
+	if (r == 0)
+		r = folder_sync_name(&store->folder, error);
 	return r;
-}
-
-/* A WAL that is gone took with it what was not copied back; only after a clean stop is there nothing in it. */
-static int store_check_wal(struct store *store, struct store_error *error) {
-	uint64_t frames;
-	int r = wal_scan(&store->folder, "raft.db-wal", &frames, error);
-
-	if (r == 0 && frames == 0 && !store->superblock.clean && !folder_file_bytes(&store->folder, "raft.db-wal"))
-		return failure(error, -EBADMSG,
-			       "%s/raft.db-wal is missing, and the node was not stopped cleanly: what was committed "
-			       "there is lost; "
-			       "remove the folder and let the node join anew",
-			       store->folder.path);
-	return r;
-}
-
-static int store_check_identity(struct store *store, struct store_error *error) {
-	const struct superblock *superblock = &store->superblock;
-	const struct logdb_identity *log = &store->log.identity;
-
-	if (memcmp(&superblock->uuid, &log->uuid, sizeof log->uuid) != 0)
-		return failure(error, -EBADMSG, "%s belongs to another data folder", store->log.database.path);
-	if (log->boot_count != superblock->boot_count && log->boot_count != superblock->boot_count + 1)
-		return failure(error, -EBADMSG,
-			       "%s and %s are of different ages: they count %llu and %llu starts; remove the folder "
-			       "and let the "
-			       "node join anew",
-			       superblock->path, store->log.database.path, (unsigned long long)superblock->boot_count,
-			       (unsigned long long)log->boot_count);
-	if (log->epoch > superblock->epoch ||
-	    (is_set(&log->incarnation) && log->epoch == superblock->epoch &&
-	     memcmp(&log->incarnation, &superblock->incarnation, sizeof log->incarnation) != 0))
-		return failure(
-			error, -EBADMSG,
-			"%s is damaged: it names another incarnation of the cluster than %s; remove the folder and let "
-			"the node join anew",
-			superblock->path, store->log.database.path);
-	return 0;
 }
 
 static int store_open_databases(struct store *store, struct store_error *error) {
-	int r = store_check_wal(store, error);
+	struct relations relations = store_get_relations(store);
+	int r = relations_check_wal(&store->folder, &store->superblock, error);
 
 	if (r == 0)
 		r = logdb_open(&store->log, &store->folder, false, NULL, error);
 	if (r == 0)
-		r = store_check_identity(store, error);
+		r = relations_check_identity(&relations, error);
 	if (r == 0)
 		r = statedb_open(&store->state, &store->folder, false, &store->superblock.uuid, error);
 	return r;
 }
 
-/* Without a valid slot, and without a log, creation was interrupted before it had stored anything. */
+/* Without a valid slot, and without a database, creation was interrupted before it had stored anything. */
 static int store_open_superblock(struct store *store, struct store_error *error) {
+	const char *database = folder_has(&store->folder, "raft.db")    ? "raft.db"
+			       : folder_has(&store->folder, "state.db") ? "state.db"
+									: NULL;
 	int r;
 
 	if (folder_has(&store->folder, "superblock")) {
 		r = superblock_open(&store->superblock, &store->folder, error);
-		if (r != -EBADMSG || folder_has(&store->folder, "raft.db"))
+		if (r != -EBADMSG || database)
 			return r;
-	} else if (folder_has(&store->folder, "raft.db")) {
-		return failure(error, -EBADMSG,
-			       "%s is damaged: it holds a raft.db but no superblock; remove the folder and let the "
-			       "node join anew",
-			       store->folder.path);
+	} else if (database) {
+		return failure(error, -EBADMSG, "%s is damaged: it holds a %s but no superblock", store->folder.path,
+			       database);
 	}
 	return superblock_create(&store->superblock, &store->folder, error);
 }
@@ -166,7 +146,7 @@ static int store_check_age(struct store *store, struct store_error *error) {
 	if (!folder_has(&store->folder, old_copy))
 		return 0;
 	folder_read_line(&store->folder, old_copy, sentence, sizeof sentence);
-	return failure(error, -EBADMSG,
+	return failure(error, -ESTALE,
 		       "data folder %s is an old copy and must not be used (%s): delete it and add the node anew: "
 		       "lockctl cluster "
 		       "remove, then add. If it is all that is left, delete %s/%s and run lockd recover",
@@ -177,11 +157,44 @@ int store_condemn(const struct store *store, const char *sentence, struct store_
 	return folder_write_line(&store->folder, old_copy, sentence, error);
 }
 
+/* What the start reads may be sound while what a write needs is not. */
+static int store_check_condition(struct store *store, struct store_error *error) {
+	char sentence[400];
+
+	if (!folder_has(&store->folder, found_damaged))
+		return 0;
+	folder_read_line(&store->folder, found_damaged, sentence, sizeof sentence);
+	return failure(error, -EBADMSG, "%s was found damaged while it was in use: %s", store->folder.path, sentence);
+}
+
+void store_note_failure(const struct store *store, int r, const struct store_error *failure) {
+	struct store_error error;
+
+	if (r == -EBADMSG)
+		(void)folder_write_line(&store->folder, found_damaged, failure->text, &error);
+}
+
+/* A restore that was interrupted leaves a folder that has forgotten what the backup knows. */
+static int store_check_restore(struct store *store, struct store_error *error) {
+	if (store->restoring)
+		return folder_claim(&store->folder, restoring, error);
+	if (!folder_has(&store->folder, restoring))
+		return 0;
+	return failure(error, -ECANCELED, "a restore of %s from a backup was interrupted: run `lockd restore` again",
+		       store->folder.path);
+}
+
 static int store_try_open(struct store *store, const char *path, struct store_error *error) {
 	int r = folder_open(&store->folder, path, error);
 
 	if (r == 0)
+		r = store_check_restore(store, error);
+	if (r == 0)
 		r = store_check_age(store, error);
+	if (r == 0)
+		r = past_open(&store->folder, &store->past, error);
+	if (r == 0)
+		r = store_check_condition(store, error);
 	if (r == 0)
 		r = store_open_superblock(store, error);
 	if (r == 0)
@@ -192,19 +205,81 @@ static int store_try_open(struct store *store, const char *path, struct store_er
 	return r;
 }
 
-int store_open(const char *path, struct store **ret, struct store_error *error) {
+static int store_open_once(const char *path, struct store **ret, bool *ret_given, struct store_error *error) {
 	struct store *store = calloc(1, sizeof *store);
 	int r;
 
 	if (!store)
 		return failure(error, -ENOMEM, "out of memory");
-	r = no_space_is_fatal(store_try_open(store, path, error));
-	if (r != 0) {
-		store_close(store, false);
-		return r;
+	r = store_try_open(store, path, error);
+	if (r == 0) {
+		*ret = store;
+		return 0;
 	}
-	*ret = store;
-	return 0;
+	*ret_given = r == STORE_FULL && store->folder.path && reserve_give_up_unopened(&store->folder);
+	store_close(store, false);
+	return r;
+}
+
+int store_open(const char *path, struct store **ret, struct store_error *error) {
+	bool given = false;
+	int r = store_open_once(path, ret, &given, error);
+
+	if (given)
+		r = store_open_once(path, ret, &given, error);
+	return no_space_is_fatal(r);
+}
+
+int store_open_to_restore(const char *path, struct store **ret, struct store_error *error) {
+	struct store *store = calloc(1, sizeof *store);
+	int r;
+
+	if (!store)
+		return failure(error, -ENOMEM, "out of memory");
+	store->restoring = true;
+	r = store_try_open(store, path, error);
+	if (r == 0)
+		*ret = store;
+	else
+		store_close(store, false);
+	return no_space_is_fatal(r);
+}
+
+int store_check_to_restore(const char *path, struct store_error *error) {
+	return folder_check_claim(path, restoring, error);
+}
+
+/* The names of the files must be durable before the mark goes. */
+int store_restored(const struct store *store, struct store_error *error) {
+	int r = folder_sync(&store->folder, error);
+
+	if (r == 0)
+		r = folder_remove(&store->folder, restoring, error);
+	return r == 0 ? folder_sync(&store->folder, error) : r;
+}
+
+static int store_move_away(struct store *store, const char *reason, struct store_error *error) {
+	int r = store_check_age(store, error);
+
+	if (r == 0)
+		r = past_set_aside(&store->folder, reason, error);
+	if (r == STORE_FULL && reserve_give_up_unopened(&store->folder))
+		r = past_set_aside(&store->folder, reason, error);
+	return r;
+}
+
+int store_set_aside(const char *path, const char *reason, struct store_error *error) {
+	struct store store = {0};
+	int r = folder_open(&store.folder, path, error);
+
+	if (r == 0)
+		r = store_move_away(&store, reason, error);
+	folder_close(&store.folder);
+	return r;
+}
+
+void store_get_past(const struct store *store, struct store_past *ret) {
+	*ret = store->past;
 }
 
 struct store *store_close(struct store *store, bool clean) {
@@ -221,6 +296,7 @@ struct store *store_close(struct store *store, bool clean) {
 		(void)superblock_write(&store->superblock, &error); /* the next start then takes the stop for a crash */
 	}
 	superblock_close(&store->superblock);
+	reserve_close(&store->reserve);
 	folder_close(&store->folder);
 	free(store);
 	return NULL;
@@ -240,71 +316,31 @@ void store_get_sizes(const struct store *store, struct store_sizes *ret) {
 			folder_file_bytes(&store->folder, "raft.db") + folder_file_bytes(&store->folder, "raft.db-wal"),
 		.state_bytes = folder_file_bytes(&store->folder, "state.db") +
 			       folder_file_bytes(&store->folder, "state.db-wal"),
+		.reserve_bytes = folder_file_bytes(&store->folder, "reserve"),
 	};
+}
+
+/* ---- Reserve ------------------------------------------------------------------------------------------------------
+ */
+
+int store_keep_reserve(struct store *store, uint64_t bytes, struct store_error *error) {
+	return reserve_open(&store->reserve, &store->folder, bytes, error);
+}
+
+bool store_has_reserve(const struct store *store) {
+	return store->reserve.whole;
+}
+
+int store_give_up_reserve(struct store *store, struct store_error *error) {
+	return reserve_give_up(&store->reserve, error);
+}
+
+int store_refill_reserve(struct store *store, struct store_error *error) {
+	return reserve_refill(&store->reserve, error);
 }
 
 /* ---- Loading ------------------------------------------------------------------------------------------------------
  */
-
-/* The superblock is written first, so it may be ahead, and its vote may be cast where the log does not know of it yet.
- */
-static int store_check_hard(struct store *store, const struct logdb_group *log, struct store_error *error) {
-	const struct superblock_group *hard = superblock_find_group(&store->superblock, log->group);
-	raft_term term = hard ? hard->term : 0;
-	uint32_t vote = hard ? hard->vote : 0;
-
-	if (log->term > term)
-		return failure(error, -EBADMSG,
-			       "%s is damaged: it knows term %llu of group %u, %s knows term %llu; remove the folder "
-			       "and let the "
-			       "node join anew",
-			       store->superblock.path, (unsigned long long)term, log->group, store->log.database.path,
-			       (unsigned long long)log->term);
-	if (log->term == term && log->vote && log->vote != vote)
-		return failure(error, -EBADMSG,
-			       "%s is damaged: in term %llu of group %u it knows a vote for node %u, %s one for node "
-			       "%u; remove the "
-			       "folder and let the node join anew",
-			       store->superblock.path, (unsigned long long)term, log->group, vote,
-			       store->log.database.path, log->vote);
-	return 0;
-}
-
-static int store_check_mark(struct store *store, const struct superblock_mark *mark, struct store_error *error) {
-	const struct logdb_group *log = logdb_find(&store->log, mark->group);
-	raft_index last = log ? log->last.index : 0;
-
-	if (last >= mark->index)
-		return 0;
-	return failure(error, -EBADMSG,
-		       "the log of group %u in %s ends at %llu, but entries up to %llu were acknowledged: it has lost "
-		       "some, and "
-		       "the node must not vote with it; remove the folder and let the node join anew",
-		       mark->group, store->log.database.path, (unsigned long long)last,
-		       (unsigned long long)mark->index);
-}
-
-static int store_check_checkpoint(struct store *store, const struct logdb_group *log, struct store_error *error) {
-	const struct statedb_group *state = statedb_find(&store->state, log->group);
-	raft_index index = state ? state->index : 0;
-
-	if (log->base.index > index)
-		return failure(error, -EBADMSG,
-			       "the log of group %u in %s begins behind %llu, but the checkpoint in %s ends at %llu; "
-			       "remove the "
-			       "folder and let the node join anew",
-			       log->group, store->log.database.path, (unsigned long long)log->base.index,
-			       store->state.database.path, (unsigned long long)index);
-	if (log->last.index < index)
-		return failure(
-			error, -EBADMSG,
-			"the log of group %u in %s ends at %llu, but the checkpoint in %s covers entries up to %llu: "
-			"it has "
-			"lost some, and the node must not vote with it; remove the folder and let the node join anew",
-			log->group, store->log.database.path, (unsigned long long)log->last.index,
-			store->state.database.path, (unsigned long long)index);
-	return 0;
-}
 
 /* The second step of an install that a crash has interrupted, unless it had been made. */
 static int store_finish_install(struct store *store, const struct statedb_group *state, struct store_error *error) {
@@ -330,44 +366,36 @@ static int store_finish_install(struct store *store, const struct statedb_group 
 	return r;
 }
 
-/* The superblock has been given an identity that the rest of the folder never got. A blank node that crashed while it
- * was being founded has none in its log. */
-static bool store_is_half_recovered(const struct store *store) {
-	const struct node_uuid *log = &store->log.identity.incarnation;
-
-	return is_set(log) && memcmp(log, &store->superblock.incarnation, sizeof *log) != 0;
-}
-
 uint32_t store_take_back_identity(struct store *store) {
+	struct relations relations = store_get_relations(store);
 	uint32_t epoch = store->superblock.epoch;
 
 	for (size_t i = 0; i < store->state.n_groups; i++)
 		if (store->state.groups[i].install != STATEDB_SETTLED)
 			return 0; /* the rest can be done, and will be when the folder is loaded */
-	if (!store_is_half_recovered(store))
+	if (!relations_are_half_recovered(&relations))
 		return 0;
 	superblock_take_back_identity(&store->superblock, &store->log.identity.incarnation, store->log.identity.epoch);
 	return epoch;
 }
 
 static int store_check(struct store *store, struct store_error *error) {
+	struct relations relations = store_get_relations(store);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
-		r = store_check_hard(store, &store->log.groups[i], error);
+		r = relations_check_hard(&relations, &store->log.groups[i], error);
 	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
 		r = store_finish_install(store, &store->state.groups[i], error);
-	if (r == 0 && store_is_half_recovered(store))
-		r = failure(error, -EBADMSG, "a forced recovery of %s was interrupted: run `lockd recover` again",
+	if (r == 0 && relations_are_half_recovered(&relations))
+		r = failure(error, -ECANCELED, "a forced recovery of %s was interrupted: run `lockd recover` again",
 			    store->folder.path);
 	for (size_t i = 0; r == 0 && i < store->superblock.n_marks; i++)
-		r = store_check_mark(store, &store->superblock.marks[i], error);
+		r = relations_check_mark(&relations, &store->superblock.marks[i], error);
 	for (size_t i = 0; r == 0 && i < store->log.n_groups; i++)
-		r = store_check_checkpoint(store, &store->log.groups[i], error);
+		r = relations_check_checkpoint(&relations, &store->log.groups[i], error);
 	for (size_t i = 0; r == 0 && i < store->state.n_groups; i++)
-		if (!logdb_find(&store->log, store->state.groups[i].group))
-			r = failure(error, -EBADMSG, "%s has no log for group %u, of which %s holds a checkpoint",
-				    store->log.database.path, store->state.groups[i].group, store->state.database.path);
+		r = relations_check_log(&relations, &store->state.groups[i], error);
 	return r;
 }
 
@@ -427,6 +455,8 @@ static int store_load_all(struct store *store, struct node *node, struct store_e
 	const struct superblock *superblock = &store->superblock;
 	int r = store_check(store, error);
 
+	if (r == STORE_FULL && store->reserve.whole && store_give_up_reserve(store, error) == 0)
+		r = store_check(store, error);
 	if (r == 0 && is_set(&superblock->incarnation))
 		r = refused_by_node(node, node_restore_identity(node, &superblock->incarnation, superblock->epoch),
 				    "identity", 0, error);

@@ -19,9 +19,17 @@ enum {
 	STORE_FULL = 1, /* disk full: nothing of the transaction is durable, the same call may be made again */
 };
 
-/* Opens or creates the folder. Negative errno with *error filled in: in use by another process, damaged, of another
- * format version, not writable, … Creates a random store uuid on first use. */
+/* Opens or creates the folder. Negative errno with *error filled in: in use by another process (-EBUSY), damaged (-EBADMSG),
+ * of another format version (-ENOTSUP), an older copy of itself (-ESTALE), not writable, … Creates a random store uuid on
+ * first use. */
 int store_open(const char *folder, struct store **ret, struct store_error *error);
+/* The same for a restore from a backup: the folder must be missing or empty, or be what an interrupted restore has left,
+ * which is thrown away; otherwise -EEXIST. Until store_restored() every store_open() refuses it with -ECANCELED. */
+int store_open_to_restore(const char *folder, struct store **ret, struct store_error *error);
+/* Whether it would refuse the folder for what it holds; changes nothing. */
+int store_check_to_restore(const char *folder, struct store_error *error);
+/* All is written: from now on it is the folder of a node. */
+int store_restored(const struct store *store, struct store_error *error);
 /* Marks the folder as cleanly closed, if `clean`, and frees everything. After a failure `clean` must be false: the files
  * then stay as a crash would leave them. */
 struct store *store_close(struct store *store, bool clean);
@@ -34,10 +42,16 @@ uint64_t store_get_boot_count(const struct store *store);
  * 0, STORE_FULL or negative errno: it may not be marked. */
 int store_condemn(const struct store *store, const char *sentence, struct store_error *error);
 
+/* A call has failed, and the process is about to end for that. If the failure was damage (`r` is -EBADMSG), the next
+ * store_open() refuses the folder with this sentence, even if it does not come across the place again. Best effort: the disk
+ * may be beyond that. Any thread. */
+void store_note_failure(const struct store *store, int r, const struct store_error *failure);
+
 /* The folder cannot be used: store_open() or store_load() has refused it with -EBADMSG, for `reason`. Moves everything in it
- * to the folder `damaged-<n>` within, where nothing opens it again, and leaves an empty store under a uuid of its own that
- * knows in whose place it stands. A crash in the middle is completed by the next store_open(). 0; -ENODATA: nothing that can
- * be read says which store this was, so nothing was moved; STORE_FULL; other negative errno. The folder must be closed. */
+ * to the folder `damaged-<n>` within, where nothing opens it again; the next store_open() finds an empty store under a uuid of
+ * its own that knows in whose place it stands. A crash in the middle is completed by that, too. 0; -ENODATA: nothing that can
+ * be read says which store this was, so nothing was moved; -ESTALE: the folder is an older copy of itself; STORE_FULL; other
+ * negative errno. The folder must be closed. */
 int store_set_aside(const char *folder, const char *reason, struct store_error *error);
 
 /* In whose place the store stands. */
@@ -47,13 +61,23 @@ struct store_past {
 	size_t n;                                /* 0: in nobody's */
 	struct node_uuid incarnation;            /* of their cluster; zero: they belonged to none */
 	uint32_t epoch;
-	uint32_t repairs;
+	uint32_t repairs; /* so many have been set aside; the last one's files are in `damaged-<repairs>` */
 	char reason[256]; /* of the latest */
 };
 void store_get_past(const struct store *store, struct store_past *ret);
 
+/* Space on the disk that is the folder's own, so that it can be written when the disk is full. A full disk at store_open() and
+ * store_load() takes it by itself; later it is up to the storage thread, the only one that calls the other three.
+ * store_keep_reserve() comes between store_open() and store_load(), with 0 for none. 0, also on a full disk: then
+ * store_has_reserve() says false; or negative errno. */
+int store_keep_reserve(struct store *store, uint64_t bytes, struct store_error *error);
+bool store_has_reserve(const struct store *store);
+/* 0, STORE_FULL: not now; or negative errno, as store_write(). */
+int store_give_up_reserve(struct store *store, struct store_error *error);
+int store_refill_reserve(struct store *store, struct store_error *error);
+
 /* Feeds everything stored into a new node: identity, hard states, checkpoints, logs (node_restore_*); verifies checksums, chains, sums and the
- * watermark on the way. A blank folder feeds nothing. Ends before node_start(). */
+ * watermark on the way. -EBADMSG: damaged. -ECANCELED: a forced recovery was interrupted. A blank folder feeds nothing. Ends before node_start(). */
 int store_load(struct store *store, struct node *node, struct store_error *error);
 
 /* A forced recovery begins with a new identity in the superblock. If it went no further, this takes the identity back, so
@@ -93,7 +117,9 @@ raft_index store_get_checkpoint_index(const struct store *store, uint32_t group)
 /* Sizes for the log line at start and for status. */
 struct store_sizes {
 	uint64_t log_bytes, state_bytes; /* files of raft.db and state.db with their WALs */
+	uint64_t reserve_bytes;          /* 0: it is in use, or there is none */
 };
+/* Any thread. */
 void store_get_sizes(const struct store *store, struct store_sizes *ret);
 
 #endif

@@ -35,7 +35,9 @@ void survey_take(uint32_t self, const struct node *node, const struct peers *pee
 	take_members(raft, peers, ret);
 }
 
-const char *survey_why_not_healthy(const struct survey *survey) {
+const char *survey_why_not_healthy(const struct survey *survey, raft_usec now) {
+	if (survey->taken + SURVEY_STALE_MS * 1000ull < now)
+		return "the node stands still";
 	if (survey->full_since > 0)
 		return "the disk is full";
 	if (survey->tally.restoring)
@@ -43,9 +45,9 @@ const char *survey_why_not_healthy(const struct survey *survey) {
 	return NULL;
 }
 
-const char *survey_why_not_ready(const struct survey *survey) {
+const char *survey_why_not_ready(const struct survey *survey, raft_usec now) {
 	const struct raft_status *raft = &survey->raft;
-	const char *why = survey_why_not_healthy(survey);
+	const char *why = survey_why_not_healthy(survey, now);
 
 	if (why)
 		return why;

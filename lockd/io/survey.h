@@ -8,6 +8,12 @@
 #include "lockd/node/node.h"
 #include "lockd/state/state.h"
 
+enum {
+	/* An older survey says that the loop stands still: while anybody may ask it takes one every second, busy or
+	   not. */
+	SURVEY_STALE_MS = 10000,
+};
+
 struct survey_peer {
 	uint32_t node;
 	bool connected; /* in both directions */
@@ -20,7 +26,9 @@ struct survey {
 	bool blank;           /* belongs to no cluster */
 	bool member;          /* the latest configuration names it */
 	bool stopping;        /* SIGTERM has come */
-	raft_usec full_since; /* mono; 0: the log's disk has room */
+	raft_usec taken;      /* mono, as all times here */
+	raft_usec full_since; /* 0: the log's disk has room */
+	raft_usec owed_since; /* the disk owes an answer (storage_waits_since()); UINT64_MAX: it owes none */
 	struct raft_status raft;
 	raft_index applied;
 	struct state_counts counts;
@@ -35,8 +43,8 @@ void survey_take(uint32_t self, const struct node *node, const struct peers *pee
 		 const struct client_connections *clients, struct survey *ret);
 
 /* NULL: requests are served, here or by the leader that this node knows. Otherwise why not, in a few words. */
-const char *survey_why_not_ready(const struct survey *survey);
+const char *survey_why_not_ready(const struct survey *survey, raft_usec now);
 /* NULL: the node does what it can. Otherwise what ails it: not that the others are away. */
-const char *survey_why_not_healthy(const struct survey *survey);
+const char *survey_why_not_healthy(const struct survey *survey, raft_usec now);
 
 #endif

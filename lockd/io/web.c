@@ -111,14 +111,14 @@ static void answer_health(struct web *web, struct answer *answer) {
 	struct survey survey;
 
 	read_survey(web, &survey);
-	answer_verdict(answer, survey_why_not_healthy(&survey));
+	answer_verdict(answer, survey_why_not_healthy(&survey, clock_mono()));
 }
 
 static void answer_readiness(struct web *web, struct answer *answer) {
 	struct survey survey;
 
 	read_survey(web, &survey);
-	answer_verdict(answer, survey_why_not_ready(&survey));
+	answer_verdict(answer, survey_why_not_ready(&survey, clock_mono()));
 }
 
 static const struct {

@@ -39,6 +39,7 @@ void client_gone(struct node *node, node_connection connection) {
 
 	for (size_t i = 0; i < node->n_replicas; i++)
 		watches_forget_connection(node->replicas[i], connection);
+	backups_forget_connection(node, connection);
 	if (client)
 		client_free(node, client);
 }
@@ -89,6 +90,7 @@ void client_reply(struct node *node, node_connection connection, uint64_t id, co
 
 	if (!client_listens(node, connection))
 		return;
+	tally_reply(node, reply->status);
 	frame = client_frame(node, connection, FRAME_REPLY, id, client__reply__get_packed_size(reply));
 	(void)client__reply__pack(reply, (uint8_t *)frame->body);
 }

@@ -202,6 +202,7 @@ void leases_mark(struct replica *replica) {
 		while (lease_collect(leases, now, marks))
 			;
 		lease_propose_expire(replica, marks);
+		replica->node->tally.expired += marks->n_expired;
 		lease_propose_late(replica, marks);
 		if (marks->n_expired + marks->n_late == 0)
 			return;

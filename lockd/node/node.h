@@ -61,7 +61,8 @@ struct node_config {
 int node_new(const struct node_config *config, struct node **ret);
 struct node *node_free(struct node *node);
 
-/* What the store holds, in this order. All bytes are copied. 0, or -EBADMSG with a sentence in node_error(). */
+/* What the store holds, in this order. All bytes are copied. 0, or with a sentence in node_error() -EBADMSG: it cannot be, or
+ * -ENOTSUP: this version does not know it. */
 struct node_hard {
 	uint32_t group;
 	raft_term term;
@@ -86,10 +87,10 @@ struct node_entry {
 int node_restore_entry(struct node *node, uint32_t group, const struct node_entry *entry);
 int node_start(struct node *node, const struct raft_clocks *clocks);
 
-/* Instead of node_start(), after the majority of a cluster is lost for good: makes this node the only voter of a new
- * incarnation. Everything in its log counts as committed; sessions stay and expire after their TTL, since no client can
- * keep them alive under the new incarnation; tokens go on above `epoch` << 40. `epoch` must be larger than the present
- * one. *ret is the one save that does it, borrowed until node_free(). 0, or -EBADMSG / -EINVAL with a sentence in
+/* Instead of node_start(), after the majority of a cluster is lost for good or with what a backup holds: makes this node
+ * the only voter of a new incarnation. Everything in its log counts as committed; sessions stay and expire after their
+ * TTL, since no client can keep them alive under the new incarnation; tokens go on above `epoch` << 40. `epoch` must be
+ * larger than the present one. *ret is the one save that does it, borrowed until node_free(). 0, or -EBADMSG / -EINVAL with a sentence in
  * node_error(). */
 struct node_save;
 struct node_recovery {
@@ -97,6 +98,7 @@ struct node_recovery {
 	uint32_t epoch;
 	const char *peer_address, *client_address;
 	bool end_sessions; /* restored from a backup: sessions end at once, and with them what they hold and wait for */
+	uint64_t token;    /* every slot goes on above this one, too; 0: above `epoch` << 40 is enough */
 };
 int node_recover(struct node *node, const struct node_recovery *recovery, const struct node_save **ret);
 
@@ -113,11 +115,13 @@ enum node_event_kind {
 	NODE_CLIENT_FRAME,   /* `connection`: type, id, body */
 	NODE_CLIENT_GONE,    /* `connection` has closed */
 	NODE_SAVED,          /* all saves of `group` up to `seq` are durable */
-	NODE_SAVE_BLOCKED,   /* the disk is full: a save is being retried; step down, admit nothing, vote for nobody */
-	NODE_SAVE_UNBLOCKED,
+	NODE_SAVE_BLOCKED,   /* the disk is full: lead nothing, admit nothing, vote for nobody. What is handed out is still
+				saved, as long as a reserve lasts, and reported: the node follows. Also before the first step */
+	NODE_SAVE_UNBLOCKED, /* there is space again, for the reserve too */
 	NODE_CHECKPOINTED,    /* the checkpoint handed out for `group` is durable (`ok`), or could not be written */
 	NODE_SNAPSHOT_SENT,   /* the transfer to `peer` of `group` up to `index` has ended, well if `ok` */
 	NODE_SNAPSHOT_STAGED, /* a whole, digest-checked snapshot from `peer`, sent in `term`: header, rows */
+	NODE_BACKUP_DONE,     /* what effects.backups asked for: `backup` */
 	NODE_FOUND, /* blank node: found a cluster from `configuration` (packed command.Configuration), `incarnation`,
 		       `epoch` */
 	NODE_STOP,  /* graceful stop: give up leadership, admit nothing more */
@@ -137,6 +141,27 @@ struct node_met {
 	 * them is given this one, by the leader, without being asked. */
 	const struct node_uuid *replaces;
 	size_t n_replaces;
+};
+
+enum node_backup_result {
+	NODE_BACKUP_OK,
+	NODE_BACKUP_FULL,   /* the disk has no room for the cut */
+	NODE_BACKUP_FAILED, /* it could not be written or read */
+};
+
+/* Borrowed during the step. */
+struct node_backup_report {
+	uint64_t number;
+	enum node_backup_result result;
+	/* Of a cut: what the file holds, and what it covers. */
+	raft_index index;
+	const uint8_t *header; /* packed record.Header */
+	size_t header_bytes;
+	uint64_t rows, bytes; /* a run of (u32 length, record bytes) in order of kind */
+	uint8_t digest[16];   /* XXH3-128 of header and run, canonical form */
+	/* Of a part that was read. */
+	const uint8_t *data;
+	size_t n;
 };
 
 struct node_event {
@@ -161,6 +186,7 @@ struct node_event {
 	const struct node_uuid *incarnation;
 	uint32_t epoch;
 	const struct node_met *met;
+	const struct node_backup_report *backup;
 };
 
 /* A durable write. Execute saves in order and completely, one report of NODE_SAVED may cover several. What belongs
@@ -228,6 +254,18 @@ struct node_snapshot {
 	raft_term term;
 };
 
+/* A backup for a client. CUT: copy the group's last durable checkpoint, as it is now, to where it stays unchanged; READ: `n`
+ * bytes of its run at `offset`; each is answered by NODE_BACKUP_DONE, one at a time for a number. DROP: forget it; it is not
+ * answered. Nothing is left of a cut that failed. */
+enum node_backup_kind { NODE_BACKUP_CUT = 1, NODE_BACKUP_READ, NODE_BACKUP_DROP };
+struct node_backup {
+	enum node_backup_kind kind;
+	uint64_t number;
+	uint32_t group;
+	uint64_t offset;
+	size_t n;
+};
+
 /* Something worth a log line; the driver writes it. */
 struct node_trace {
 	uint32_t group;
@@ -244,6 +282,8 @@ struct node_effects {
 	const struct node_checkpoint *checkpoint; /* NULL: none; borrowed until NODE_CHECKPOINTED */
 	const struct node_snapshot *snapshots;
 	size_t n_snapshots;
+	const struct node_backup *backups;
+	size_t n_backups;
 	const struct node_trace *traces;
 	size_t n_traces;
 	bool staged_done;     /* the rows of SNAPSHOT_STAGED are not needed any more */
@@ -266,6 +306,27 @@ void node_get_identity(const struct node *node, struct node_uuid *ret_incarnatio
 const struct raft *node_raft(const struct node *node, uint32_t group);
 struct state;
 const struct state *node_state(const struct node *node, uint32_t group);
+/* What raft_get_status() and state_get_counts() do not say. */
+enum {
+	NODE_VERBS_MAX = 32,    /* numbers of the fields of Request.body (api/proto/client.proto) */
+	NODE_STATUSES_MAX = 64, /* numbers of statuses that go over the wire (lockd/status.h) */
+};
+struct node_tally {
+	/* Counted since the node was made. */
+	uint64_t requests[NODE_VERBS_MAX];   /* by verb, whatever became of them; 0: of no verb that this version knows */
+	uint64_t replies[NODE_STATUSES_MAX]; /* by status; those whose client had gone are left out */
+	uint64_t kept;                       /* leader: sessions that a keep-alive has named and that live */
+	uint64_t expired;                    /* leader: sessions that it gave up for their silence */
+	uint64_t leaders;                    /* another leader, or the same one in another term, became known */
+	/* As it is at the moment. */
+	uint64_t pending;   /* requests admitted and not yet answered */
+	uint64_t log_bytes; /* of the retained log */
+	raft_index checkpoint;
+	bool refusing;    /* admits nothing and votes for nobody: the disk is full, or the node stops */
+	bool restoring;   /* as in status */
+	uint32_t repairs; /* node_config.repairs */
+};
+void node_get_tally(const struct node *node, struct node_tally *ret);
 /* An entry of the retained log; false: not there. Borrowed until the next step. */
 bool node_get_entry(const struct node *node, uint32_t group, raft_index index, struct node_entry *ret);
 /* The members of the latest configuration, by position, with the addresses that it gives them; those that this node was

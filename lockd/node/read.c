@@ -208,6 +208,7 @@ void read_serve(struct replica *replica, const struct query *query) {
 	case CLIENT__REQUEST__BODY_SHOW: read_show(replica, query, request->show); break;
 	case CLIENT__REQUEST__BODY_SESSIONS: read_sessions(replica, query, request->sessions); break;
 	case CLIENT__REQUEST__BODY_OBSERVE: watch_observe(replica, &query->asker, request->observe); break;
+	case CLIENT__REQUEST__BODY_BACKUP: backup_begin(replica, query); break;
 	default: assert(!"a request that is no read waits to be served");
 	}
 }
@@ -343,7 +344,7 @@ static void read_fill_counts(const struct replica *replica, Client__NodeStatus *
 
 /* What is committed names the present store once the node has got everything up to its return: the configuration that
  * names it is made when it has called. */
-static bool read_is_restoring(const struct replica *replica) {
+bool read_is_restoring(const struct replica *replica) {
 	raft_index index;
 	const struct raft_configuration *committed =
 		raft_configuration_at(replica->raft, replica->status.commit, &index);

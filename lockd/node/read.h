@@ -25,4 +25,7 @@ void read_serve(struct replica *replica, const struct query *query);
 /* Needs no proof: what this node knows, whether or not it leads. */
 void read_status(struct replica *replica, node_connection connection, uint64_t id);
 
+/* The store stands in the place of a damaged one, and the others have not caught it up yet. */
+bool read_is_restoring(const struct replica *replica);
+
 #endif

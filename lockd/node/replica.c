@@ -197,6 +197,7 @@ static void replica_trace_leader(struct replica *replica) {
 	if (status->leader == 0 || (status->leader == replica->known_leader && status->term == replica->known_term))
 		return;
 	replica->known_leader = status->leader;
+	replica->node->tally.leaders++;
 	replica->known_term = status->term;
 	TURN_TRACE(&replica->node->turn, replica->group, "event=role role=%s term=%llu leader=%u",
 		   status->role == RAFT_LEADER ? "leader" : "follower", (unsigned long long)status->term,
@@ -441,6 +442,7 @@ void replica_flush(struct replica *replica) {
 	audit_advance(replica);
 	pendings_propose(replica);
 	replica_replicate(replica);
+	backups_advance(replica);
 	checkpoint_advance(replica);
 	snapshots_send(replica);
 }

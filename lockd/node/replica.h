@@ -6,6 +6,7 @@
 #include "api/arena.h"
 #include "api/limits.h"
 #include "audit.h"
+#include "backup.h"
 #include "cache.h"
 #include "candidate.h"
 #include "checkpoint.h"
@@ -24,6 +25,7 @@
 #include "seat.h"
 #include "sighting.h"
 #include "snapshot.h"
+#include "tally.h"
 #include "testimony.h"
 #include "turn.h"
 #include "upgrade.h"
@@ -116,6 +118,7 @@ struct node {
 	struct client *clients; /* hash by connection */
 	struct hello_news news;
 	size_t pending_requests, pending_bytes;
+	struct backups backups;
 
 	bool blocked; /* a save is being retried: the disk is full */
 	bool stopping;
@@ -131,7 +134,8 @@ struct node {
 	char fatal_text[NODE_ERROR_BYTES_MAX];
 	char error[NODE_ERROR_BYTES_MAX];
 	struct testimonies testimonies;
-	uint8_t *found_body; /* of node_found_body() */
+	struct node_tally tally; /* its counters */
+	uint8_t *found_body;     /* of node_found_body() */
 };
 
 /* ---- Node ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include "admission.h"
 #include "api/frame.h"
 #include "api/limits.h"
+#include "backup.h"
 #include "field.h"
 #include "hello.h"
 #include "memory.h"
@@ -147,6 +148,18 @@ static void request_query(const struct request *request) {
 			(struct node_bytes){.bytes = request->bytes, .n = request->n});
 }
 
+/* One that begins waits like a read for the proof that it will hold all that was answered. */
+static void request_backup(const struct request *request) {
+	struct node *node = request->replica->node;
+
+	if (request->body->backup->backup > 0)
+		backup_read(node, request->client, request->id, request->body->backup);
+	else if (node->blocked)
+		request_reply(request, LOCKD_DISK_FULL, NULL);
+	else
+		request_query(request);
+}
+
 /* Ending what does not exist is done already. */
 static void request_unobserve(const struct request *request) {
 	node_connection connection = request->client->connection;
@@ -221,6 +234,7 @@ static void request_dispatch(const struct request *request) {
 	case CLIENT__REQUEST__BODY_SESSIONS:
 	case CLIENT__REQUEST__BODY_OBSERVE: request_query(request); break;
 	case CLIENT__REQUEST__BODY_UNOBSERVE: request_unobserve(request); break;
+	case CLIENT__REQUEST__BODY_BACKUP: request_backup(request); break;
 	case CLIENT__REQUEST__BODY_STATUS:
 		read_status(request->replica, request->client->connection, request->id);
 		break;
@@ -246,6 +260,7 @@ static void request_handle(struct node *node, struct client *client, const struc
 		client_refuse(node, client, event->id, "the request does not decode");
 		return;
 	}
+	tally_request(node, request.body->body_case);
 	if (field_find_fault(request.body, &node->timing, &fault)) {
 		request_reply(&request, LOCKD_INVALID, fault.text);
 		return;

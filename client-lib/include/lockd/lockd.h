@@ -242,6 +242,7 @@ enum lockd_role {
 	LOCKD_ROLE_VOTER = 1,
 	LOCKD_ROLE_OUTGOING = 2, /* votes in the configuration that is being left */
 	LOCKD_ROLE_LEARNER = 4,  /* receives the log, is counted nowhere */
+	LOCKD_ROLE_LOST = 8,     /* its data folder was lost: it is being given `store` in the place of the old one */
 };
 
 struct lockd_peer_info {
@@ -290,6 +291,10 @@ struct lockd_node_info {
 	size_t n_peers;
 	const struct lockd_candidate_info *candidates;
 	size_t n_candidates;
+	int disk_full;    /* admits nothing, leads nothing and votes for nobody until there is space */
+	int restoring;    /* its data folder was found damaged: it gets everything from the others, and has not caught up */
+	uint32_t repairs; /* how often that has happened */
+	const char *damage; /* what was found the last time, for people; "" */
 };
 
 struct lockd_node_list {

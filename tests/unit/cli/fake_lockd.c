@@ -9,7 +9,8 @@
  * pid of the holder of shown locks; FAKE_HOST its host. FAKE_EVENTS   events of an observation:
  * "leader:REVISION:TOKEN:VALUE vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty. FAKE_LEADS    a file; while
  * it exists the election has a leader, whose going is observed. FAKE_UPGRADE  node 1 runs a later program than node 2.
- */
+ * FAKE_RETURNING  node 6 is being given a new store. FAKE_DAMAGE  how often node 2 was repaired; with it FAKE_RESTORING: it has not caught up, FAKE_DISK_FULL: node 1 has no
+ * space. */
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -386,7 +387,7 @@ static struct lockd_lock_info locks[] = {
 	},
 };
 
-static const struct lockd_peer_info peers[] = {
+static struct lockd_peer_info peers[] = {
 	{.node = 1,
 	 .peer_address = "10.0.0.1:7601",
 	 .client_address = "10.0.0.1:7600",
@@ -468,6 +469,7 @@ static struct lockd_node_info nodes[] = {
 	 .ttl_ms_min = 3000,
 	 .machine_version = 2,
 	 .machine_version_max = 2,
+	 .damage = "",
 	 .peers = peers,
 	 .n_peers = sizeof peers / sizeof *peers,
 	 .candidates = candidates,
@@ -486,9 +488,10 @@ static struct lockd_node_info nodes[] = {
 	 .fit = 1,
 	 .machine_version = 2,
 	 .machine_version_max = 2,
+	 .damage = "",
 	 .peers = peers,
 	 .n_peers = sizeof peers / sizeof *peers},
-	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused"},
+	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused", .damage = ""},
 };
 
 static struct lockd_answer give_answer(const struct lockd_read *read) {
@@ -574,8 +577,16 @@ enum lockd_status lockd_nodes(struct lockd_client *client, int timeout_ms, struc
 	if (status)
 		return status;
 	*ret = calloc(1, sizeof **ret);
+	if (getenv("FAKE_RETURNING"))
+		peers[4].roles = LOCKD_ROLE_VOTER | LOCKD_ROLE_OUTGOING | LOCKD_ROLE_LOST;
 	if (getenv("FAKE_UPGRADE"))
 		nodes[0].machine_version = nodes[1].machine_version = nodes[1].machine_version_max = 1;
+	if (getenv("FAKE_DAMAGE")) {
+		nodes[0].disk_full = getenv("FAKE_DISK_FULL") != NULL;
+		nodes[1].restoring = getenv("FAKE_RESTORING") != NULL;
+		nodes[1].repairs = (uint32_t)strtoul(getenv("FAKE_DAMAGE"), NULL, 10);
+		nodes[1].damage = "raft.db is damaged";
+	}
 	/* Without the leader; the leader alone; all. */
 	/* The only node of its cluster. */
 	nodes[0].lease_ms = getenv("FAKE_EMPTY") ? UINT32_MAX : 140;

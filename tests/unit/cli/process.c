@@ -31,6 +31,7 @@ static void clear_environment(void) {
 		"FAKE_SHOW",  "FAKE_SESSIONS",   "FAKE_NODES",   "FAKE_OBSERVE",  "FAKE_ERROR",
 		"FAKE_PID",   "FAKE_HOST",       "FAKE_EVENTS",  "FAKE_EMPTY",    "FAKE_UPGRADE",
 		"FAKE_LEADS", "FAKE_LEADERLESS", "FAKE_CHANGE",  "FAKE_TRANSFER", "LOCKD_ENDPOINTS",
+		"FAKE_DAMAGE", "FAKE_RESTORING", "FAKE_DISK_FULL", "FAKE_RETURNING",
 	};
 
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)

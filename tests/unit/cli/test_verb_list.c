@@ -233,6 +233,39 @@ static void test_verb_list__status_shows_versions_until_all_are_upgraded(void **
 	json_decref(document);
 }
 
+static void expect_disks(const char *header, const char *leader, const char *follower) {
+	struct process process;
+
+	process_run(&process, "status");
+	assert_int_equal(process.status, 0);
+	if (!strstr(process.out, header) || !strstr(process.out, leader) || !strstr(process.out, follower))
+		fail_msg("not shown: %s, %s, %s in:\n%s", header, leader, follower, process.out);
+	process_free(&process);
+}
+
+static void test_verb_list__status_shows_what_ails_the_disks(void **state) {
+	json_t *document, *nodes;
+
+	(void)state;
+	setenv("FAKE_DAMAGE", "1", 1);
+	expect_disks(" VERSION DISK ", " 0.1.0   ok ", " -       ok, repaired 1 time, last: raft.db is damaged -\n");
+	setenv("FAKE_DAMAGE", "2", 1);
+	expect_disks(" VERSION DISK ", " 0.1.0   ok ", " -       ok, repaired 2 times, last: raft.db is damaged -\n");
+	setenv("FAKE_RESTORING", "1", 1);
+	setenv("FAKE_DISK_FULL", "1", 1);
+	expect_disks(" VERSION DISK ", " 0.1.0   full: requests are refused until there is space -\n",
+		     " -       restoring from the others: raft.db is damaged ");
+	document = run_json("status --json");
+	nodes = json_object_get(document, "nodes");
+	assert_true(json_is_true(json_object_get(json_array_get(nodes, 0), "disk_full")));
+	assert_true(json_is_false(json_object_get(json_array_get(nodes, 0), "restoring")));
+	assert_true(json_is_null(json_object_get(json_array_get(nodes, 0), "damage")));
+	assert_true(json_is_true(json_object_get(json_array_get(nodes, 1), "restoring")));
+	assert_int_equal(number_at(json_array_get(nodes, 1), "repairs"), 2);
+	assert_string_equal(text_at(json_array_get(nodes, 1), "damage"), "raft.db is damaged");
+	json_decref(document);
+}
+
 static void test_verb_list__status_json_has_every_node(void **state) {
 	json_t *document = run_json("status --json"), *nodes = json_object_get(document, "nodes"), *node, *peers;
 
@@ -254,6 +287,8 @@ static void test_verb_list__status_json_has_every_node(void **state) {
 	assert_int_equal(number_at(node, "configuration_index"), 1100);
 	assert_true(json_is_true(json_object_get(node, "joint")));
 	assert_true(json_is_true(json_object_get(node, "fit")));
+	assert_true(json_is_false(json_object_get(node, "disk_full")));
+	assert_int_equal(number_at(node, "repairs"), 0);
 	assert_int_equal(number_at(json_object_get(node, "times"), "promise_ms"), 200);
 	node = json_array_get(nodes, 2);
 	assert_string_equal(text_at(node, "status"), "UNREACHABLE");
@@ -334,6 +369,7 @@ int main(void) {
 		TEST(session_ls_prints_aligned_columns),
 		TEST(status_has_a_row_for_a_silent_node),
 		TEST(status_shows_versions_until_all_are_upgraded),
+		TEST(status_shows_what_ails_the_disks),
 		TEST(status_json_has_every_node),
 		TEST(says_what_a_read_is_worth),
 		TEST(json_always_says_what_a_read_is_worth),

@@ -503,6 +503,9 @@ static void test_look__nodes_says_all_that_a_node_knows(void **test) {
 	status.ttl_ms_min = 3000;
 	status.machine_version = 1;
 	status.machine_version_max = 2;
+	status.disk_full = status.restoring = true;
+	status.repairs = 5;
+	status.damage = bytes("raft.db is damaged");
 	status.peers = peers;
 	status.candidates = candidates;
 	status.n_peers = status.n_candidates = 1;
@@ -526,6 +529,9 @@ static void test_look__nodes_says_all_that_a_node_knows(void **test) {
 	assert_int_equal(node->ttl_ms_min, 3000);
 	assert_int_equal(node->machine_version, 1);
 	assert_int_equal(node->machine_version_max, 2);
+	assert_true(node->disk_full && node->restoring);
+	assert_int_equal(node->repairs, 5);
+	assert_string_equal(node->damage, "raft.db is damaged");
 	assert_int_equal(node->n_peers, 1);
 	assert_string_equal(node->peers[0].store, "ab01");
 	assert_int_equal(node->peers[0].roles, LOCKD_ROLE_VOTER | LOCKD_ROLE_OUTGOING);

@@ -97,6 +97,21 @@ static void test_config__rejects_addresses(void **state) {
 	}
 }
 
+static void test_config__serves_metrics_only_where_it_is_told(void **state) {
+	(void)state;
+	assert_flag_error("--listen-metrics", "",
+			  "--listen-metrics : must be off, or host:port with a port from 0 to 65535");
+	assert_flag_error("--listen-metrics", "7602",
+			  "--listen-metrics 7602: must be off, or host:port with a port from 0 to 65535");
+	assert_int_equal(PARSE("--node", "1"), 0);
+	assert_string_equal(config.listen_metrics, "");
+	write_text("listen-metrics = 127.0.0.1:7602\n");
+	assert_int_equal(PARSE("--config", FILE_NAME), 0);
+	assert_string_equal(config.listen_metrics, "127.0.0.1:7602");
+	assert_int_equal(PARSE("--config", FILE_NAME, "--listen-metrics", "off"), 0);
+	assert_string_equal(config.listen_metrics, "");
+}
+
 static void test_config__rejects_peers(void **state) {
 	(void)state;
 	assert_flag_error(
@@ -151,6 +166,8 @@ static void test_config__rejects_profiles_and_switches(void **state) {
 	(void)state;
 	assert_flag_error("--profile", "moon", "--profile moon: must be lan or wan");
 	assert_flag_error("--leader-lease", "true", "--leader-lease true: must be yes or no");
+	assert_flag_error("--repair", "never", "--repair never: must be yes or no");
+	assert_flag_error("--reserve-mib", "1025", "--reserve-mib 1025: must be a whole number from 0 to 1024");
 	assert_flag_error("--stall-ms", "240001", "--stall-ms 240001: must be a whole number from 0 to 240000");
 	assert_int_equal(PARSE("--profile", "wan", "--heartbeat-ms", "751"), -1);
 	assert_string_equal(error.text, "--heartbeat-ms 751: must be at most half of promise-ms; compare promise-ms = "
@@ -221,12 +238,14 @@ static void test_config__is_a_cluster_of_one_without_arguments(void **state) {
 	assert_int_equal(config.drift_ppm, 100000);
 	assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 	assert_true(config.leader_lease);
+	assert_true(config.repair);
 	assert_int_equal(config.stall_ms, 0);
+	assert_int_equal(config.reserve_mib, 16);
 }
 
 static void test_config__lets_the_profile_choose_what_is_not_given(void **state) {
 	(void)state;
-	write_text("heartbeat-ms = 200\nprofile = wan\nleader-lease = no\nstall-ms = 2500\n");
+	write_text("heartbeat-ms = 200\nprofile = wan\nleader-lease = no\nrepair = no\nstall-ms = 2500\nreserve-mib = 0\n");
 	assert_int_equal(PARSE("--config", FILE_NAME, "--election-ms-max", "9000"), 0);
 	assert_int_equal(config.heartbeat_ms, 200);
 	assert_int_equal(config.promise_ms, 1500);
@@ -234,7 +253,9 @@ static void test_config__lets_the_profile_choose_what_is_not_given(void **state)
 	assert_int_equal(config.election_ms_min, 3000);
 	assert_int_equal(config.election_ms_max, 9000);
 	assert_false(config.leader_lease);
+	assert_false(config.repair);
 	assert_int_equal(config.stall_ms, 2500);
+	assert_int_equal(config.reserve_mib, 0);
 	assert_int_equal(PARSE("--profile", "wan"), 0);
 	assert_int_equal(config.heartbeat_ms, 250);
 	assert_int_equal(PARSE("--config", FILE_NAME, "--profile", "lan"), -1); /* 200 ms are too long for it */
@@ -295,6 +316,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_config__rejects_what_is_no_flag, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_numbers_out_of_range, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_addresses, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__serves_metrics_only_where_it_is_told, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_peers, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_more_peers_than_a_cluster_has, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_broken_relations_of_timing, clean, clean),

@@ -88,6 +88,8 @@ static struct exposition leader(void) {
 	struct survey *survey = &of.survey;
 
 	survey->node = 1;
+	survey->taken = of.now;
+	survey->owed_since = UINT64_MAX;
 	survey->member = true;
 	survey->raft = (struct raft_status){.role = RAFT_LEADER, .term = 7, .leader = 1, .last = 120, .commit = 118};
 	survey->applied = 117;
@@ -210,7 +212,7 @@ static void test_exposition__has_every_verb_and_every_status_of_the_wire(void **
 	free(text);
 }
 
-static void test_exposition__says_for_how_long_the_disk_is_full(void **state) {
+static void test_exposition__says_for_how_long_the_disk_is_full_or_silent(void **state) {
 	struct exposition of = leader();
 	char *text = write_text(&of);
 
@@ -218,12 +220,15 @@ static void test_exposition__says_for_how_long_the_disk_is_full(void **state) {
 	expect_line(text, "lockd_disk_full 0");
 	expect_line(text, "lockd_disk_full_seconds 0.000000");
 	expect_line(text, "lockd_ready 1");
+	expect_line(text, "lockd_store_waiting_seconds 0.000000");
 	free(text);
+	of.survey.owed_since = 49900000;
 	of.survey.full_since = 20 * 1000000;
 	text = write_text(&of);
 	expect_line(text, "lockd_disk_full 1");
 	expect_line(text, "lockd_disk_full_seconds 30.000000");
 	expect_line(text, "lockd_ready 0");
+	expect_line(text, "lockd_store_waiting_seconds 0.100000");
 	free(text);
 }
 
@@ -279,7 +284,7 @@ int main(void) {
 		cmocka_unit_test(test_exposition__leaves_out_what_a_follower_does_not_know),
 		cmocka_unit_test(test_exposition__cumulates_buckets),
 		cmocka_unit_test(test_exposition__has_every_verb_and_every_status_of_the_wire),
-		cmocka_unit_test(test_exposition__says_for_how_long_the_disk_is_full),
+		cmocka_unit_test(test_exposition__says_for_how_long_the_disk_is_full_or_silent),
 		cmocka_unit_test(test_exposition__has_every_family_in_the_manual_and_no_other),
 	};
 

@@ -9,9 +9,12 @@
 
 #include <cmocka.h>
 
+static const raft_usec NOW = 100 * 1000000;
+
 /* A follower that nothing ails. */
 static struct survey follower(void) {
-	return (struct survey){.node = 2, .member = true, .raft = {.role = RAFT_FOLLOWER, .term = 3, .leader = 1}};
+	return (struct survey){
+		.node = 2, .taken = NOW, .member = true, .raft = {.role = RAFT_FOLLOWER, .term = 3, .leader = 1}};
 }
 
 static void test_survey__finds_a_follower_without_a_leader_unready(void **state) {
@@ -19,8 +22,8 @@ static void test_survey__finds_a_follower_without_a_leader_unready(void **state)
 
 	(void)state;
 	survey.raft.leader = 0;
-	assert_string_equal(survey_why_not_ready(&survey), "no leader is known");
-	assert_null(survey_why_not_healthy(&survey));
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "no leader is known");
+	assert_null(survey_why_not_healthy(&survey, NOW));
 }
 
 static void test_survey__finds_a_leader_unready_before_its_first_commit(void **state) {
@@ -28,9 +31,9 @@ static void test_survey__finds_a_leader_unready_before_its_first_commit(void **s
 
 	(void)state;
 	survey.raft = (struct raft_status){.role = RAFT_LEADER, .term = 4, .leader = 2, .commit = 9, .term_start = 10};
-	assert_string_equal(survey_why_not_ready(&survey), "the leader has not committed anything yet");
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the leader has not committed anything yet");
 	survey.raft.commit = 10;
-	assert_null(survey_why_not_ready(&survey));
+	assert_null(survey_why_not_ready(&survey, NOW));
 }
 
 static void test_survey__finds_a_node_without_cluster_unready_and_healthy(void **state) {
@@ -38,10 +41,10 @@ static void test_survey__finds_a_node_without_cluster_unready_and_healthy(void *
 
 	(void)state;
 	survey.member = false;
-	assert_string_equal(survey_why_not_ready(&survey), "the node is no member of the cluster");
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the node is no member of the cluster");
 	survey.blank = true;
-	assert_string_equal(survey_why_not_ready(&survey), "the node belongs to no cluster yet");
-	assert_null(survey_why_not_healthy(&survey));
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the node belongs to no cluster yet");
+	assert_null(survey_why_not_healthy(&survey, NOW));
 }
 
 static void test_survey__finds_a_node_that_stops_unready_and_healthy(void **state) {
@@ -49,8 +52,8 @@ static void test_survey__finds_a_node_that_stops_unready_and_healthy(void **stat
 
 	(void)state;
 	survey.stopping = true;
-	assert_string_equal(survey_why_not_ready(&survey), "the node stops");
-	assert_null(survey_why_not_healthy(&survey));
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the node stops");
+	assert_null(survey_why_not_healthy(&survey, NOW));
 }
 
 static void test_survey__finds_a_full_disk_neither_healthy_nor_ready(void **state) {
@@ -58,8 +61,8 @@ static void test_survey__finds_a_full_disk_neither_healthy_nor_ready(void **stat
 
 	(void)state;
 	survey.full_since = 1;
-	assert_string_equal(survey_why_not_healthy(&survey), "the disk is full");
-	assert_string_equal(survey_why_not_ready(&survey), "the disk is full");
+	assert_string_equal(survey_why_not_healthy(&survey, NOW), "the disk is full");
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the disk is full");
 }
 
 static void test_survey__finds_a_node_unwell_until_it_is_restored(void **state) {
@@ -67,19 +70,30 @@ static void test_survey__finds_a_node_unwell_until_it_is_restored(void **state) 
 
 	(void)state;
 	survey.tally.repairs = 1;
-	assert_null(survey_why_not_healthy(&survey));
+	assert_null(survey_why_not_healthy(&survey, NOW));
 	survey.tally.restoring = true;
-	assert_string_equal(survey_why_not_healthy(&survey),
+	assert_string_equal(survey_why_not_healthy(&survey, NOW),
 			    "the data folder was damaged, and the other nodes have not caught this one up yet");
-	assert_ptr_equal(survey_why_not_ready(&survey), survey_why_not_healthy(&survey));
+	assert_ptr_equal(survey_why_not_ready(&survey, NOW), survey_why_not_healthy(&survey, NOW));
+}
+
+static void test_survey__finds_a_node_that_stands_still(void **state) {
+	struct survey survey = follower();
+
+	(void)state;
+	survey.taken = NOW - SURVEY_STALE_MS * 1000ull;
+	assert_null(survey_why_not_healthy(&survey, NOW));
+	survey.taken--;
+	assert_string_equal(survey_why_not_healthy(&survey, NOW), "the node stands still");
+	assert_string_equal(survey_why_not_ready(&survey, NOW), "the node stands still");
 }
 
 static void test_survey__finds_a_follower_with_a_leader_ready(void **state) {
 	struct survey survey = follower();
 
 	(void)state;
-	assert_null(survey_why_not_healthy(&survey));
-	assert_null(survey_why_not_ready(&survey));
+	assert_null(survey_why_not_healthy(&survey, NOW));
+	assert_null(survey_why_not_ready(&survey, NOW));
 }
 
 int main(void) {
@@ -90,6 +104,7 @@ int main(void) {
 		cmocka_unit_test(test_survey__finds_a_node_that_stops_unready_and_healthy),
 		cmocka_unit_test(test_survey__finds_a_full_disk_neither_healthy_nor_ready),
 		cmocka_unit_test(test_survey__finds_a_node_unwell_until_it_is_restored),
+		cmocka_unit_test(test_survey__finds_a_node_that_stands_still),
 		cmocka_unit_test(test_survey__finds_a_follower_with_a_leader_ready),
 	};
 

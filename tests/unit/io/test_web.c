@@ -28,6 +28,11 @@ void store_get_sizes(const struct store *store, struct store_sizes *ret) {
 
 static const struct survey well = {.node = 3, .member = true, .raft = {.role = RAFT_FOLLOWER, .term = 2, .leader = 1}};
 
+static void publish(struct web *web, struct survey survey) {
+	survey.taken = clock_mono();
+	web_publish(web, &survey);
+}
+
 static struct web *web_of(const char *address) {
 	struct web_config config = {.address = address, .version = "1.2.3", .data = "/"};
 	const char *why = "";
@@ -35,7 +40,7 @@ static struct web *web_of(const char *address) {
 
 	if (web_open(&config, &web, &why) != 0)
 		fail_msg("%s: %s", address, why);
-	web_publish(web, &well);
+	publish(web, well);
 	assert_int_equal(web_start(web), 0);
 	return web;
 }
@@ -146,13 +151,13 @@ static void test_web__answers_from_the_latest_survey(void **state) {
 	ask(web, "GET /readyz HTTP/1.0\r\n\r\n", answer);
 	expect(answer, "HTTP/1.", "\r\n\r\nok\n");
 	survey.raft.leader = 0;
-	web_publish(web, &survey);
+	publish(web, survey);
 	ask(web, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", answer);
 	expect(answer, "HTTP/1.1 503 ", "\r\n\r\nno leader is known\n");
 	ask(web, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", answer);
 	expect(answer, "HTTP/1.1 200 ", "\r\n\r\nok\n");
 	survey.full_since = 1;
-	web_publish(web, &survey);
+	publish(web, survey);
 	ask(web, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", answer);
 	expect(answer, "HTTP/1.1 503 ", "\r\n\r\nthe disk is full\n");
 	web_close(web);
