@@ -84,9 +84,11 @@ enum {
 	LIMIT_SNAPSHOT_CHUNK_BYTES = 256 << 10,
 	/* A snapshot gathers in the receiver's memory; a header that announces more is refused. */
 	LIMIT_SNAPSHOT_BYTES_MAX = 1 << 30,
-	/* One part of a backup, and how long a node keeps one that nobody asks for. */
+	/* One part of a backup, and how long a node keeps one that nobody asks for. Each has a copy of the state on the disk;
+	 * beyond the maximum of a node: BUSY. */
 	LIMIT_BACKUP_PART_BYTES = 256 << 10,
 	LIMIT_BACKUP_IDLE_MS = 60000,
+	LIMIT_BACKUPS_MAX = 4,
 
 	/* Connections: bytes not yet taken by the peer. Above the first mark we stop reading from a client, above the second
 	 * we close it; a peer's queue drops appends, which Raft sends again. */
@@ -104,5 +106,6 @@ _Static_assert((LIMIT_SLOTS & (LIMIT_SLOTS - 1)) == 0, "a slot is taken from the
 _Static_assert(LIMIT_APPEND_BYTES_MAX + LIMIT_ENTRY_BYTES_MAX < LIMIT_FRAME_BYTES_MAX, "an append fits into a frame");
 _Static_assert(LIMIT_COMMANDS_PER_ENTRY_MAX <= 1 << 16, "a revision keeps 16 bits for the position in an entry");
 _Static_assert(LIMIT_SNAPSHOT_CHUNK_BYTES < LIMIT_FRAME_BYTES_MAX, "a chunk fits into a frame");
+_Static_assert(LIMIT_BACKUP_PART_BYTES < LIMIT_FRAME_BYTES_MAX, "a part fits into a frame");
 
 #endif

@@ -39,11 +39,13 @@ const struct option_row option_rows[N_OPTIONS] = {
 			 "--at-least says; stale: what a node has applied, however old"},
 	[OPTION_AT_LEAST] = {"at-least", 0, "REVISION", "wait until this revision is applied; needs --read session"},
 	[OPTION_NODE] = {"node", 0, "ID", "ask this node (default: the leader, or any for session and stale)"},
+	[OPTION_FORCE] = {"force", 0, NULL, "replace FILE"},
+	[OPTION_VERIFY] = {"verify", 0, NULL, "only check FILE, which was made before; no cluster is asked"},
 	[OPTION_JSON] = {"json", 0, NULL, "print JSON; tokens and revisions are strings"},
 	[OPTION_ENDPOINTS] = {"endpoints", 0, "LIST", "nodes to ask, HOST:PORT,HOST:PORT"},
 	[OPTION_TIMEOUT] =
 		{"timeout", 0, "DURATION",
-		 "give up on the cluster after this long\n(default: 5s, where members or the leader change 60s)"},
+		 "give up on the cluster after this long\n(default: 5s, where members or the leader change 60s,\nfor a backup 10m)"},
 	[OPTION_HELP] = {"help", 'h', NULL, "this text"},
 	[OPTION_VERSION] = {"version", 'V', NULL, "print the version"},
 };
@@ -335,6 +337,10 @@ static int take_operands(struct parse *parse) {
 	for (size_t i = 0; i < parse->n_words; i++) {
 		const char *operand = verb->operands[i];
 
+		if (!strcmp(operand, "FILE")) { /* the file system says what it takes */
+			parse->arguments.operands[i] = parse->words[i];
+			continue;
+		}
 		r = check_text(verb, operand, parse->words[i],
 			       strcmp(operand, "VALUE") ? ARGUMENT_NAME_BYTES_MAX : ARGUMENT_VALUE_BYTES_MAX);
 		if (r)
@@ -518,6 +524,8 @@ static int check_combinations(const struct arguments *arguments) {
 	if (arguments->command && arguments_given(arguments, OPTION_JSON))
 		return usage(arguments->verb,
 			     "--json and a COMMAND exclude each other: the output belongs to the command");
+	if (arguments_given(arguments, OPTION_VERIFY) && arguments_given(arguments, OPTION_FORCE))
+		return usage(arguments->verb, "--verify and --force exclude each other: nothing is written");
 	if (!arguments->command && arguments_given(arguments, OPTION_KILL_AFTER))
 		return usage(arguments->verb, "--kill-after needs a COMMAND");
 	return 0;

@@ -34,6 +34,7 @@ int exit_status_of(enum lockd_status status) {
 	case LOCKD_DISK_FULL:
 	/* A session that is kept alive ends only when the cluster could not be reached for a whole lease. */
 	case LOCKD_SESSION_EXPIRED: return EXIT_UNREACHABLE;
+	case LOCKD_DAMAGED: return EXIT_DAMAGED;
 	default: return EXIT_OTHER;
 	}
 }

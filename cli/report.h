@@ -9,6 +9,7 @@
 enum exit_status {
 	EXIT_NOTHING = 1,       /* show, leader, resign: nobody holds it */
 	EXIT_USAGE = 64,        /* sysexits: EX_USAGE */
+	EXIT_DAMAGED = 65,      /* sysexits: EX_DATAERR */
 	EXIT_UNREACHABLE = 69,  /* sysexits: EX_UNAVAILABLE */
 	EXIT_OTHER = 70,        /* sysexits: EX_SOFTWARE */
 	EXIT_NOT_ACQUIRED = 75, /* sysexits: EX_TEMPFAIL; members: not now */

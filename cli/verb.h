@@ -44,6 +44,7 @@ int verb_campaign(const struct arguments *arguments);
 int verb_leader(const struct arguments *arguments);
 int verb_observe(const struct arguments *arguments);
 int verb_resign(const struct arguments *arguments);
+int verb_backup(const struct arguments *arguments);
 int verb_cluster_members(const struct arguments *arguments);
 int verb_cluster_add(const struct arguments *arguments);
 int verb_cluster_remove(const struct arguments *arguments);

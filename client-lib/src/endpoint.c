@@ -254,6 +254,26 @@ void lockd__endpoint_hurry(struct lockd_client *client, struct lockd__endpoint *
 	lockd__client_kick(client);
 }
 
+bool lockd__endpoint_all_tried(const struct lockd_client *client) {
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++)
+		if (e->used && !e->tried)
+			return false;
+	return true;
+}
+
+struct lockd__endpoint *lockd__endpoint_await(struct lockd_client *client, uint32_t node, int64_t deadline_us) {
+	struct lockd__endpoint *endpoint;
+
+	while (!(endpoint = lockd__endpoint_of_node(client, node)) && !lockd__endpoint_all_tried(client) &&
+	       !client->closing && lockd__clock_us() < deadline_us)
+		lockd__clock_wait(&client->left, &client->mutex, deadline_us);
+	if (endpoint)
+		lockd__endpoint_hurry(client, endpoint);
+	else
+		(void)snprintf(client->error, sizeof client->error, "node %u is not known here", node);
+	return endpoint;
+}
+
 /* ---- HELLO_REPLY ------------------------------------------------------------------------------------------------ */
 
 /* A sentence why we cannot speak with this node; false: we can. */

@@ -55,6 +55,12 @@ int lockd__endpoint_parse_list(const char *list, struct lockd__endpoint *endpoin
 
 struct lockd__endpoint *lockd__endpoint_of_node(struct lockd_client *client, uint32_t node);
 
+/* The same, as soon as it is known, and it is dialled. NULL: nobody names it, or there is no time left. Waits. */
+struct lockd__endpoint *lockd__endpoint_await(struct lockd_client *client, uint32_t node, int64_t deadline_us);
+
+/* Every endpoint has been dialled, well or in vain: who is not known by now is named by nobody. */
+bool lockd__endpoint_all_tried(const struct lockd_client *client);
+
 /* Whom to ask what any member can answer: `rather` if it is connected, else a follower, each in turn, else the leader;
  * NULL: no member is connected. */
 struct lockd__endpoint *lockd__endpoint_for_read(struct lockd_client *client, uint32_t rather);

@@ -81,7 +81,8 @@ static bool needs_leader(const struct lockd__request *request) {
 }
 
 bool lockd__request_is_patient(const struct lockd__request *request) {
-	return request->kind == LOCKD__CHANGE_MEMBERS || request->kind == LOCKD__TRANSFER_LEADER;
+	return request->kind == LOCKD__CHANGE_MEMBERS || request->kind == LOCKD__TRANSFER_LEADER ||
+	       request->kind == LOCKD__BACKUP;
 }
 
 /* It becomes one more, or one fewer, of what the client counts. */
@@ -315,11 +316,22 @@ static void send_read(struct lockd_client *client, struct lockd__request *reques
 	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
 }
 
+static void send_backup(struct lockd__request *request, Client__Request *message) {
+	Client__Backup body = CLIENT__BACKUP__INIT;
+
+	body.backup = request->backup;
+	body.offset = request->offset;
+	message->body_case = CLIENT__REQUEST__BODY_BACKUP;
+	message->backup = &body;
+	lockd__connection_send(request->connection, FRAME_REQUEST, request->frame_id, &message->base);
+}
+
 static void send_outside_session(struct lockd_client *client, struct lockd__request *request,
 				 Client__Request *message) {
 	switch (request->kind) {
 	case LOCKD__CHANGE_MEMBERS: send_changes(request, message); break;
 	case LOCKD__TRANSFER_LEADER: send_transfer(client, request, message); break;
+	case LOCKD__BACKUP: send_backup(request, message); break;
 	default: send_read(client, request, message); break;
 	}
 }
@@ -560,7 +572,8 @@ static void answer(struct lockd_client *client, struct lockd__request *request, 
 	case LOCKD__LIST:
 	case LOCKD__SHOW:
 	case LOCKD__SESSIONS:
-	case LOCKD__STATUS: answer_read(client, request, reply, body, body_bytes); return;
+	case LOCKD__STATUS:
+	case LOCKD__BACKUP: answer_read(client, request, reply, body, body_bytes); return;
 	default: break;
 	}
 	lockd__request_finish(client, request, (enum lockd_status)reply->status, reply->token, reply->revision);
@@ -602,8 +615,14 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 			break;
 		}
 		/* fall through */
-	case LOCKD_BUSY:
 	case LOCKD_DISK_FULL:
+		/* Whoever makes a backup is better told than kept waiting. */
+		if (request->kind == LOCKD__BACKUP) {
+			answer(client, request, reply, body, body_bytes);
+			break;
+		}
+		/* fall through */
+	case LOCKD_BUSY:
 		note_error(client, reply);
 		send_again(client, request, retry_delay_us(client, request));
 		break;

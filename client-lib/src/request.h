@@ -40,6 +40,7 @@ enum lockd__request_kind {
 	LOCKD__STATUS, /* pinned to an endpoint */
 	LOCKD__CHANGE_MEMBERS,
 	LOCKD__TRANSFER_LEADER,
+	LOCKD__BACKUP, /* begun anywhere, its parts asked of one endpoint */
 };
 
 enum {
@@ -97,6 +98,7 @@ struct lockd__request {
 	int64_t nonce_us;                 /* OPEN: first transmission under this nonce; 0: none yet */
 	const struct lockd_member_change *changes; /* CHANGE_MEMBERS: the caller's, who waits for the end */
 	size_t n_changes;
+	uint64_t backup, offset; /* BACKUP: 0 begins one, otherwise the part of it that is asked for */
 	uint32_t target_node; /* TRANSFER_LEADER; 0: any */
 	uint32_t leader_node; /* TRANSFER_LEADER: who led when it was first sent; 0: not sent yet */
 

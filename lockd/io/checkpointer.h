@@ -13,23 +13,20 @@ struct checkpointer;
 struct checkpointer_job {
 	struct inbox_item item;
 	void *owner;
-	int result; /* 0; STORE_FULL or negative errno of a snapshot: logged already */
+	int result; /* 0; STORE_FULL, which for a snapshot is logged already, or negative errno of a snapshot, likewise */
 	/* INBOX_CHECKPOINTED: write `checkpoint`, whose bytes belong to the node until it is told of the end. */
 	struct node_checkpoint checkpoint;
-	/* INBOX_SNAPSHOT_CUT: copy the group's checkpoint into `snapshot`, unless it still is the one at `have`. */
+	/* INBOX_SNAPSHOT_CUT and INBOX_BACKUP_CUT: copy the group's checkpoint into `snapshot`, unless it still is the one at
+	 * `have`. */
 	uint32_t group;
 	raft_index have; /* 0: none */
 	bool unchanged;
 	struct store_snapshot snapshot;
-	/* INBOX_SNAPSHOT_READ: read `n` bytes of `fd` at `offset` into `bytes`. */
+	/* INBOX_SNAPSHOT_READ and INBOX_BACKUP_READ: read `n` bytes of `fd` at `offset` into `bytes`. */
 	int fd;
 	uint64_t offset;
 	size_t n;
 	uint8_t *bytes;
-};
-
-enum {
-	CHECKPOINTER_RETRY_MS = 1000, /* a checkpoint that found the disk full is reported only after this pause */
 };
 
 /* `state_db` is held during every write of state.db. */

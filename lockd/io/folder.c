@@ -3,6 +3,7 @@
 
 #include "failure.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,19 @@ static int folder_refuse_second(const struct folder *folder, struct store_error 
 		       folder->path, *pid ? pid : "(unknown)");
 }
 
+/* For the message above alone: where a full disk has no room for it, it is left out. Written over what is there, it needs
+ * no room. */
+static int folder_write_pid(const struct folder *folder, struct store_error *error) {
+	char pid[32];
+	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+
+	if (pwrite(folder->lock_fd, pid, (size_t)n, 0) < 0 && errno != ENOSPC)
+		return failure_errno(error, "write the file 'lock' in", folder->path);
+	if (ftruncate(folder->lock_fd, n) < 0)
+		return failure_errno(error, "shorten the file 'lock' in", folder->path);
+	return 0;
+}
+
 /* An open file description lock: it goes with the process however it dies, and, other than a classic POSIX lock, is not
  * lost when some library closes another descriptor of the same file. */
 static int folder_lock(struct folder *folder, struct store_error *error) {
@@ -34,9 +48,7 @@ static int folder_lock(struct folder *folder, struct store_error *error) {
 			return folder_refuse_second(folder, error);
 		return failure_errno(error, "lock", folder->path);
 	}
-	if (ftruncate(folder->lock_fd, 0) < 0 || dprintf(folder->lock_fd, "%ld\n", (long)getpid()) < 0)
-		return failure_errno(error, "write the file 'lock' in", folder->path);
-	return 0;
+	return folder_write_pid(folder, error);
 }
 
 static int folder_try_open(struct folder *folder, struct store_error *error) {
@@ -89,10 +101,32 @@ uint64_t folder_file_bytes(const struct folder *folder, const char *name) {
 	return fstatat(folder->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)stat.st_size : 0;
 }
 
+int folder_require(const struct folder *folder, const char *name, struct store_error *error) {
+	struct stat stat;
+
+	if (fstatat(folder->fd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? failure(error, -EBADMSG, "%s/%s is missing", folder->path, name)
+				       : failure_errno(error, "examine the files of", folder->path);
+	if (stat.st_size == 0)
+		return failure(error, -EBADMSG, "%s/%s is damaged: it is empty", folder->path, name);
+	return 0;
+}
+
 int folder_sync(const struct folder *folder, struct store_error *error) {
 	if (fsync(folder->fd) < 0)
 		return failure_errno(error, "sync the data folder", folder->path);
 	return 0;
+}
+
+int folder_sync_name(const struct folder *folder, struct store_error *error) {
+	int fd = openat(folder->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+
+	if (fd < 0) /* closed to us: then somebody else has made our folder, and had time to sync it */
+		return errno == EACCES ? 0 : failure_errno(error, "open the folder above", folder->path);
+	if (fsync(fd) < 0)
+		r = failure_errno(error, "sync the folder above", folder->path);
+	close(fd);
+	return r;
 }
 
 int folder_write_line(const struct folder *folder, const char *name, const char *line, struct store_error *error) {
@@ -120,6 +154,92 @@ int folder_remove(const struct folder *folder, const char *name, struct store_er
 	if (unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT)
 		return failure_errno(error, "remove a file of an unfinished creation in", folder->path);
 	return 0;
+}
+
+/* ---- Claiming -----------------------------------------------------------------------------------------------------
+ */
+
+/* What may be in a folder that counts as empty: the lock that says whose it is, and what ext4 puts into the root of a file
+ * system. */
+static bool folder_is_part(const char *name, const char *mark) {
+	static const char *const parts[] = {".", "..", "lock", "lost+found"};
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (strcmp(name, parts[i]) == 0)
+			return true;
+	return strcmp(name, mark) == 0;
+}
+
+/* A name of something else; malloc'd, NULL: there is nothing else. Takes the descriptor. */
+static int folder_find_other(int fd, const char *path, const char *mark, char **ret, struct store_error *error) {
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		int r = failure_errno(error, "list the folder", path);
+
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	do
+		entry = readdir(dir);
+	while (entry && folder_is_part(entry->d_name, mark));
+	*ret = entry ? strdup(entry->d_name) : NULL;
+	closedir(dir);
+	return 0;
+}
+
+static int folder_refuse_other(const char *path, const char *name, struct store_error *error) {
+	return failure(error, -EEXIST, "%s is not empty: it holds %s; name a folder that is empty or does not exist", path,
+		       name);
+}
+
+int folder_check_claim(const char *path, const char *mark, struct store_error *error) {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	bool marked = fd >= 0 && faccessat(fd, mark, F_OK, 0) == 0;
+	char *other = NULL;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	r = folder_find_other(fd, path, mark, &other, error);
+	if (r == 0 && other && !marked)
+		r = folder_refuse_other(path, other, error);
+	free(other);
+	return r;
+}
+
+/* Of the folder itself, for a list of its names from the first one on. */
+static int folder_reopen(const struct folder *folder) {
+	return openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int folder_empty(const struct folder *folder, const char *mark, struct store_error *error) {
+	char *other = NULL;
+	int r;
+
+	do {
+		free(other);
+		other = NULL;
+		r = folder_find_other(folder_reopen(folder), folder->path, mark, &other, error);
+		if (r == 0 && other)
+			r = folder_remove(folder, other, error);
+	} while (r == 0 && other);
+	free(other);
+	return r;
+}
+
+int folder_claim(const struct folder *folder, const char *mark, struct store_error *error) {
+	char *other = NULL;
+	int r;
+
+	if (folder_has(folder, mark))
+		return folder_empty(folder, mark, error);
+	r = folder_find_other(folder_reopen(folder), folder->path, mark, &other, error);
+	if (r == 0 && other)
+		r = folder_refuse_other(folder->path, other, error);
+	free(other);
+	return r == 0 ? folder_write_line(folder, mark, "unfinished", error) : r;
 }
 
 /* For file systems without O_TMPFILE (overlayfs before Linux 6.1, NFS). */

@@ -26,13 +26,24 @@ char *folder_path(const struct folder *folder, const char *name);
 bool folder_has(const struct folder *folder, const char *name);
 /* Bytes of a file; 0 when it is missing. */
 uint64_t folder_file_bytes(const struct folder *folder, const char *name);
+/* SQLite takes an empty file for a new database, and removes the WAL beside it. -EBADMSG: it is empty, or missing. */
+int folder_require(const struct folder *folder, const char *name, struct store_error *error);
 /* Makes names durable that were created or removed. */
 int folder_sync(const struct folder *folder, struct store_error *error);
+/* Makes the folder's own name durable, in the folder above. */
+int folder_sync_name(const struct folder *folder, struct store_error *error);
 /* A small file for people, durable with its name. A full disk may take the name without the line. */
 int folder_write_line(const struct folder *folder, const char *name, const char *line, struct store_error *error);
 /* Its line, fit for a message; empty if it cannot be read. */
 void folder_read_line(const struct folder *folder, const char *name, char *ret, size_t ret_bytes);
 int folder_remove(const struct folder *folder, const char *name, struct store_error *error);
+
+/* Whether folder_claim() would refuse the folder, which may be missing; changes nothing. */
+int folder_check_claim(const char *path, const char *mark, struct store_error *error);
+/* For whoever fills a folder in several steps and may be interrupted: an empty one gets the mark, a durable file of that
+ * name; one that has it is emptied up to the mark, since all that is in it was put there behind the mark. -EEXIST: it
+ * holds something else. */
+int folder_claim(const struct folder *folder, const char *mark, struct store_error *error);
 
 /* A file without a name, for reading and writing; it is gone when closed. */
 int folder_scratch(const struct folder *folder, int *ret_fd, struct store_error *error);

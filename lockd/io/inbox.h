@@ -23,6 +23,8 @@ enum inbox_kind {
 	INBOX_CHECKPOINTED,  /* struct checkpointer_job */
 	INBOX_SNAPSHOT_CUT,  /* struct checkpointer_job */
 	INBOX_SNAPSHOT_READ, /* struct checkpointer_job */
+	INBOX_BACKUP_CUT,    /* struct checkpointer_job */
+	INBOX_BACKUP_READ,   /* struct checkpointer_job */
 	INBOX_STOP,          /* a bare item */
 };
 

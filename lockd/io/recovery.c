@@ -22,30 +22,29 @@ struct recovery {
 	uint32_t epoch; /* the present one */
 };
 
-static int fail(struct recovery *recovery, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static int fail(struct recovery *recovery, int status, const char *format, ...) {
+int recovery_fail(struct recovery_error *error, int status, const char *format, ...) {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(recovery->error->text, sizeof recovery->error->text, format, args);
+	vsnprintf(error->text, sizeof error->text, format, args);
 	va_end(args);
 	return status;
 }
 
 /* What is damaged stays damaged; anything else may be better the next time. */
-static int fail_store(struct recovery *recovery, int r, const struct store_error *error) {
-	return fail(recovery, r == -EBADMSG || r == -ENOTSUP ? EX_DATAERR : EX_IOERR, "%s", error->text);
+int recovery_fail_store(struct recovery_error *ret_error, int r, const struct store_error *error) {
+	return recovery_fail(ret_error, r == -EBADMSG || r == -ENOTSUP || r == -ESTALE ? EX_DATAERR : EX_IOERR, "%s",
+			     error->text);
 }
 
-static int check_addresses(struct recovery *recovery) {
-	const struct recovery_config *config = recovery->config;
-
+int recovery_check_addresses(const struct recovery_config *config, struct recovery_error *ret_error) {
 	if (address_is_dialable(config->peer_address) && address_is_dialable(config->client_address))
 		return 0;
-	return fail(recovery, EX_USAGE,
-		    "others cannot dial %s and %s: give --listen-peer and --listen-client, or --peer, with the addresses "
-		    "under which this node is reached",
-		    config->peer_address, config->client_address);
+	return recovery_fail(
+		ret_error, EX_USAGE,
+		"others cannot dial %s and %s: give --listen-peer and --listen-client, or --peer, with the addresses "
+		"under which this node is reached",
+		config->peer_address, config->client_address);
 }
 
 /* store_open() would create the folder. */
@@ -57,12 +56,13 @@ static int check_folder(struct recovery *recovery) {
 	if (access(path, F_OK) == 0)
 		return 0;
 	if (errno != ENOENT && errno != ENOTDIR)
-		return fail(recovery, EX_IOERR, "cannot read %s: %s", path, strerror(errno));
-	return fail(recovery, EX_DATAERR, "%s is no data folder of a node: there is nothing to recover", data);
+		return recovery_fail(recovery->error, EX_IOERR, "cannot read %s: %s", path, strerror(errno));
+	return recovery_fail(recovery->error, EX_DATAERR, "%s is no data folder of a node: there is nothing to recover",
+			     data);
 }
 
-static int load_node(struct recovery *recovery, struct node **ret) {
-	const struct recovery_config *config = recovery->config;
+int recovery_load_node(const struct recovery_config *config, struct store *store, struct node **ret,
+		       struct recovery_error *ret_error) {
 	struct node_address address = {
 		.node = config->node, .peer_address = config->peer_address, .client_address = config->client_address};
 	struct node_config node_config = {
@@ -71,13 +71,13 @@ static int load_node(struct recovery *recovery, struct node **ret) {
 	struct node *node;
 	int r;
 
-	store_get_uuid(recovery->store, &node_config.store);
+	store_get_uuid(store, &node_config.store);
 	if (node_new(&node_config, &node) < 0)
-		return fail(recovery, EX_OSERR, "not enough memory");
-	r = store_load(recovery->store, node, &error);
+		return recovery_fail(ret_error, EX_OSERR, "not enough memory");
+	r = store_load(store, node, &error);
 	if (r < 0) {
 		node_free(node);
-		return fail_store(recovery, r, &error);
+		return recovery_fail_store(ret_error, r, &error);
 	}
 	*ret = node;
 	return 0;
@@ -97,12 +97,14 @@ static int check_member(struct recovery *recovery, const struct node *node) {
 			continue;
 		if (member.node == config->node)
 			return 0;
-		return fail(recovery, EX_USAGE, "data folder %s belongs to node %u, not to node %u: give --node %u",
-			    config->data, member.node, config->node, member.node);
+		return recovery_fail(recovery->error, EX_USAGE,
+				     "data folder %s belongs to node %u, not to node %u: give --node %u", config->data,
+				     member.node, config->node, member.node);
 	}
-	return fail(recovery, EX_DATAERR,
-		    "data folder %s holds a cluster that it is no member of: it was copied, or the node was removed",
-		    config->data);
+	return recovery_fail(
+		recovery->error, EX_DATAERR,
+		"data folder %s holds a cluster that it is no member of: it was copied, or the node was removed",
+		config->data);
 }
 
 static const char *role_of(const struct node_member *member) {
@@ -126,15 +128,17 @@ static int inspect(struct recovery *recovery) {
 	struct node_uuid incarnation;
 	struct raft_status status;
 	struct node *node;
-	int r = load_node(recovery, &node);
+	int r = recovery_load_node(recovery->config, recovery->store, &node, recovery->error);
 
 	if (r != 0)
 		return r;
 	if (node_start(node, &clocks) < 0)
-		r = fail(recovery, EX_DATAERR, "data folder %s: %s", recovery->config->data, node_error(node));
+		r = recovery_fail(recovery->error, EX_DATAERR, "data folder %s: %s", recovery->config->data,
+				  node_error(node));
 	else if (node_is_blank(node))
-		r = fail(recovery, EX_DATAERR, "data folder %s belongs to no cluster: there is nothing to recover",
-			 recovery->config->data);
+		r = recovery_fail(recovery->error, EX_DATAERR,
+				  "data folder %s belongs to no cluster: there is nothing to recover",
+				  recovery->config->data);
 	else
 		r = check_member(recovery, node);
 	if (r == 0) {
@@ -165,14 +169,21 @@ static uint32_t choose_epoch(const struct recovery *recovery) {
 	return recovery->config->epoch > 0 ? recovery->config->epoch : largest(least, clock_epoch());
 }
 
-static int write_save(struct recovery *recovery, const struct node_save *save) {
+int recovery_write(const struct recovery_config *config, struct store *store, const struct node_save *save,
+		   struct recovery_error *ret_error) {
 	struct store_error error;
-	int r = store_write(recovery->store, save, 1, &error);
+	int r = store_write(store, save, 1, &error);
 
 	if (r == STORE_FULL)
-		return fail(recovery, EX_IOERR, "the disk of %s is full: make room and run this again",
-			    recovery->config->data);
-	return r < 0 ? fail_store(recovery, r, &error) : 0;
+		return recovery_fail(ret_error, EX_IOERR, "the disk of %s is full: make room and run this again",
+				     config->data);
+	return r < 0 ? recovery_fail_store(ret_error, r, &error) : 0;
+}
+
+int recovery_draw(struct node_uuid *ret_incarnation, struct recovery_error *ret_error) {
+	if (getrandom(ret_incarnation->bytes, sizeof ret_incarnation->bytes, 0) == sizeof ret_incarnation->bytes)
+		return 0;
+	return recovery_fail(ret_error, EX_OSERR, "no random numbers");
 }
 
 static void describe_plan(const struct recovery *recovery, const struct node *node, uint32_t epoch) {
@@ -196,25 +207,25 @@ static int recover(struct recovery *recovery) {
 				       .client_address = recovery->config->client_address};
 	const struct node_save *save;
 	struct node *node;
-	int r = load_node(recovery, &node);
+	int r = recovery_load_node(recovery->config, recovery->store, &node, recovery->error);
 
 	if (r != 0)
 		return r;
-	if (getrandom(change.incarnation.bytes, sizeof change.incarnation, 0) != sizeof change.incarnation) {
-		r = fail(recovery, EX_OSERR, "no random numbers");
-	} else if (change.epoch <= recovery->spent) {
-		r = fail(recovery, EX_USAGE, "--epoch %u: an earlier recovery was given %u: take a larger one",
-			 change.epoch, recovery->spent);
-	} else {
+	r = recovery_draw(&change.incarnation, recovery->error);
+	if (r == 0 && change.epoch <= recovery->spent) {
+		r = recovery_fail(recovery->error, EX_USAGE,
+				  "--epoch %u: an earlier recovery was given %u: take a larger one", change.epoch,
+				  recovery->spent);
+	} else if (r == 0) {
 		r = node_recover(node, &change, &save);
 		if (r < 0)
-			r = fail(recovery, r == -EINVAL ? EX_USAGE : EX_DATAERR, "data folder %s: %s",
-				 recovery->config->data, node_error(node));
+			r = recovery_fail(recovery->error, r == -EINVAL ? EX_USAGE : EX_DATAERR, "data folder %s: %s",
+					  recovery->config->data, node_error(node));
 	}
 	if (r == 0)
 		describe_plan(recovery, node, change.epoch);
 	if (r == 0 && recovery->config->confirmed)
-		r = write_save(recovery, save);
+		r = recovery_write(recovery->config, recovery->store, save, recovery->error);
 	node_free(node);
 	return r;
 }
@@ -222,7 +233,7 @@ static int recover(struct recovery *recovery) {
 int recovery_run(const struct recovery_config *config, FILE *out, struct recovery_error *ret_error) {
 	struct recovery recovery = {.config = config, .out = out, .error = ret_error};
 	struct store_error error;
-	int r = check_addresses(&recovery);
+	int r = recovery_check_addresses(config, ret_error);
 
 	if (r == 0)
 		r = check_folder(&recovery);
@@ -230,7 +241,7 @@ int recovery_run(const struct recovery_config *config, FILE *out, struct recover
 		return r;
 	r = store_open(config->data, &recovery.store, &error);
 	if (r < 0)
-		return fail_store(&recovery, r, &error);
+		return recovery_fail_store(recovery.error, r, &error);
 	recovery.spent = store_take_back_identity(recovery.store);
 	r = inspect(&recovery);
 	if (r == 0)
@@ -239,7 +250,7 @@ int recovery_run(const struct recovery_config *config, FILE *out, struct recover
 	if (r != 0)
 		return r;
 	if (!config->confirmed)
-		return fail(&recovery, EX_USAGE, "nothing was changed: give --yes to do it");
+		return recovery_fail(recovery.error, EX_USAGE, "nothing was changed: give --yes to do it");
 	fprintf(out, "\nDone. Start lockd with this folder, then add others: lockctl cluster add ID\n");
 	return 0;
 }

@@ -28,4 +28,19 @@ struct recovery_error {
  * says what failed, why, and what to do: EX_USAGE, EX_DATAERR, EX_IOERR. */
 int recovery_run(const struct recovery_config *config, FILE *out, struct recovery_error *ret_error);
 
+/* ---- What every way to a new incarnation has in common (restoration.c) ----------------------------------------------
+ */
+
+/* All return 0, or an exit status with a sentence in *ret_error. */
+int recovery_fail(struct recovery_error *ret_error, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int recovery_fail_store(struct recovery_error *ret_error, int r, const struct store_error *error);
+int recovery_check_addresses(const struct recovery_config *config, struct recovery_error *ret_error);
+/* A node with what the store holds, not started. */
+int recovery_load_node(const struct recovery_config *config, struct store *store, struct node **ret,
+		       struct recovery_error *ret_error);
+int recovery_draw(struct node_uuid *ret_incarnation, struct recovery_error *ret_error);
+int recovery_write(const struct recovery_config *config, struct store *store, const struct node_save *save,
+		   struct recovery_error *ret_error);
+
 #endif

@@ -197,6 +197,7 @@ void checkpoint_written(struct replica *replica, bool ok) {
 		checkpoint->retry_at = replica->node->clocks.mono + CHECKPOINT_RETRY_US;
 		TURN_TRACE(&replica->node->turn, replica->group, "event=checkpoint-failed index=%llu",
 			   (unsigned long long)checkpoint->cut.index);
+		backups_fail(replica);
 		return;
 	}
 	state_cut_done(replica->state);

@@ -124,8 +124,7 @@ static bool field_member_change(const Client__MemberChange *change, struct field
 		return FIELD_FAULT(ret, "kind: %d is unknown to this version", (int)change->kind);
 	if (change->priority > UINT8_MAX)
 		return FIELD_FAULT(ret, "priority: %u, must be 0 to %d", change->priority, UINT8_MAX);
-	return field_positive("node", change->node, ret) ||
-	       field_address("peer_address", &change->peer_address, ret) ||
+	return field_positive("node", change->node, ret) || field_address("peer_address", &change->peer_address, ret) ||
 	       field_address("client_address", &change->client_address, ret);
 }
 
@@ -139,10 +138,16 @@ static bool field_change_members(const Client__ChangeMembers *change, struct fie
 			return true;
 		for (size_t j = 0; j < i; j++) {
 			if (change->changes[j]->node == change->changes[i]->node)
-				return FIELD_FAULT(ret, "changes: node %u stands there twice", change->changes[i]->node);
+				return FIELD_FAULT(ret, "changes: node %u stands there twice",
+						   change->changes[i]->node);
 		}
 	}
 	return false;
+}
+
+static bool field_backup(const Client__Backup *backup, struct field_fault *ret) {
+	return backup->backup == 0 && backup->offset > 0 &&
+	       FIELD_FAULT(ret, "offset: %llu, must be 0 for a backup that begins", (unsigned long long)backup->offset);
 }
 
 bool field_find_fault(const Client__Request *request, const struct raft_timing *timing, struct field_fault *ret) {
@@ -159,6 +164,7 @@ bool field_find_fault(const Client__Request *request, const struct raft_timing *
 	case CLIENT__REQUEST__BODY_SHOW: return field_name(&request->show->name, ret);
 	case CLIENT__REQUEST__BODY_OBSERVE: return field_name(&request->observe->name, ret);
 	case CLIENT__REQUEST__BODY_CHANGE_MEMBERS: return field_change_members(request->change_members, ret);
+	case CLIENT__REQUEST__BODY_BACKUP: return field_backup(request->backup, ret);
 	default: return false;
 	}
 }

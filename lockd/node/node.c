@@ -183,6 +183,7 @@ static void node_handle(struct node *node, const struct node_event *event) {
 	case NODE_PEER_DOWN: node_peer_down(node, event->peer); break;
 	case NODE_CLIENT_FRAME: request_recv(node, event); break;
 	case NODE_CLIENT_GONE: client_gone(node, event->connection); break;
+	case NODE_BACKUP_DONE: backup_done(node, event->backup); break;
 	case NODE_SAVED:
 	case NODE_CHECKPOINTED:
 	case NODE_SNAPSHOT_SENT:
@@ -237,6 +238,8 @@ static void node_fill_effects(struct node *node, struct node_effects *effects) {
 		.n_client_frames = turn->n_client_frames,
 		.snapshots = turn->snapshots,
 		.n_snapshots = turn->n_snapshots,
+		.backups = turn->backups,
+		.n_backups = turn->n_backups,
 		.traces = turn->traces,
 		.n_traces = turn->n_traces,
 		.staged_done = node->staged_done,
@@ -252,6 +255,7 @@ static void node_fill_effects(struct node *node, struct node_effects *effects) {
 			effects->checkpoint = &replica->checkpoint.out;
 		replica_get_deadline(replica, &effects->deadline);
 	}
+	backups_get_deadline(node, &effects->deadline);
 	node->deadline = effects->deadline;
 }
 

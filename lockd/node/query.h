@@ -21,7 +21,7 @@
 struct replica;
 
 enum query_kind {
-	QUERY_READ, /* List, Show, Sessions */
+	QUERY_READ, /* List, Show, Sessions, the beginning of a Backup */
 	QUERY_OBSERVE,
 	QUERY_KEEP_ALIVE,
 	QUERY_OPENED, /* an Open that found its session again, waiting for a RENEWED */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Forced recovery, after the majority of a cluster is lost for good: what this node has becomes the checkpoint of a new
- * incarnation whose only voter it is. An entry that was never committed counts as committed, and one that was may be
- * missing here: that is the price, and why the incarnation is another one. No node and no client of the old cluster
- * talks to it by mistake, and no token of the old cluster is as large as those that follow.
+/* A new incarnation out of what one node has: after the majority of a cluster is lost for good, or from a backup. It
+ * becomes the checkpoint of a cluster whose only voter is this node. An entry that was never committed counts as
+ * committed, and one that was may be missing here: that is the price, and why the incarnation is another one. No node
+ * and no client of the old cluster talks to it by mistake, and no token of the old cluster is as large as those that
+ * follow.
+ *
+ * Sessions stay after a recovery: their clients may still run, and must have stopped before another gets their locks.
+ * In a backup they are as old as the backup is. They end by the state machine's own EXPIRE, as if a leader had waited.
  *
  * The checkpoint stands one index and one term behind the log, so that it is no prefix of any log of the old cluster.
  */
@@ -51,6 +55,57 @@ static int recover_apply(struct replica *replica) {
 	return 0;
 }
 
+/* ---- Sessions of a backup -----------------------------------------------------------------------------------------
+ */
+
+static size_t recover_gather(const struct state *state, uint64_t ret_opened[LIMIT_SESSIONS_PER_COMMAND]) {
+	struct state_session session = {0};
+	size_t n = 0;
+
+	while (n < LIMIT_SESSIONS_PER_COMMAND && state_next_session(state, session.id, &session))
+		ret_opened[n++] = session.id;
+	return n;
+}
+
+static int recover_expire(struct replica *replica, uint64_t *opened, size_t n, raft_term term) {
+	Command__Expire expire = COMMAND__EXPIRE__INIT;
+	Command__Command command = COMMAND__COMMAND__INIT, *commands[1] = {&command};
+	Command__Batch batch = COMMAND__BATCH__INIT;
+	const struct state_outcome *outcomes;
+	size_t n_outcomes, bytes;
+	uint8_t *packed;
+	int r;
+
+	expire.term = term;
+	expire.opened = opened;
+	expire.n_opened = n;
+	command.body_case = COMMAND__COMMAND__BODY_EXPIRE;
+	command.expire = &expire;
+	batch.commands = commands;
+	batch.n_commands = 1;
+	bytes = command__batch__get_packed_size(&batch);
+	packed = memory_new(bytes);
+	(void)command__batch__pack(&batch, packed);
+	r = state_apply(replica->state, state_applied(replica->state) + 1, term, packed, bytes, &outcomes, &n_outcomes);
+	free(packed);
+	return r;
+}
+
+/* Each command is an entry of its own, of the new term. */
+static int recover_end_sessions(struct replica *replica) {
+	uint64_t *opened = memory_new(LIMIT_SESSIONS_PER_COMMAND * sizeof *opened);
+	int r = 0;
+	size_t n;
+
+	while (r == 0 && (n = recover_gather(replica->state, opened)) > 0)
+		r = recover_expire(replica, opened, n, replica->status.term + 1);
+	free(opened);
+	return r == 0 ? 0 : RECOVER_FAIL(replica->node, -EBADMSG, "the sessions of the backup cannot be ended");
+}
+
+/* ---- The new incarnation ------------------------------------------------------------------------------------------
+ */
+
 /* This node alone, with the times that the cluster had. */
 static struct node_bytes recover_pack_configuration(struct replica *replica, const struct node_recovery *recovery) {
 	const struct raft_configuration *last = raft_members(replica->raft, NULL);
@@ -76,6 +131,8 @@ static void recover_begin_incarnation(struct replica *replica, const struct node
 	node->incarnation = recovery->incarnation;
 	node->epoch = recovery->epoch;
 	state_raise_epoch(replica->state, recovery->epoch);
+	if (recovery->token > 0)
+		state_raise_tokens(replica->state, recovery->token);
 	state_skip(replica->state, index, replica->status.term + 1);
 	members_install(&replica->members, index, index, packed);
 	free((void *)replica->founding.bytes);
@@ -138,6 +195,8 @@ int node_recover(struct node *node, const struct node_recovery *recovery, const 
 	if (r < 0)
 		return r;
 	r = recover_apply(replica);
+	if (r == 0 && recovery->end_sessions)
+		r = recover_end_sessions(replica);
 	if (r < 0)
 		return r;
 	recover_begin_incarnation(replica, recovery);

@@ -50,6 +50,7 @@ void turn_begin(struct turn *turn) {
 	turn_bury(turn);
 	turn->bytes = 0;
 	turn->n_saves = turn->n_peer_frames = turn->n_client_frames = turn->n_snapshots = turn->n_traces = 0;
+	turn->n_backups = 0;
 
 	if (turn->chunks && !turn->chunks->next) {
 		turn->chunks->used = 0;
@@ -72,6 +73,7 @@ void turn_deinit(struct turn *turn) {
 	free(turn->peer_frames);
 	free(turn->client_frames);
 	free(turn->snapshots);
+	free(turn->backups);
 	free(turn->traces);
 	free(turn->retired);
 	*turn = (struct turn){0};
@@ -121,6 +123,12 @@ struct node_snapshot *turn_snapshot(struct turn *turn) {
 		memory_grow(turn->snapshots, &turn->snapshots_max, turn->n_snapshots + 1, sizeof *turn->snapshots);
 	turn->snapshots[turn->n_snapshots] = (struct node_snapshot){0};
 	return &turn->snapshots[turn->n_snapshots++];
+}
+
+struct node_backup *turn_backup(struct turn *turn) {
+	turn->backups = memory_grow(turn->backups, &turn->backups_max, turn->n_backups + 1, sizeof *turn->backups);
+	turn->backups[turn->n_backups] = (struct node_backup){0};
+	return &turn->backups[turn->n_backups++];
 }
 
 void turn_trace(struct turn *turn, uint32_t group, const char *text) {

@@ -16,6 +16,7 @@ struct turn {
 	struct node_peer_frame *peer_frames;
 	struct node_client_frame *client_frames;
 	struct node_snapshot *snapshots;
+	struct node_backup *backups;
 	struct node_trace *traces;
 	void **retired;
 	size_t bytes; /* allocated in this turn */
@@ -23,6 +24,7 @@ struct turn {
 	size_t n_peer_frames, peer_frames_max;
 	size_t n_client_frames, client_frames_max;
 	size_t n_snapshots, snapshots_max;
+	size_t n_backups, backups_max;
 	size_t n_traces, traces_max;
 	size_t n_retired, retired_max;
 };
@@ -40,6 +42,7 @@ struct node_save *turn_save(struct turn *turn);
 struct node_peer_frame *turn_peer_frame(struct turn *turn);
 struct node_client_frame *turn_client_frame(struct turn *turn);
 struct node_snapshot *turn_snapshot(struct turn *turn);
+struct node_backup *turn_backup(struct turn *turn);
 void turn_trace(struct turn *turn, uint32_t group, const char *text);
 
 enum { TURN_TRACE_BYTES_MAX = 256 }; /* a longer text is cut */

@@ -8,14 +8,34 @@
 
 enum { COUNTER_EPOCH_SHIFT = 40 };
 
-uint64_t counter_next(struct state *state, uint32_t slot) {
-	struct counter *counter = &state->counters[slot];
-	uint64_t epoch_first = (uint64_t)state->config.epoch << COUNTER_EPOCH_SHIFT;
-
+/* It is about to change. */
+static void counter_touch(struct state *state, struct counter *counter) {
 	if (counter->last)
 		row_change(state, &counter->row);
 	else
 		row_add(state, STATE_SLOT, &counter->row);
+}
+
+void state_raise_tokens(struct state *state, uint64_t token) {
+	assert(!state->cutting);
+	assert(token < INT64_MAX);
+
+	for (uint32_t slot = 0; slot < LIMIT_SLOTS; slot++) {
+		struct counter *counter = &state->counters[slot];
+
+		if (counter->last >= token)
+			continue;
+		counter_touch(state, counter);
+		counter->last = token;
+	}
+	row_settle(state);
+}
+
+uint64_t counter_next(struct state *state, uint32_t slot) {
+	struct counter *counter = &state->counters[slot];
+	uint64_t epoch_first = (uint64_t)state->config.epoch << COUNTER_EPOCH_SHIFT;
+
+	counter_touch(state, counter);
 	if (counter->last < epoch_first)
 		counter->last = epoch_first;
 	counter->last++;

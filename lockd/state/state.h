@@ -106,6 +106,8 @@ void state_skip(struct state *state, uint64_t index, uint64_t term);
 /* A new incarnation begins with a greater epoch: every token and session id from here on is of that epoch, what was
  * granted and opened before keeps its own. All rows count as dirty, so that the next cut is a whole checkpoint. */
 void state_raise_epoch(struct state *state, uint32_t epoch);
+/* The next token of every slot is larger than this one. Not while a cut is being copied. */
+void state_raise_tokens(struct state *state, uint64_t token);
 
 uint64_t state_applied(const struct state *state);
 uint64_t state_applied_term(const struct state *state);

@@ -43,7 +43,8 @@ enum lockd_outcome { LOCKD_OUTCOME_DONE, LOCKD_OUTCOME_NOT_DONE, LOCKD_OUTCOME_U
 	X(CLOSED, 66, UNKNOWN, "the client handle was closed before an answer came")                                   \
 	X(NO_MEMORY, 67, NOT_DONE, "out of memory")                                                                    \
 	X(FORKED, 68, NOT_DONE, "the client handle belongs to the parent process")                                     \
-	X(MISUSE, 69, NOT_DONE, "an argument is missing or out of range")
+	X(MISUSE, 69, NOT_DONE, "an argument is missing or out of range")                                              \
+	X(DAMAGED, 70, NOT_DONE, "the backup is damaged")
 
 enum lockd_status {
 #define LOCKD_STATUS_ENUM(name, number, outcome, text) LOCKD_##name = (number),

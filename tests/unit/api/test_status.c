@@ -28,6 +28,7 @@ static void test_status__numbers_are_frozen(void **state) {
 	assert_int_equal(LOCKD_DISK_FULL, 19);
 	assert_int_equal(LOCKD_DEADLINE, 64);
 	assert_int_equal(LOCKD_MISUSE, 69);
+	assert_int_equal(LOCKD_DAMAGED, 70);
 }
 
 static void test_status__what_may_have_happened_is_never_called_failed(void **state) {
