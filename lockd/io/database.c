@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In this order: the page size counts only before the file becomes a WAL database. synchronous=FULL is one fdatasync
  * per commit. A WAL that is written over costs a third less per commit than one that grows, so nothing may ever
@@ -29,20 +30,38 @@ static const struct {
 	{"PRAGMA trusted_schema=OFF", "PRAGMA trusted_schema", "0"},
 };
 
+/* What SQLite did when it failed, where that is not what it was asked for. */
+static const char *database_operation(int code, const char *asked) {
+	switch (code) {
+	case SQLITE_IOERR_FSYNC: return "sync";
+	case SQLITE_IOERR_WRITE: return "write";
+	case SQLITE_IOERR_READ:
+	case SQLITE_IOERR_CORRUPTFS: return "read";
+	default: return asked;
+	}
+}
+
+/* CORRUPTFS: the disk itself said so. */
+static bool database_is_unreadable(int code) {
+	return code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS;
+}
+
 int database_fail(struct database *database, const char *what, struct store_error *error) {
 	int code = sqlite3_extended_errcode(database->sqlite);
 	int cause = sqlite3_system_errno(database->sqlite);
 
-	(void)failure(error, 0, "cannot %s %s: %s (SQLite %d%s%s)", what, database->path,
+	(void)failure(error, 0, "cannot %s %s: %s (SQLite %d%s%s)", database_operation(code, what), database->path,
 		      sqlite3_errmsg(database->sqlite), code, cause ? ", " : "", cause ? strerror(cause) : "");
 	switch (code & 0xff) {
 	case SQLITE_FULL: return STORE_FULL;
 	case SQLITE_NOMEM: return -ENOMEM;
+	case SQLITE_ERROR: /* the statements are always the same: the schema is not */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB: return -EBADMSG;
-	case SQLITE_READONLY: return -EROFS;
+	/* A file that may be written, and yet must not, has a header that says so. */
+	case SQLITE_READONLY: return access(database->path, W_OK) == 0 ? -EBADMSG : -EROFS;
 	case SQLITE_BUSY: return -EBUSY;
-	default: return -EIO;
+	default: return database_is_unreadable(code) ? -EBADMSG : -EIO;
 	}
 }
 
@@ -57,7 +76,8 @@ int database_step(struct database *database, sqlite3_stmt *statement, struct sto
 
 	if (r == SQLITE_ROW)
 		return DATABASE_ROW;
-	r = r == SQLITE_DONE ? 0 : database_fail(database, sqlite3_stmt_readonly(statement) ? "read" : "write", error);
+	/* sqlite3_stmt_readonly() says so of COMMIT, too. */
+	r = r == SQLITE_DONE ? 0 : database_fail(database, sqlite3_column_count(statement) ? "read" : "write", error);
 	(void)sqlite3_reset(statement); /* repeats the failure of the step */
 	(void)sqlite3_clear_bindings(statement);
 	return r;
@@ -191,6 +211,7 @@ static int database_create(struct database *database, const struct database_kind
 	return database_commit(database, error);
 }
 
+/* The superblock has been read before, and is of the format of this program. */
 static int database_identify(struct database *database, const struct database_kind *kind, struct store_error *error) {
 	char answer[32];
 	int r = database_ask(database, "PRAGMA application_id", answer, sizeof answer, error);
@@ -204,8 +225,8 @@ static int database_identify(struct database *database, const struct database_ki
 	if (r != 0)
 		return r;
 	if (strtol(answer, NULL, 10) != FOLDER_FORMAT)
-		return failure(error, -ENOTSUP, "%s has format %s, this program reads format %d", database->path,
-			       answer, FOLDER_FORMAT);
+		return failure(error, -EBADMSG, "%s is damaged: it has format %s in a folder of format %d",
+			       database->path, answer, FOLDER_FORMAT);
 	return 0;
 }
 
@@ -248,6 +269,20 @@ int database_open(struct database *database, char *path, const struct database_k
 	if (r != 0)
 		database_close(database, false);
 	return r;
+}
+
+sqlite3 *database_peek(const char *path) {
+	sqlite3 *sqlite = NULL;
+
+	/* Read-only in all but name: an exclusive lock, which spares the file -shm, needs a file that could be written.
+	 */
+	if (sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+	    sqlite3_exec(sqlite, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA query_only=ON", NULL, NULL, NULL) ==
+		    SQLITE_OK &&
+	    sqlite3_db_config(sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK)
+		return sqlite;
+	(void)sqlite3_close(sqlite);
+	return NULL;
 }
 
 void database_close(struct database *database, bool tidy) {

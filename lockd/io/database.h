@@ -30,11 +30,15 @@ struct database_kind {
  * format of this program. */
 int database_open(struct database *database, char *path, const struct database_kind *kind, bool create,
                   struct store_error *error);
+/* The file is no empty one. For reading alone, and without a word about what is wrong: a database that may be damaged. NULL: not even that. The WAL is
+ * heeded, no file is changed. To be closed by sqlite3_close(). */
+sqlite3 *database_peek(const char *path);
 /* Statements must be finalized before. Without `tidy` the files stay as a crash would leave them. A zeroed struct is fine. */
 void database_close(struct database *database, bool tidy);
 
 int database_prepare(struct database *database, const char *sql, sqlite3_stmt **ret, struct store_error *error);
-/* Names the file, what was attempted and SQLite's message. SQLITE_FULL becomes STORE_FULL, anything else is negative. */
+/* Names the file, what was attempted and SQLite's message. SQLITE_FULL becomes STORE_FULL, anything else is negative;
+ * -EBADMSG: what is in the file is wrong, or the disk does not give it back. */
 int database_fail(struct database *database, const char *what, struct store_error *error);
 
 /* DATABASE_ROW, 0 when the statement has ended, or a failure; in the latter cases it is reset and its bindings cleared. */

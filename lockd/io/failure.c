@@ -20,3 +20,9 @@ int failure_errno(struct store_error *error, const char *what, const char *path)
 
 	return failure(error, code == ENOSPC ? STORE_FULL : -code, "cannot %s %s: %s", what, path, strerror(code));
 }
+
+int failure_read(struct store_error *error, const char *path) {
+	int r = failure_errno(error, "read", path);
+
+	return r == -EIO ? -EBADMSG : r;
+}

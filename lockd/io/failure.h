@@ -9,5 +9,7 @@ int failure(struct store_error *error, int r, const char *format, ...) __attribu
 
 /* A failed system call on `path`: "cannot <what> <path>: <cause>". STORE_FULL for ENOSPC, otherwise -errno. */
 int failure_errno(struct store_error *error, const char *what, const char *path);
+/* The same of a read. A sector that the disk does not give back is damage: -EBADMSG for EIO. */
+int failure_read(struct store_error *error, const char *path);
 
 #endif

@@ -34,15 +34,15 @@ static bool is_founder(const struct peers *peers) {
 	return true;
 }
 
-/* A listed node belongs to a cluster already. */
+/* This node or a listed one belongs to a cluster already, or did before its data folder was damaged. */
 static bool cluster_exists(const struct peers *peers) {
 	const struct peer *peer;
 
 	FOREACH_LISTED(peer, peers) {
-		if (peer->met && !peer->hello.blank)
+		if (peer->met && (!peer->hello.blank || hello_waits_for_its_cluster(&peer->hello)))
 			return true;
 	}
-	return peers->cluster_seen;
+	return peers->cluster_seen || hello_waits_for_its_cluster(&peers->own);
 }
 
 static bool all_met(const struct peers *peers) {
@@ -53,6 +53,28 @@ static bool all_met(const struct peers *peers) {
 			return false;
 	}
 	return true;
+}
+
+/* Nobody is left who has what the cluster knew. */
+static bool is_orphaned(const struct peers *peers) {
+	const struct peer *peer;
+
+	FOREACH_LISTED(peer, peers) {
+		if (!peer->met || !hello_waits_for_its_cluster(&peer->hello))
+			return false;
+	}
+	return hello_waits_for_its_cluster(&peers->own);
+}
+
+static void report_orphaned(struct founding *founding, const struct peers *peers) {
+	if (founding->orphaned || !is_orphaned(peers))
+		return;
+	founding->orphaned = true;
+	log_error("not founding a cluster: reason=\"every listed node has found its data folder damaged, and a new "
+		  "cluster "
+		  "would grant their locks again\" next=\"waiting for a node that has what they knew: lockd restore "
+		  "makes "
+		  "one from a backup\"");
 }
 
 static ProtobufCBinaryData text_of(const char *text) {
@@ -112,7 +134,10 @@ static void found(struct founding *founding, struct peers *peers, struct events 
 }
 
 void founding_tick(struct founding *founding, struct peers *peers, struct events *events) {
-	if (founding->done || !peers->own.blank || !is_founder(peers))
+	if (founding->done || !peers->own.blank)
+		return;
+	report_orphaned(founding, peers);
+	if (!is_founder(peers))
 		return;
 	if (!founding->refuses && cluster_exists(peers)) {
 		founding->refuses = true;

@@ -12,9 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_uuid_or_none(const ProtobufCBinaryData *bytes) {
+	return bytes->len == 0 || bytes->len == LIMIT_UUID_BYTES;
+}
+
 static bool is_well_formed(const Peer__Hello *hello) {
-	return hello->store.len == LIMIT_UUID_BYTES &&
-	       (hello->incarnation.len == 0 || hello->incarnation.len == LIMIT_UUID_BYTES) && hello->node > 0 &&
+	for (size_t i = 0; i < hello->n_replaces; i++)
+		if (hello->replaces[i].len != LIMIT_UUID_BYTES)
+			return false;
+	return hello->n_replaces <= LIMIT_PAST_STORES_MAX && is_uuid_or_none(&hello->past_incarnation) &&
+	       hello->store.len == LIMIT_UUID_BYTES && is_uuid_or_none(&hello->incarnation) && hello->node > 0 &&
 	       hello->protocol_min <= hello->protocol_max &&
 	       (hello->snapshot_digest.len == 0 || hello->snapshot_digest.len == SNAPSHOT_DIGEST_BYTES);
 }
@@ -29,6 +36,17 @@ static void take_address(const ProtobufCBinaryData *from, char out[ADDRESS_BYTES
 	text[from->len] = '\0';
 	if (address_is_dialable(text))
 		memcpy(out, text, from->len + 1);
+}
+
+/* Who belongs to a cluster has no past that concerns others. */
+static void take_past(const Peer__Hello *from, struct hello *to) {
+	if (!to->blank)
+		return;
+	to->n_replaces = from->n_replaces;
+	for (size_t i = 0; i < from->n_replaces; i++)
+		memcpy(to->replaces[i].bytes, from->replaces[i].data, LIMIT_UUID_BYTES);
+	if (from->past_incarnation.len > 0)
+		memcpy(to->past_incarnation.bytes, from->past_incarnation.data, LIMIT_UUID_BYTES);
 }
 
 int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hello *ret) {
@@ -60,6 +78,7 @@ int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hell
 	memcpy(ret->store.bytes, hello->store.data, LIMIT_UUID_BYTES);
 	if (!ret->blank)
 		memcpy(ret->incarnation.bytes, hello->incarnation.data, LIMIT_UUID_BYTES);
+	take_past(hello, ret);
 	log_clean(hello->text.data, hello->text.len, ret->text, sizeof ret->text);
 	take_address(&hello->peer_address, ret->peer_address);
 	take_address(&hello->client_address, ret->client_address);
@@ -79,8 +98,19 @@ static ProtobufCBinaryData text_of(const char *text) {
 	return binary(text, strlen(text));
 }
 
+static bool is_set(const struct node_uuid *uuid) {
+	static const struct node_uuid zero;
+
+	return memcmp(uuid, &zero, sizeof zero) != 0;
+}
+
+bool hello_waits_for_its_cluster(const struct hello *hello) {
+	return hello->blank && is_set(&hello->past_incarnation);
+}
+
 size_t hello_pack(const struct hello *hello, uint8_t *out) {
 	Peer__Hello packed = PEER__HELLO__INIT;
+	ProtobufCBinaryData replaces[LIMIT_PAST_STORES_MAX];
 
 	packed.protocol_min = hello->protocol_min;
 	packed.protocol_max = hello->protocol_max;
@@ -104,6 +134,12 @@ size_t hello_pack(const struct hello *hello, uint8_t *out) {
 	packed.snapshot_offset = hello->snapshot_offset;
 	packed.leader = hello->leader;
 	packed.leader_address = text_of(hello->leader_address);
+	packed.n_replaces = hello->blank ? hello->n_replaces : 0;
+	packed.replaces = replaces;
+	for (size_t i = 0; i < packed.n_replaces; i++)
+		replaces[i] = binary(hello->replaces[i].bytes, LIMIT_UUID_BYTES);
+	packed.past_incarnation =
+		binary(hello->past_incarnation.bytes, hello_waits_for_its_cluster(hello) ? LIMIT_UUID_BYTES : 0);
 	assert(peer__hello__get_packed_size(&packed) <= HELLO_BYTES_MAX);
 	return peer__hello__pack(&packed, out);
 }
@@ -118,6 +154,22 @@ static const struct raft_member *member_of(const struct raft_configuration *memb
 
 static bool same_cluster(const struct hello *own, const struct hello *theirs) {
 	return memcmp(own->incarnation.bytes, theirs->incarnation.bytes, LIMIT_UUID_BYTES) == 0;
+}
+
+/* The cluster that it belongs to, or will only belong to; NULL: any. */
+static const struct node_uuid *cluster_of(const struct hello *hello) {
+	if (!hello->blank)
+		return &hello->incarnation;
+	return hello_waits_for_its_cluster(hello) ? &hello->past_incarnation : NULL;
+}
+
+/* One of them waits for its cluster, and the other one is not of that. */
+static bool stays_apart(const struct hello *own, const struct hello *theirs) {
+	const struct node_uuid *ours = cluster_of(own), *other = cluster_of(theirs);
+
+	if (!hello_waits_for_its_cluster(own) && !hello_waits_for_its_cluster(theirs))
+		return false;
+	return !ours || !other || memcmp(ours, other, sizeof *ours) != 0;
 }
 
 /* 0, or what is wrong before anybody's membership counts. */
@@ -138,6 +190,13 @@ static int judge_basics(const struct hello *own, const struct hello *theirs, cha
 			 "a "
 			 "forced recovery left behind",
 			 own->node, theirs->node);
+	else if (stays_apart(own, theirs))
+		snprintf(
+			text, 160,
+			"node %u waits for the cluster that its damaged data folder belonged to, and node %u is not of "
+			"that",
+			hello_waits_for_its_cluster(theirs) ? theirs->node : own->node,
+			hello_waits_for_its_cluster(theirs) ? own->node : theirs->node);
 	else
 		return LOCKD_OK;
 	return LOCKD_WRONG_CLUSTER;
@@ -169,14 +228,29 @@ static void judge_outsider(const struct hello *theirs, const struct hello_view *
 	}
 }
 
+static bool stands_in_place_of(const struct hello *hello, const struct raft_member *member) {
+	for (size_t i = 0; i < hello->n_replaces; i++)
+		if (memcmp(hello->replaces[i].bytes, member->store.bytes, LIMIT_UUID_BYTES) == 0)
+			return true;
+	return false;
+}
+
 /* A member under another store: installed anew, maybe also added anew, or a folder in the wrong place. */
-static void judge_double(const struct hello *theirs, const struct hello_view *view, struct hello_verdict *ret) {
+static void judge_double(const struct hello *theirs, const struct raft_member *member, const struct hello_view *view,
+			 struct hello_verdict *ret) {
 	if (may_lead(theirs, view))
 		return;
 	/* A member that lost its folder calls like one that is to be added, and can be once it is removed. */
 	ret->status = LOCKD_WRONG_CLUSTER;
 	ret->candidate = theirs->blank && theirs->peer_address[0] != '\0';
-	snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
+	if (stands_in_place_of(theirs, member))
+		snprintf(ret->text, sizeof ret->text,
+			 "node %u is a member with a data folder that it found damaged: the new one takes its place "
+			 "when "
+			 "that has been silent for a while",
+			 theirs->node);
+	else
+		snprintf(ret->text, sizeof ret->text, "node %u is a member with another data folder", theirs->node);
 }
 
 /* As far as it knows. Who has no vote counts nobody's, so it may hear whoever knows more: what a node that has just
@@ -209,6 +283,6 @@ void hello_judge(const struct hello *own, const struct hello *theirs, const stru
 	} else if (!member) {
 		judge_outsider(theirs, view, ret);
 	} else if (memcmp(member->store.bytes, theirs->store.bytes, LIMIT_UUID_BYTES) != 0) {
-		judge_double(theirs, view, ret);
+		judge_double(theirs, member, view, ret);
 	}
 }

@@ -4,6 +4,7 @@
 #define LOCKD_IO_HELLO_H
 
 #include "api/arena.h"
+#include "api/limits.h"
 #include "lockd/io/address.h"
 #include "lockd/io/snapshot_receive.h"
 
@@ -31,12 +32,20 @@ struct hello {
 	/* In the answer on a snapshot connection: how much of which snapshot is there already. 0: nothing. */
 	struct snapshot_digest snapshot;
 	uint64_t snapshot_offset;
+	/* Of a blank node: the stores that it had before they were found damaged, and the cluster that they belonged
+	 * to; zero: to none, or it has lost nothing. */
+	struct node_uuid replaces[LIMIT_PAST_STORES_MAX];
+	size_t n_replaces;
+	struct node_uuid past_incarnation;
 };
+
+/* It is blank, and waits for the cluster that the store before belonged to. */
+bool hello_waits_for_its_cluster(const struct hello *hello);
 
 /* 0 or -EBADMSG. */
 int hello_unpack(const uint8_t *body, size_t n, struct arena *arena, struct hello *ret);
 /* Bytes written to `out`; enough room is HELLO_BYTES_MAX. */
-enum { HELLO_BYTES_MAX = 1024 };
+enum { HELLO_BYTES_MAX = 1536 };
 size_t hello_pack(const struct hello *hello, uint8_t *out);
 
 /* How sure we are of our own configuration. A node that was away may know of an old one, and must not refuse whoever

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -40,7 +41,7 @@ static uint64_t key(uint32_t group, raft_index index) {
 static int logdb_damaged(const struct logdb *log, const struct logdb_group *group, raft_index index, const char *what,
 			 struct store_error *error) {
 	return failure(error, -EBADMSG,
-		       "%s is damaged: entry %llu of group %u %s; remove the folder and let the node join anew",
+		       "%s is damaged: entry %llu of group %u %s",
 		       log->database.path, (unsigned long long)index, group->group, what);
 }
 
@@ -107,21 +108,30 @@ static bool get_uuid(sqlite3_stmt *statement, int column, struct node_uuid *ret)
 	return true;
 }
 
+static const char select_identity[] = "SELECT store, incarnation, epoch, boot_count, sum FROM meta";
+
+/* false: the row has no valid checksum. */
+static bool get_identity(sqlite3_stmt *select, struct logdb_identity *ret) {
+	struct logdb_identity identity = {.epoch = (uint32_t)database_get(select, 2),
+					  .boot_count = database_get(select, 3)};
+
+	if (!get_uuid(select, 0, &identity.uuid) || !get_uuid(select, 1, &identity.incarnation) ||
+	    database_get(select, 4) != identity_sum(&identity))
+		return false;
+	*ret = identity;
+	return true;
+}
+
 static int logdb_read_identity(struct logdb *log, struct store_error *error) {
-	struct logdb_identity *identity = &log->identity;
 	sqlite3_stmt *select;
 	bool whole = false;
-	int r = database_prepare(&log->database, "SELECT store, incarnation, epoch, boot_count, sum FROM meta", &select,
-				 error);
+	int r = database_prepare(&log->database, select_identity, &select, error);
 
 	if (r != 0)
 		return r;
 	r = database_step(&log->database, select, error);
 	if (r == DATABASE_ROW) {
-		identity->epoch = (uint32_t)database_get(select, 2);
-		identity->boot_count = database_get(select, 3);
-		whole = get_uuid(select, 0, &identity->uuid) && get_uuid(select, 1, &identity->incarnation) &&
-			database_get(select, 4) == identity_sum(identity);
+		whole = get_identity(select, &log->identity);
 		r = 0;
 	}
 	(void)sqlite3_finalize(select); /* repeats the failure of the step */
@@ -129,6 +139,19 @@ static int logdb_read_identity(struct logdb *log, struct store_error *error) {
 		return failure(error, -EBADMSG, "%s is damaged: its identity has no valid checksum",
 			       log->database.path);
 	return r;
+}
+
+bool logdb_salvage(const struct folder *folder, struct logdb_identity *ret) {
+	char *path = folder_path(folder, "raft.db");
+	sqlite3 *sqlite = path && folder_file_bytes(folder, "raft.db") > 0 ? database_peek(path) : NULL;
+	sqlite3_stmt *select = NULL;
+	bool found = sqlite && sqlite3_prepare_v2(sqlite, select_identity, -1, &select, NULL) == SQLITE_OK &&
+		     sqlite3_step(select) == SQLITE_ROW && get_identity(select, ret);
+
+	(void)sqlite3_finalize(select); /* repeats the failure of the step */
+	(void)sqlite3_close(sqlite);
+	free(path);
+	return found;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------
@@ -147,8 +170,7 @@ static int logdb_read_group(struct logdb *log, sqlite3_stmt *select, struct stor
 
 	if (database_get(select, 7) != group_sum(&group))
 		return failure(error, -EBADMSG,
-			       "%s is damaged: the row of group %u has no valid checksum; remove the folder and let "
-			       "the node join anew",
+			       "%s is damaged: the row of group %u has no valid checksum",
 			       log->database.path, group.group);
 	if (log->n_groups == LIMIT_GROUPS_MAX || group.group >= 1u << 15 || group.base.index > index_max)
 		return failure(error, -EBADMSG,
@@ -170,7 +192,7 @@ static int logdb_read_groups(struct logdb *log, struct store_error *error) {
 	if (r != 0)
 		return r;
 	while ((r = database_step(&log->database, select, error)) == DATABASE_ROW) {
-		r = logdb_read_group(log, select, error);
+		r = audit_pass(log->audit, logdb_read_group(log, select, error), error);
 		if (r != 0)
 			break;
 	}
@@ -264,7 +286,7 @@ static int logdb_survey(struct logdb *log, struct store_error *error) {
 				     "SELECT id FROM log WHERE id >= ? AND id <= ? ORDER BY id DESC LIMIT 1", &highest,
 				     error);
 	for (size_t i = 0; r == 0 && i < log->n_groups; i++)
-		r = logdb_find_ends(log, &log->groups[i], lowest, highest, error);
+		r = audit_pass(log->audit, logdb_find_ends(log, &log->groups[i], lowest, highest, error), error);
 	if (r == 0)
 		r = logdb_refuse_strays(log, lowest, error);
 	(void)sqlite3_finalize(lowest); /* repeats the failure of a step */
@@ -308,19 +330,22 @@ static int logdb_try_open(struct logdb *log, bool create, const struct logdb_ide
 		log->identity = *identity;
 		return logdb_put_identity(log, identity, error);
 	}
-	r = logdb_read_identity(log, error);
+	r = audit_pass(log->audit, logdb_read_identity(log, error), error);
 	if (r == 0)
-		r = logdb_read_groups(log, error);
+		r = audit_pass(log->audit, logdb_read_groups(log, error), error);
 	if (r == 0)
-		r = logdb_survey(log, error);
+		r = audit_pass(log->audit, logdb_survey(log, error), error);
 	return r;
 }
 
-int logdb_open(struct logdb *log, const struct folder *folder, bool create, const struct logdb_identity *identity,
-	       struct store_error *error) {
-	int r;
+static int logdb_open_file(struct logdb *log, const struct folder *folder, bool create,
+			   const struct logdb_identity *identity, const struct audit *audit,
+			   struct store_error *error) {
+	int r = create ? 0 : folder_require(folder, "raft.db", error);
 
-	*log = (struct logdb){0};
+	*log = (struct logdb){.audit = audit};
+	if (r != 0)
+		return r;
 	r = database_open(&log->database, folder_path(folder, "raft.db"), &kind, create, error);
 	if (r != 0)
 		return r;
@@ -328,6 +353,16 @@ int logdb_open(struct logdb *log, const struct folder *folder, bool create, cons
 	if (r != 0)
 		logdb_close(log, false);
 	return r;
+}
+
+int logdb_open(struct logdb *log, const struct folder *folder, bool create, const struct logdb_identity *identity,
+	       struct store_error *error) {
+	return logdb_open_file(log, folder, create, identity, NULL, error);
+}
+
+int logdb_open_audited(struct logdb *log, const struct folder *folder, const struct audit *audit,
+		       struct store_error *error) {
+	return logdb_open_file(log, folder, false, NULL, audit, error);
 }
 
 void logdb_close(struct logdb *log, bool tidy) {
@@ -406,7 +441,7 @@ static int logdb_append(struct logdb *log, struct logdb_group *group, const stru
 	assert(entry->index == group->last.index + 1);
 	assert(entry->term >= group->last.term);
 	if (checksum != entry->checksum)
-		return failure(error, -EBADMSG,
+		return failure(error, -EIO,
 			       "entry %llu of group %u was damaged in memory before it was written to %s",
 			       (unsigned long long)entry->index, group->group, log->database.path);
 
@@ -575,7 +610,7 @@ static int logdb_load_row(struct logdb *log, const struct logdb_group *group, st
 		.data = sqlite3_column_blob(row, 5),
 		.n = (size_t)sqlite3_column_bytes(row, 5),
 	};
-	int r = logdb_check_row(log, group, &entry, place, chain, error);
+	int r = audit_pass(log->audit, logdb_check_row(log, group, &entry, place, chain, error), error);
 
 	if (r == 0)
 		r = logdb_hand_over(node, group, &entry, error);
@@ -583,19 +618,56 @@ static int logdb_load_row(struct logdb *log, const struct logdb_group *group, st
 	return r;
 }
 
+static void logdb_begin_load(struct logdb *log, const struct logdb_group *group, raft_index before) {
+	database_bind(log->select_log, 1, key(group->group, before) + 1);
+	database_bind(log->select_log, 2, key(group->group, index_max));
+}
+
+/* The page with the entry behind *place cannot be read. Goes on from the next entry that can, or from `last`. */
+static int logdb_skip(struct logdb *log, const struct logdb_group *group, raft_index last, struct logdb_place *place,
+		      struct store_error *error) {
+	raft_index first = place->index + 1;
+	struct logdb_place next = {.index = last + 1};
+	int r = -EBADMSG;
+
+	for (raft_index i = first; r == -EBADMSG && i <= last; i++) {
+		r = logdb_place_at(log, group, i, &next, error);
+		if (r == -EBADMSG)
+			next.index = last + 1;
+	}
+	if (r != 0 && r != -EBADMSG)
+		return r;
+	(void)failure(error, 0, "%s is damaged: entries %llu to %llu of group %u cannot be read", log->database.path,
+		      (unsigned long long)first, (unsigned long long)(next.index > first ? next.index - 1 : first),
+		      group->group);
+	log->audit->damage(log->audit->context, error->text);
+	*place = next;
+	logdb_begin_load(log, group, next.index);
+	return DATABASE_ROW;
+}
+
 int logdb_load(struct logdb *log, const struct logdb_group *group, raft_index mark_index, uint64_t mark_chain,
 	       struct node *node, struct store_error *error) {
+	raft_index last = group->last.index > mark_index ? group->last.index : mark_index;
 	struct logdb_place place = group->base;
 	int r;
 
-	database_bind(log->select_log, 1, key(group->group, group->base.index) + 1);
-	database_bind(log->select_log, 2, key(group->group, index_max));
+	logdb_begin_load(log, group, place.index);
 	for (;;) {
 		if (mark_index && place.index == mark_index && place.chain != mark_chain) {
-			r = logdb_damaged(log, group, mark_index, "is not the one that was acknowledged", error);
-			break;
+			r = audit_pass(
+				log->audit,
+				logdb_damaged(log, group, mark_index, "is not the one that was acknowledged", error),
+				error);
+			if (r != 0)
+				break;
 		}
 		r = database_step(&log->database, log->select_log, error);
+		if (r == -EBADMSG && log->audit && place.index < last) {
+			r = logdb_skip(log, group, last, &place, error);
+			if (r == DATABASE_ROW)
+				continue;
+		}
 		if (r != DATABASE_ROW)
 			return r;
 		r = logdb_load_row(log, group, &place, node, error);

@@ -7,6 +7,7 @@
 #ifndef LOCKD_IO_LOGDB_H
 #define LOCKD_IO_LOGDB_H
 
+#include "lockd/io/audit.h"
 #include "lockd/io/database.h"
 #include "lockd/io/folder.h"
 
@@ -38,6 +39,7 @@ struct logdb_identity {
 
 struct logdb {
 	struct database database;
+	const struct audit *audit; /* NULL: the first damage ends everything */
 	sqlite3_stmt *insert, *delete, *select_one, *select_log, *put_group, *put_meta;
 	struct logdb_identity identity;
 	struct logdb_group groups[LIMIT_GROUPS_MAX];
@@ -47,7 +49,13 @@ struct logdb {
 /* `identity` is written into a file to be created, and read from an existing one. */
 int logdb_open(struct logdb *log, const struct folder *folder, bool create, const struct logdb_identity *identity,
                struct store_error *error);
+/* Opens an existing file however damaged: what cannot be believed is told to the audit, by logdb_load() as well, and passed
+ * over. Nothing may be written to it. */
+int logdb_open_audited(struct logdb *log, const struct folder *folder, const struct audit *audit,
+                       struct store_error *error);
 void logdb_close(struct logdb *log, bool tidy);
+/* Who the store is, of a file that need not be whole. false: it does not say. What it says may be old. */
+bool logdb_salvage(const struct folder *folder, struct logdb_identity *ret);
 
 int logdb_set_boot_count(struct logdb *log, uint64_t boot_count, struct store_error *error);
 
@@ -58,7 +66,8 @@ int logdb_write(struct logdb *log, const struct node_save *saves, size_t n, stru
 const struct logdb_group *logdb_find(const struct logdb *log, uint32_t group);
 
 /* Reads and verifies the log of a group, and hands it to the node if that is not NULL. `mark_index` within the log must
- * have the chain value `mark_chain` (mark_index 0: nothing to compare). */
+ * have the chain value `mark_chain` (mark_index 0: nothing to compare). An audited log is read on behind entries that are
+ * damaged, up to the larger of its end and `mark_index`. */
 int logdb_load(struct logdb *log, const struct logdb_group *group, raft_index mark_index, uint64_t mark_chain,
                struct node *node, struct store_error *error);
 

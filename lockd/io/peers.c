@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 /* ---- Table --------------------------------------------------------------------------------------------------------
@@ -42,6 +43,14 @@ static void refresh_identity(struct peers *peers) {
 		node_get_identity(peers->node, &peers->own.incarnation, &peers->own.epoch);
 }
 
+static void take_past(struct peers *peers, const struct store_past *past) {
+	_Static_assert((int)STORE_PAST_MAX == (int)LIMIT_PAST_STORES_MAX, "what a store remembers is what can be said");
+
+	memcpy(peers->own.replaces, past->stores, sizeof peers->own.replaces);
+	peers->own.n_replaces = past->n;
+	peers->own.past_incarnation = past->incarnation;
+}
+
 static void take_own_addresses(struct peers *peers, const struct node_address *address) {
 	snprintf(peers->own.peer_address, ADDRESS_BYTES_MAX, "%s", address->peer_address);
 	snprintf(peers->own.client_address, ADDRESS_BYTES_MAX, "%s", address->client_address);
@@ -60,6 +69,7 @@ void peers_init(struct peers *peers, const struct peers_config *config) {
 	peers->own.memory.boot_count = config->boot_count;
 	if (getrandom(&peers->own.memory.boot, sizeof peers->own.memory.boot, 0) != sizeof peers->own.memory.boot)
 		fatal_stop("reason=\"no random numbers\"");
+	take_past(peers, &config->past);
 	LIST_INIT(&peers->links);
 	LIST_INIT(&peers->sends);
 	LIST_INIT(&peers->callers);

@@ -49,6 +49,7 @@ struct caller {
 	LIST_ENTRY(caller) next;
 	struct node_met met;
 	char peer_address[ADDRESS_BYTES_MAX], client_address[ADDRESS_BYTES_MAX];
+	struct node_uuid replaces[LIMIT_PAST_STORES_MAX];
 };
 
 LIST_HEAD(caller_list, caller);
@@ -83,7 +84,7 @@ struct peers {
 	raft_usec now;                       /* of the last tick */
 	raft_usec founded_at;                /* when this node ceased to be blank, if in this process */
 	bool founder;                        /* it founded the cluster itself */
-	bool cluster_seen;                   /* a listed node has told that it belongs to one already */
+	bool cluster_seen;                   /* a listed node belongs to one already, or waits for its own */
 	bool finishing;
 };
 
@@ -94,6 +95,7 @@ struct peers_config {
 	uint32_t self;
 	struct node_uuid store;
 	uint64_t boot_count; /* of the data folder, durable */
+	struct store_past past;
 	const struct node_address
 		*addresses; /* of this node, and of others as far as the configuration file knows them */
 	size_t n_addresses;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -50,7 +51,7 @@ static uint64_t header_sum(const struct statedb_group *group, const void *record
 
 static int statedb_damaged(const struct statedb *state, uint32_t group, const char *what, struct store_error *error) {
 	return failure(error, -EBADMSG,
-		       "%s is damaged: in the checkpoint of group %u %s; remove the folder and let the node join anew",
+		       "%s is damaged: in the checkpoint of group %u %s",
 		       state->database.path, group, what);
 }
 
@@ -142,7 +143,7 @@ static int statedb_read_headers(struct statedb *state, struct store_error *error
 	if (r != 0)
 		return r;
 	while ((r = database_step(&state->database, select, error)) == DATABASE_ROW) {
-		r = statedb_read_header(state, select, error);
+		r = audit_pass(state->audit, statedb_read_header(state, select, error), error);
 		if (r != 0)
 			break;
 	}
@@ -150,22 +151,43 @@ static int statedb_read_headers(struct statedb *state, struct store_error *error
 	return r;
 }
 
-int statedb_open(struct statedb *state, const struct folder *folder, bool create, const struct node_uuid *uuid,
-		 struct store_error *error) {
-	int r;
+static int statedb_try_open(struct statedb *state, bool create, const struct node_uuid *uuid,
+			    struct store_error *error) {
+	int r = statedb_prepare(state, error);
 
-	*state = (struct statedb){0};
+	if (r == 0 && create)
+		return statedb_put_uuid(state, uuid, error);
+	if (r == 0 && uuid)
+		r = audit_pass(state->audit, statedb_check_uuid(state, uuid, error), error);
+	if (r == 0)
+		r = audit_pass(state->audit, statedb_read_headers(state, error), error);
+	return r;
+}
+
+static int statedb_open_file(struct statedb *state, const struct folder *folder, bool create,
+			     const struct node_uuid *uuid, const struct audit *audit, struct store_error *error) {
+	int r = create ? 0 : folder_require(folder, "state.db", error);
+
+	*state = (struct statedb){.audit = audit};
+	if (r != 0)
+		return r;
 	r = database_open(&state->database, folder_path(folder, "state.db"), &kind, create, error);
 	if (r != 0)
 		return r;
-	r = statedb_prepare(state, error);
-	if (r == 0)
-		r = create ? statedb_put_uuid(state, uuid, error) : statedb_check_uuid(state, uuid, error);
-	if (r == 0)
-		r = statedb_read_headers(state, error);
+	r = statedb_try_open(state, create, uuid, error);
 	if (r != 0)
 		statedb_close(state, false);
 	return r;
+}
+
+int statedb_open(struct statedb *state, const struct folder *folder, bool create, const struct node_uuid *uuid,
+		 struct store_error *error) {
+	return statedb_open_file(state, folder, create, uuid, NULL, error);
+}
+
+int statedb_open_audited(struct statedb *state, const struct folder *folder, const struct node_uuid *uuid,
+			 const struct audit *audit, struct store_error *error) {
+	return statedb_open_file(state, folder, false, uuid, audit, error);
 }
 
 void statedb_close(struct statedb *state, bool tidy) {
@@ -368,6 +390,17 @@ int statedb_header(struct statedb *state, const struct statedb_group *group, uin
 	return r;
 }
 
+/* Pages that have changed places hold whole rows, which SQLite then returns out of order. */
+static int statedb_check_order(struct statedb *state, const struct statedb_group *seen, uint64_t row, uint64_t *last,
+			       struct store_error *error) {
+	uint64_t before = *last;
+
+	*last = row;
+	if (seen->rows == 0 || row > before)
+		return 0;
+	return audit_pass(state->audit, statedb_damaged(state, seen->group, "rows are out of order", error), error);
+}
+
 static int statedb_visit_row(struct statedb *state, struct statedb_group *seen, statedb_visit *visit, void *context,
 			     struct store_error *error) {
 	sqlite3_stmt *select = state->select_rows;
@@ -375,28 +408,36 @@ static int statedb_visit_row(struct statedb *state, struct statedb_group *seen, 
 	const void *record = sqlite3_column_blob(select, 1);
 	size_t n = (size_t)sqlite3_column_bytes(select, 1);
 
-	if (sum != row_sum(row, record, n))
-		return statedb_damaged(state, seen->group, "a row does not match its checksum", error);
 	seen->rows++;
 	seen->sums += sum;
+	if (sum != row_sum(row, record, n)) {
+		char what[64];
+
+		(void)snprintf(what, sizeof what, "row %llu does not match its checksum",
+			       (unsigned long long)(row & row_id_max));
+		return audit_pass(state->audit, statedb_damaged(state, seen->group, what, error), error);
+	}
 	return visit(context, row & row_id_max, record, n, error);
 }
 
 int statedb_walk(struct statedb *state, const struct statedb_group *group, statedb_visit *visit, void *context,
 		 struct store_error *error) {
 	struct statedb_group seen = {.group = group->group};
+	uint64_t last = 0;
 	int r;
 
 	database_bind(state->select_rows, 1, key(group->group, 0));
 	database_bind(state->select_rows, 2, key(group->group, row_id_max));
 	while ((r = database_step(&state->database, state->select_rows, error)) == DATABASE_ROW) {
-		r = statedb_visit_row(state, &seen, visit, context, error);
+		r = statedb_check_order(state, &seen, database_get(state->select_rows, 0), &last, error);
+		if (r == 0)
+			r = statedb_visit_row(state, &seen, visit, context, error);
 		if (r != 0) {
 			(void)sqlite3_reset(state->select_rows); /* the failure is the visitor's */
 			return r;
 		}
 	}
 	if (r == 0 && (seen.rows != group->rows || seen.sums != group->sums))
-		return statedb_damaged(state, group->group, "rows are missing or left over", error);
-	return r;
+		r = statedb_damaged(state, group->group, "rows are missing or left over", error);
+	return audit_pass(state->audit, r, error);
 }

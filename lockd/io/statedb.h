@@ -7,6 +7,7 @@
 #ifndef LOCKD_IO_STATEDB_H
 #define LOCKD_IO_STATEDB_H
 
+#include "lockd/io/audit.h"
 #include "lockd/io/database.h"
 #include "lockd/io/folder.h"
 
@@ -29,6 +30,7 @@ struct statedb_group {
 
 struct statedb {
 	struct database database;
+	const struct audit *audit; /* NULL: the first damage ends everything */
 	sqlite3_stmt *select_sum, *put_row, *delete_row, *delete_rows, *select_rows, *put_header, *select_header;
 	struct statedb_group groups[LIMIT_GROUPS_MAX];
 	size_t n_groups;
@@ -36,6 +38,10 @@ struct statedb {
 
 int statedb_open(struct statedb *state, const struct folder *folder, bool create, const struct node_uuid *uuid,
                  struct store_error *error);
+/* Opens an existing file however damaged: what cannot be believed is told to the audit, by statedb_walk() as well, and passed
+ * over. Nothing may be written to it. `uuid` NULL: it may be of any folder. */
+int statedb_open_audited(struct statedb *state, const struct folder *folder, const struct node_uuid *uuid,
+                         const struct audit *audit, struct store_error *error);
 void statedb_close(struct statedb *state, bool tidy);
 
 /* NULL: no checkpoint. */

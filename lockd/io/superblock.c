@@ -122,6 +122,16 @@ static bool slot_is_valid(const uint8_t *slot) {
 	return bytes_get_u64(slot + SLOT_MAGIC) == slot_magic && is_sealed(slot, SLOT_BYTES);
 }
 
+static void slot_look(const uint8_t *slot, struct superblock_slot *ret) {
+	ret->state = slot_is_valid(slot)          ? SUPERBLOCK_VALID
+		     : is_zero(slot, SLOT_BYTES) ? SUPERBLOCK_EMPTY
+						 : SUPERBLOCK_INVALID;
+	ret->format = bytes_get_u32(slot + SLOT_FORMAT);
+	if (ret->state == SUPERBLOCK_VALID && ret->format == FOLDER_FORMAT &&
+	    bytes_get_u32(slot + SLOT_N_GROUPS) <= LIMIT_GROUPS_MAX)
+		slot_unpack(&ret->content, slot);
+}
+
 /* One bad slot may be what a power cut left of a write that nobody was told of. If it was damaged later, the other one
  * is too old, and the hard states of raft.db give that away. */
 static int slots_read(struct superblock *superblock, const uint8_t *file, struct store_error *error) {
@@ -142,11 +152,8 @@ static int slots_read(struct superblock *superblock, const uint8_t *file, struct
 			newest = slot;
 	}
 	if (!newest)
-		return failure(
-			error, -EBADMSG,
-			"%s is damaged: neither of its slots has a valid checksum; remove the folder and let the node "
-			"join anew",
-			superblock->path);
+		return failure(error, -EBADMSG, "%s is damaged: neither of its slots has a valid checksum",
+			       superblock->path);
 	slot_unpack(superblock, newest);
 	return 0;
 }
@@ -168,6 +175,14 @@ static void mark_unpack(struct superblock_mark *mark, const uint8_t *in) {
 	};
 }
 
+static void sector_look(const uint8_t *sector, struct superblock_sector *ret) {
+	*ret = (struct superblock_sector){.state = is_zero(sector, SECTOR_BYTES)     ? SUPERBLOCK_EMPTY
+						   : is_sealed(sector, SECTOR_BYTES) ? SUPERBLOCK_VALID
+										     : SUPERBLOCK_INVALID};
+	if (ret->state == SUPERBLOCK_VALID)
+		mark_unpack(&ret->mark, sector);
+}
+
 /* A sector is written whole or not at all, so a bad one is damage; with a good twin its loss costs one update at most.
  */
 static int marks_read(struct superblock *superblock, const uint8_t *file, struct store_error *error) {
@@ -176,24 +191,21 @@ static int marks_read(struct superblock *superblock, const uint8_t *file, struct
 		int written = 0, valid = 0;
 
 		for (uint32_t parity = 0; parity < 2; parity++) {
-			const uint8_t *sector = file + mark_offset(position, parity);
-			struct superblock_mark mark;
+			struct superblock_sector sector;
 
-			if (is_zero(sector, SECTOR_BYTES))
+			sector_look(file + mark_offset(position, parity), &sector);
+			written += sector.state != SUPERBLOCK_EMPTY;
+			if (sector.state != SUPERBLOCK_VALID)
 				continue;
-			written++;
-			if (!is_sealed(sector, SECTOR_BYTES))
-				continue;
-			mark_unpack(&mark, sector);
-			if (!valid++ || mark.generation > newest.generation)
-				newest = mark;
+			if (!valid++ || sector.mark.generation > newest.generation)
+				newest = sector.mark;
 		}
 		if (written == 0)
 			break;
 		if (valid == 0)
 			return failure(error, -EBADMSG,
 				       "%s is damaged: watermark %zu has no valid checksum, so the log cannot be "
-				       "judged; remove the folder and let the node join anew",
+				       "judged",
 				       superblock->path, position);
 		superblock->marks[superblock->n_marks++] = newest;
 	}
@@ -318,7 +330,7 @@ static int superblock_read(struct superblock *superblock, struct store_error *er
 	int r;
 
 	if (n < 0)
-		return failure_errno(error, "read", superblock->path);
+		return failure_read(error, superblock->path);
 	r = slots_read(superblock, file, error);
 	if (r != 0)
 		return r;
@@ -336,6 +348,46 @@ int superblock_open(struct superblock *superblock, const struct folder *folder, 
 	if (r != 0)
 		superblock_close(superblock);
 	return r;
+}
+
+int superblock_salvage(struct superblock *superblock, const struct folder *folder) {
+	int fd = openat(folder->fd, "superblock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW), n = 0;
+	uint8_t slot[SLOT_BYTES];
+
+	*superblock = (struct superblock){.fd = -1};
+	for (int i = 0; fd >= 0 && i < 2; i++) {
+		if (pread(fd, slot, sizeof slot, (off_t)i * SLOT_BYTES) != sizeof slot || !slot_is_valid(slot) ||
+		    bytes_get_u32(slot + SLOT_FORMAT) != FOLDER_FORMAT ||
+		    bytes_get_u32(slot + SLOT_N_GROUPS) > LIMIT_GROUPS_MAX)
+			continue;
+		if (n++ == 0 || bytes_get_u64(slot + SLOT_GENERATION) > superblock->generation)
+			slot_unpack(superblock, slot);
+	}
+	if (fd >= 0)
+		close(fd);
+	return n;
+}
+
+int superblock_look(const struct folder *folder, struct superblock_view *ret, struct store_error *error) {
+	uint8_t file[FILE_BYTES] = {0};
+	struct superblock superblock;
+	ssize_t n;
+	int r = superblock_open_file(&superblock, folder, 0, error);
+
+	if (r == 0) {
+		n = pread(superblock.fd, file, sizeof file, 0);
+		r = n < 0 ? failure_read(error, superblock.path) : 0;
+	}
+	superblock_close(&superblock);
+	if (r != 0)
+		return r;
+	*ret = (struct superblock_view){.bytes = (uint64_t)n, .bytes_expected = FILE_BYTES};
+	for (uint32_t i = 0; i < 2; i++)
+		slot_look(file + i * SLOT_BYTES, &ret->slots[i]);
+	for (size_t position = 0; position < LIMIT_GROUPS_MAX; position++)
+		for (uint32_t parity = 0; parity < 2; parity++)
+			sector_look(file + mark_offset(position, parity), &ret->sectors[position][parity]);
+	return 0;
 }
 
 void superblock_close(struct superblock *superblock) {

@@ -56,6 +56,9 @@ struct superblock {
 int superblock_create(struct superblock *superblock, const struct folder *folder, struct store_error *error);
 /* -EBADMSG when neither slot, or neither sector of a mark, can be believed; -ENOTSUP for another format. */
 int superblock_open(struct superblock *superblock, const struct folder *folder, struct store_error *error);
+/* Who the store is, of a file that need not be whole: uuid, incarnation and epoch of the newest slot that can be read.
+ * Returns how many of the two can: with one alone there may have been a newer one. */
+int superblock_salvage(struct superblock *superblock, const struct folder *folder);
 /* Closing a zeroed struct is fine. */
 void superblock_close(struct superblock *superblock);
 
@@ -73,6 +76,24 @@ int superblock_mark(struct superblock *superblock, const struct superblock_mark 
 /* Entries behind `index` are about to be deleted, or replaced together with it; synced by superblock_write(). */
 int superblock_lower(struct superblock *superblock, uint32_t group, raft_index index, struct store_error *error);
 int superblock_sync(struct superblock *superblock, struct store_error *error);
+
+/* What the file holds, whether it can be believed or not, for people. */
+enum superblock_piece_state { SUPERBLOCK_EMPTY, SUPERBLOCK_INVALID, SUPERBLOCK_VALID };
+struct superblock_slot {
+	enum superblock_piece_state state;
+	uint32_t format;
+	struct superblock content; /* if the format is ours; no marks */
+};
+struct superblock_sector {
+	enum superblock_piece_state state;
+	struct superblock_mark mark;
+};
+struct superblock_view {
+	uint64_t bytes, bytes_expected;
+	struct superblock_slot slots[2];
+	struct superblock_sector sectors[LIMIT_GROUPS_MAX][2]; /* the two of each mark */
+};
+int superblock_look(const struct folder *folder, struct superblock_view *ret, struct store_error *error);
 
 /* NULL: none stored. */
 const struct superblock_group *superblock_find_group(const struct superblock *superblock, uint32_t group);

@@ -28,8 +28,7 @@ struct wal {
 	bool big_endian;
 	uint32_t page_bytes;
 	uint8_t salts[8];
-	struct sum sum;    /* stored in the frame before the next one */
-	uint64_t n_frames; /* that fit into the file */
+	struct sum sum; /* stored in the frame before the next one */
 };
 
 static uint32_t get_big(const uint8_t *in) {
@@ -60,14 +59,14 @@ static int wal_pread(const struct wal *wal, uint8_t *out, size_t n, uint64_t off
 	ssize_t got = pread(wal->fd, out, n, (off_t)offset);
 
 	if (got < 0)
-		return failure_errno(error, "read", wal->path);
+		return failure_read(error, wal->path);
 	if ((size_t)got < n)
 		return failure(error, -EIO, "cannot read %s: it became shorter meanwhile", wal->path);
 	return 0;
 }
 
 /* The header is synced before the first frame is written: with frames behind it a bad one is damage. */
-static int wal_read_header(struct wal *wal, uint64_t bytes, struct store_error *error) {
+static int wal_read_header(struct wal *wal, struct wal_facts *facts, struct store_error *error) {
 	uint8_t header[HEADER_BYTES];
 	int r = wal_pread(wal, header, sizeof header, 0, error);
 
@@ -78,13 +77,11 @@ static int wal_read_header(struct wal *wal, uint64_t bytes, struct store_error *
 	wal->page_bytes = get_big(header + 8);
 	memcpy(wal->salts, header + 16, sizeof wal->salts);
 	wal->sum = sum_stored(header + 24);
-	if ((get_big(header) & ~1u) != wal_magic || !sum_equal(sum_add(wal, (struct sum){0}, header, 24), wal->sum) ||
-	    wal->page_bytes < 512 || wal->page_bytes > PAGE_BYTES_MAX)
-		return failure(error, -EBADMSG,
-			       "%s is damaged: its header has no valid checksum, so what was committed is lost; "
-			       "remove the folder and let the node join anew",
-			       wal->path);
-	wal->n_frames = (bytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + wal->page_bytes);
+	facts->bad_header = (get_big(header) & ~1u) != wal_magic ||
+			    !sum_equal(sum_add(wal, (struct sum){0}, header, 24), wal->sum) || wal->page_bytes < 512 ||
+			    wal->page_bytes > PAGE_BYTES_MAX;
+	if (!facts->bad_header)
+		facts->frames = (facts->bytes - HEADER_BYTES) / (FRAME_HEADER_BYTES + wal->page_bytes);
 	return 0;
 }
 
@@ -112,67 +109,89 @@ static int wal_read_frame(struct wal *wal, uint64_t number, uint8_t *buffer, str
 	return 0;
 }
 
-static int wal_scan_frames(struct wal *wal, uint8_t *buffer, uint64_t *ret_frames, struct store_error *error) {
-	struct frame_state frame, before = {0};
-	uint64_t valid = 0;
-	bool torn = false;
+static void wal_count_frame(struct wal_facts *facts, uint64_t number, const struct frame_state *before,
+			    const struct frame_state *frame) {
+	bool torn = facts->valid < number - 1;
 
-	for (uint64_t i = 0; i < wal->n_frames; i++, before = frame) {
-		int r = wal_read_frame(wal, i, buffer, &frame, error);
-		if (r != 0)
-			return r;
-		if (torn && before.commit && frame.continues)
-			return failure(error, -EBADMSG,
-				       "%s is damaged: frame %llu of %llu has no valid checksum, yet commits follow "
-				       "it; remove "
-				       "the folder and let the node join anew",
-				       wal->path, (unsigned long long)valid + 1, (unsigned long long)wal->n_frames);
-		torn = torn || !frame.continues;
-		valid += !torn;
+	facts->current += frame->ours;
+	if (torn) {
+		if (before->commit && frame->continues && !facts->damaged)
+			facts->damaged = facts->valid + 1;
+		return;
 	}
-	*ret_frames = valid;
-	return 0;
+	if (!frame->continues)
+		return;
+	facts->valid = number;
+	if (frame->commit) {
+		facts->commits++;
+		facts->committed = number;
+	}
 }
 
-static int wal_scan_file(struct wal *wal, uint64_t *ret_frames, struct store_error *error) {
-	struct stat stat;
-	uint8_t *buffer;
-	int r;
+static int wal_examine_frames(struct wal *wal, struct wal_facts *facts, struct store_error *error) {
+	struct frame_state frame, before = {0};
+	uint8_t *buffer = malloc(FRAME_HEADER_BYTES + wal->page_bytes);
+	int r = buffer ? 0 : failure(error, -ENOMEM, "out of memory");
 
-	if (fstat(wal->fd, &stat) < 0)
-		return failure_errno(error, "examine", wal->path);
-	*ret_frames = 0;
-	if (stat.st_size <= HEADER_BYTES)
-		return 0;
-
-	r = wal_read_header(wal, (uint64_t)stat.st_size, error);
-	if (r != 0)
-		return r;
-	buffer = malloc(FRAME_HEADER_BYTES + wal->page_bytes);
-	if (!buffer)
-		return failure(error, -ENOMEM, "out of memory");
-	r = wal_scan_frames(wal, buffer, ret_frames, error);
+	for (uint64_t i = 0; r == 0 && i < facts->frames; i++, before = frame) {
+		r = wal_read_frame(wal, i, buffer, &frame, error);
+		if (r == 0)
+			wal_count_frame(facts, i + 1, &before, &frame);
+	}
 	free(buffer);
 	return r;
 }
 
-int wal_scan(const struct folder *folder, const char *name, uint64_t *ret_frames, struct store_error *error) {
-	char *path = folder_path(folder, name);
-	struct wal wal = {.path = path, .fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC)};
+static int wal_examine_file(struct wal *wal, struct wal_facts *facts, struct store_error *error) {
+	struct stat stat;
 	int r;
 
-	if (!path) {
-		r = failure(error, -ENOMEM, "out of memory");
-	} else if (wal.fd >= 0) {
-		r = wal_scan_file(&wal, ret_frames, error);
-	} else if (errno == ENOENT) {
-		*ret_frames = 0;
-		r = 0;
-	} else {
-		r = failure_errno(error, "open", path);
-	}
+	if (fstat(wal->fd, &stat) < 0)
+		return failure_errno(error, "examine", wal->path);
+	facts->bytes = (uint64_t)stat.st_size;
+	if (stat.st_size <= HEADER_BYTES)
+		return 0;
+	r = wal_read_header(wal, facts, error);
+	return r == 0 && !facts->bad_header ? wal_examine_frames(wal, facts, error) : r;
+}
+
+static int wal_open(struct wal *wal, const struct folder *folder, const char *name, struct wal_facts *facts,
+		    struct store_error *error) {
+	wal->fd = openat(folder->fd, name, O_RDONLY | O_CLOEXEC);
+	if (wal->fd >= 0)
+		return wal_examine_file(wal, facts, error);
+	facts->missing = errno == ENOENT;
+	return facts->missing ? 0 : failure_errno(error, "open", wal->path);
+}
+
+int wal_examine(const struct folder *folder, const char *name, struct wal_facts *ret, struct store_error *error) {
+	char *path = folder_path(folder, name);
+	struct wal wal = {.path = path, .fd = -1};
+	struct wal_facts facts = {0};
+	int r = path ? wal_open(&wal, folder, name, &facts, error) : failure(error, -ENOMEM, "out of memory");
+
 	if (wal.fd >= 0)
 		close(wal.fd);
 	free(path);
+	if (r == 0)
+		*ret = facts;
 	return r;
+}
+
+int wal_scan(const struct folder *folder, const char *name, uint64_t *ret_frames, struct store_error *error) {
+	struct wal_facts facts;
+	int r = wal_examine(folder, name, &facts, error);
+
+	if (r != 0)
+		return r;
+	if (facts.bad_header)
+		return failure(error, -EBADMSG,
+			       "%s/%s is damaged: its header has no valid checksum, so what was committed is lost",
+			       folder->path, name);
+	if (facts.damaged)
+		return failure(error, -EBADMSG,
+			       "%s/%s is damaged: frame %llu of %llu has no valid checksum, yet commits follow it",
+			       folder->path, name, (unsigned long long)facts.damaged, (unsigned long long)facts.frames);
+	*ret_frames = facts.valid;
+	return 0;
 }

@@ -13,6 +13,21 @@
 
 #include "lockd/io/folder.h"
 
+struct wal_facts {
+	bool missing;
+	uint64_t bytes;
+	bool bad_header; /* has no valid checksum, although frames follow; the rest is unknown then */
+	/* Frames that fit into the file; of them, those of this round of the file (behind them, what is left of earlier ones);
+	 * of those, the first ones that SQLite will read as valid. */
+	uint64_t frames, current, valid;
+	uint64_t commits;   /* among the valid ones */
+	uint64_t committed; /* valid frames up to the last commit: what is behind it was never acknowledged */
+	uint64_t damaged;   /* number of a bad frame, counted from 1, that commits follow; 0: none does */
+};
+
+/* 0: all that can be said of it; or negative errno: it cannot be read. */
+int wal_examine(const struct folder *folder, const char *name, struct wal_facts *ret, struct store_error *error);
+
 /* 0: whole, torn at its end, empty or missing; ret_frames counts what SQLite will read as valid. -EBADMSG: damaged. */
 int wal_scan(const struct folder *folder, const char *name, uint64_t *ret_frames, struct store_error *error);
 

@@ -26,12 +26,15 @@ struct boot *boot_free(struct boot *boot) {
 
 #define BOOT_FAIL(node, ...) (snprintf((node)->error, sizeof(node)->error, __VA_ARGS__), -EBADMSG)
 
+/* It has been read as it was written: not damage. */
+#define BOOT_TOO_NEW(node, ...) (snprintf((node)->error, sizeof(node)->error, __VA_ARGS__), -ENOTSUP)
+
 /* The group, or NULL with a sentence in node->error. */
 static struct replica *boot_find(struct node *node, uint32_t group) {
 	struct replica *replica = node_find_replica(node, group);
 
 	if (!replica)
-		(void)BOOT_FAIL(node, "the store holds group %u, which this version does not know", group);
+		(void)BOOT_TOO_NEW(node, "the store holds group %u, which this version does not know", group);
 	return replica;
 }
 
@@ -51,7 +54,7 @@ int node_restore_hard(struct node *node, const struct node_hard *hard) {
 	struct replica *replica = boot_find(node, hard->group);
 
 	if (!replica)
-		return -EBADMSG;
+		return -ENOTSUP;
 	replica->boot->hard = *hard;
 	return 0;
 }
@@ -62,7 +65,7 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	const char *fault;
 
 	if (!replica)
-		return -EBADMSG;
+		return -ENOTSUP;
 	found = &replica->boot->header;
 	if (checkpoint_unpack_header(node, header, n, found, &fault) < 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u cannot be used: %s", group, fault);
@@ -70,7 +73,7 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	    memcmp(found->incarnation.bytes, node->incarnation.bytes, sizeof node->incarnation.bytes) != 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u belongs to another cluster, epoch or group", group);
 	if (!upgrade_check_checkpoint(replica, found->cut.machine_version, node->error, sizeof node->error))
-		return -EBADMSG;
+		return -ENOTSUP;
 	replica_keep_founding(replica, found->founding);
 	members_install(&replica->members, found->cut.index, found->configuration_index, found->configuration_bytes);
 	replica->boot->have_header = true;
@@ -82,7 +85,7 @@ int node_restore_row(struct node *node, uint32_t group, uint64_t id, const void 
 	state_row_id ignored;
 
 	if (!replica)
-		return -EBADMSG;
+		return -ENOTSUP;
 	if (!replica->boot->have_header)
 		return BOOT_FAIL(node, "group %u has checkpoint rows without a header", group);
 	if (state_restore(replica->state, id, record, n, &ignored) < 0)
@@ -123,7 +126,7 @@ int node_restore_base(struct node *node, uint32_t group, raft_index index, raft_
 	int r;
 
 	if (!replica)
-		return -EBADMSG;
+		return -ENOTSUP;
 	r = boot_end_rows(replica);
 	if (r < 0)
 		return r;
@@ -143,7 +146,7 @@ int node_restore_entry(struct node *node, uint32_t group, const struct node_entr
 	struct boot *boot;
 
 	if (!replica)
-		return -EBADMSG;
+		return -ENOTSUP;
 	boot = replica->boot;
 	if (!boot->have_base || entry->index != boot->last + 1 || entry->term < boot->last_term || entry->term == 0)
 		return BOOT_FAIL(node, "entry %llu of group %u is out of order behind %llu",
@@ -218,8 +221,8 @@ static int boot_restore_entry(struct replica *replica, const struct node_entry *
 
 	if (from->type == RAFT_ENTRY_CONFIGURATION) {
 		if (configuration_unpack(node, from->data, from->n, &configuration) < 0)
-			return BOOT_FAIL(node, "entry %llu of group %u is no configuration that this version knows",
-					 (unsigned long long)from->index, replica->group);
+			return BOOT_TOO_NEW(node, "entry %llu of group %u is no configuration that this version knows",
+					    (unsigned long long)from->index, replica->group);
 		entry.configuration = &configuration;
 		members_append(&replica->members, from->index, (struct node_bytes){.bytes = from->data, .n = from->n});
 		if (replica->promise_ms < configuration.promise_ms)

@@ -272,6 +272,21 @@ static void test_config__takes_the_word_recover_first(void **state) {
 	assert_true(config.recovery_confirmed);
 }
 
+static void test_config__takes_the_word_check_with_a_folder(void **state) {
+	(void)state;
+	assert_int_equal(PARSE("check"), -1);
+	assert_int_equal(PARSE("check", "a", "b"), -1);
+	assert_int_equal(PARSE("check", "--node", "a"), -1);
+	assert_non_null(strstr(error.text, "there is no flag --node"));
+	assert_int_equal(PARSE("check", ""), -1);
+	assert_int_equal(PARSE("check", "--help"), CONFIG_HELP);
+	assert_int_equal(PARSE("check", "/a/b"), CONFIG_EXAMINE);
+	assert_string_equal(config.data, "/a/b");
+	assert_false(config.examination_json);
+	assert_int_equal(PARSE("check", "/a/b", "--json"), CONFIG_EXAMINE);
+	assert_true(config.examination_json);
+}
+
 static void test_config__reads_a_file_and_lets_flags_override_it(void **state) {
 	(void)state;
 	write_text("# three nodes\nnode = 2\n  peer = 1 10.0.0.1:7601 10.0.0.1:7600\n"
@@ -324,6 +339,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_config__rejects_the_flags_of_recovery_elsewhere, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__lets_the_profile_choose_what_is_not_given, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__takes_the_word_recover_first, clean, clean),
+		cmocka_unit_test_setup_teardown(test_config__takes_the_word_check_with_a_folder, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__accepts_the_edge_of_each_relation, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_what_is_no_pair, clean, clean),
 		cmocka_unit_test_setup_teardown(test_config__rejects_a_flag_given_twice, clean, clean),

@@ -102,6 +102,49 @@ static void test_founding__never_happens_once_a_listed_node_has_refused_in_the_n
 	assert_false(founds());
 }
 
+/* It would be an empty cluster beside the one that its node has forgotten. */
+static void test_founding__never_happens_with_a_node_that_waits_for_its_cluster(void **state) {
+	(void)state;
+	meet_all();
+	all[1]->hello.past_incarnation.bytes[0] = 7;
+	assert_false(founds());
+	all[1]->hello.past_incarnation.bytes[0] =
+		0; /* it was given an empty folder: the cluster may live on all the same */
+	assert_false(founds());
+}
+
+static void test_founding__never_happens_where_a_node_waits_for_its_cluster(void **state) {
+	(void)state;
+	meet_all();
+	peers.own.past_incarnation.bytes[0] = 7;
+	assert_false(founds());
+	assert_false(founding.orphaned); /* the others may be about to be let in */
+}
+
+static void test_founding__is_left_to_an_operator_when_all_wait(void **state) {
+	(void)state;
+	peers.own.past_incarnation.bytes[0] = 7;
+	all[0]->hello.past_incarnation.bytes[0] = all[1]->hello.past_incarnation.bytes[0] = 7;
+	all[0]->met = true;
+	assert_false(founds());
+	assert_false(founding.orphaned);
+	meet_all();
+	for (uint32_t node = 1; node <= 3; node++) { /* each says so, whoever would found */
+		founding.orphaned = false;
+		peers.own.node = node;
+		assert_false(founds());
+		assert_true(founding.orphaned);
+	}
+}
+
+/* Its folder was damaged before it belonged to anybody. */
+static void test_founding__happens_with_a_node_that_has_lost_nothing(void **state) {
+	(void)state;
+	meet_all();
+	all[0]->hello.n_replaces = peers.own.n_replaces = 1;
+	assert_true(founds());
+}
+
 static void test_founding__does_not_count_guests(void **state) {
 	struct peer *guest = peer_table_add(&peers.table, 9, PEER_GUEST, "192.0.2.7:7601", NULL);
 
@@ -171,6 +214,10 @@ int main(void) {
 		test(is_left_to_the_lowest_node),
 		test(never_happens_once_a_cluster_was_seen),
 		test(never_happens_once_a_listed_node_has_refused_in_the_name_of_a_cluster),
+		test(never_happens_with_a_node_that_waits_for_its_cluster),
+		test(never_happens_where_a_node_waits_for_its_cluster),
+		test(is_left_to_an_operator_when_all_wait),
+		test(happens_with_a_node_that_has_lost_nothing),
 		test(does_not_count_guests),
 		test(is_not_for_who_belongs_to_a_cluster),
 		test(happens_once),

@@ -159,6 +159,72 @@ static void test_hello__refuses_a_member_with_another_data_folder(void **state) 
 	assert_refused(true, LOCKD_WRONG_CLUSTER, "node 2 is a member with another data folder");
 }
 
+/* The leader gives it the place of that one by itself: it has to be told whom to call. */
+static void test_hello__tells_a_damaged_member_that_it_is_being_replaced(void **state) {
+	(void)state;
+	theirs.blank = true;
+	theirs.past_incarnation = own.incarnation;
+	theirs.store.bytes[0] = 9;
+	theirs.replaces[0].bytes[0] = 8;
+	theirs.n_replaces = 1;
+	judge(true);
+	assert_string_equal(verdict.text, "node 2 is a member with another data folder"); /* and with none of its own */
+	theirs.replaces[1].bytes[0] = 2;
+	theirs.n_replaces = 2;
+	for (int standing = HELLO_LOST; standing <= HELLO_LEADS; standing++) {
+		view.standing = (enum hello_standing)standing;
+		judge(true);
+		assert_int_equal(verdict.status, LOCKD_WRONG_CLUSTER);
+		assert_string_equal(
+			verdict.text,
+			"node 2 is a member with a data folder that it found damaged: the new one takes its "
+			"place when that has been silent for a while");
+		assert_true(verdict.candidate);
+	}
+}
+
+/* A node whose damaged folder belonged to a cluster joins no other one, and lets no other one begin. */
+static void assert_apart(uint32_t waiting, uint32_t other) {
+	char expected[160];
+
+	snprintf(expected, sizeof expected,
+		 "node %u waits for the cluster that its damaged data folder belonged to, and node %u is not of that",
+		 waiting, other);
+	assert_refused(true, LOCKD_WRONG_CLUSTER, expected);
+}
+
+static void test_hello__keeps_a_damaged_node_apart_from_other_clusters(void **state) {
+	(void)state;
+	theirs.blank = true;
+	theirs.past_incarnation.bytes[0] = 6;
+	assert_apart(2, 1);
+	own.blank = true;
+	assert_apart(2, 1); /* from a node of none, too: they would found one */
+	own.past_incarnation.bytes[0] = 7;
+	assert_apart(2, 1);
+	theirs.past_incarnation.bytes[0] = 0;
+	assert_apart(1, 2);
+	theirs.blank = false;
+	theirs.incarnation.bytes[0] = 6;
+	assert_apart(1, 2);
+}
+
+static void test_hello__lets_a_damaged_node_talk_to_its_own_cluster(void **state) {
+	(void)state;
+	own.blank = true;
+	own.past_incarnation.bytes[0] = 7;
+	assert_welcome(true); /* a member of it */
+	assert_welcome(false);
+	theirs.blank = true;
+	theirs.past_incarnation.bytes[0] = 7;
+	assert_welcome(true); /* another one that waits for it */
+	own.past_incarnation.bytes[0] = theirs.past_incarnation.bytes[0] = 0;
+	assert_welcome(true); /* damaged before they belonged to any */
+	own.blank = false;
+	theirs.past_incarnation.bytes[0] = 7;
+	assert_welcome(true); /* it has the member's place already */
+}
+
 /* It can be removed, and then added with the folder that it has. */
 static void test_hello__a_member_that_lost_its_data_folder_is_a_candidate(void **state) {
 	(void)state;
@@ -236,6 +302,56 @@ static void test_hello__comes_back_as_it_was_packed(void **state) {
 	assert_string_equal(back.leader_address, "c:3");
 }
 
+static void test_hello__carries_the_past_of_a_blank_node(void **state) {
+	uint8_t body[HELLO_BYTES_MAX];
+	struct hello back;
+
+	(void)state;
+	own.past_incarnation.bytes[3] = 5;
+	own.n_replaces = LIMIT_PAST_STORES_MAX;
+	for (size_t i = 0; i < own.n_replaces; i++)
+		own.replaces[i].bytes[15] = (uint8_t)(i + 1);
+	back = there_and_back(&own);
+	assert_int_equal(back.n_replaces, 0); /* a member has none that concerns others, and does not send it either */
+	assert_in_range(hello_pack(&own, body), 1, 100);
+	assert_false(hello_waits_for_its_cluster(&back));
+	own.blank = true;
+	back = there_and_back(&own);
+	assert_int_equal(back.n_replaces, LIMIT_PAST_STORES_MAX);
+	assert_memory_equal(back.replaces, own.replaces, sizeof own.replaces);
+	assert_memory_equal(&back.past_incarnation, &own.past_incarnation, sizeof own.past_incarnation);
+	assert_true(hello_waits_for_its_cluster(&back));
+	own.past_incarnation.bytes[3] = 0;
+	assert_false(hello_waits_for_its_cluster(&own));
+	back = there_and_back(&own);
+	assert_false(hello_waits_for_its_cluster(&back));
+	assert_int_equal(back.n_replaces, LIMIT_PAST_STORES_MAX);
+}
+
+/* Every field as long as it can be. */
+static void test_hello__has_room_for_everything(void **state) {
+	struct hello back;
+
+	(void)state;
+	memset(&own, 0xff, sizeof own);
+	own.protocol_min = own.protocol_max = UINT32_MAX;
+	own.blank = own.forgetful = true;
+	own.n_replaces = LIMIT_PAST_STORES_MAX;
+	memset(own.text, 'x', sizeof own.text);
+	own.text[sizeof own.text - 1] = '\0';
+	for (char *address = own.peer_address;;
+	     address = address == own.peer_address ? own.client_address : own.leader_address) {
+		memset(address, 'a', ADDRESS_BYTES_MAX);
+		memcpy(address + ADDRESS_BYTES_MAX - 7, ":65535", 7);
+		if (address == own.leader_address)
+			break;
+	}
+	back = there_and_back(&own);
+	assert_string_equal(back.leader_address, own.leader_address);
+	assert_string_equal(back.text, own.text);
+	assert_int_equal(back.n_replaces, LIMIT_PAST_STORES_MAX);
+}
+
 static void test_hello__forgets_addresses_that_nobody_can_dial(void **state) {
 	static const char *const useless[] = {"a", "a:0", "0.0.0.0:7601", "a b:1", "a\nb:1"};
 
@@ -262,6 +378,18 @@ static void test_hello__rejects_what_is_malformed(void **state) {
 	own.node = 0;
 	n = hello_pack(&own, body);
 	assert_true(hello_unpack(body, n, &arena, &back) < 0);
+	own.node = 1;
+	n = hello_pack(&own, body);
+	memcpy(body + n, "\xba\x01\x02hi", 5); /* replaces a store of two bytes */
+	assert_true(hello_unpack(body, n + 5, &arena, &back) < 0);
+	memcpy(body + n, "\xc2\x01\x02hi", 5); /* a past cluster of two bytes */
+	assert_true(hello_unpack(body, n + 5, &arena, &back) < 0);
+	own.blank = true;
+	own.n_replaces = LIMIT_PAST_STORES_MAX;
+	n = hello_pack(&own, body);
+	memcpy(body + n, "\xba\x01\x10one store too many", 19);
+	assert_true(hello_unpack(body, n + 19, &arena, &back) < 0);
+	assert_int_equal(hello_unpack(body, n, &arena, &back), 0);
 	arena_deinit(&arena);
 }
 
@@ -282,6 +410,11 @@ int main(void) {
 		cmocka_unit_test_setup(test_hello__lets_in_whoever_may_lead_a_node_without_a_vote, set_up),
 		cmocka_unit_test_setup(test_hello__welcomes_members_and_listed_blanks, set_up),
 		cmocka_unit_test_setup(test_hello__comes_back_as_it_was_packed, set_up),
+		cmocka_unit_test_setup(test_hello__tells_a_damaged_member_that_it_is_being_replaced, set_up),
+		cmocka_unit_test_setup(test_hello__keeps_a_damaged_node_apart_from_other_clusters, set_up),
+		cmocka_unit_test_setup(test_hello__lets_a_damaged_node_talk_to_its_own_cluster, set_up),
+		cmocka_unit_test_setup(test_hello__carries_the_past_of_a_blank_node, set_up),
+		cmocka_unit_test_setup(test_hello__has_room_for_everything, set_up),
 		cmocka_unit_test_setup(test_hello__forgets_addresses_that_nobody_can_dial, set_up),
 		cmocka_unit_test_setup(test_hello__rejects_what_is_malformed, set_up),
 	};

@@ -17,15 +17,26 @@ static struct inbox inbox;
 static pthread_mutex_t state_db = PTHREAD_MUTEX_INITIALIZER;
 static struct inbox_list pending;
 
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 /* Written by the storage thread, read by the test behind a report or the end of the thread. */
 static struct {
-	int full_left; /* so many writes find the disk full */
+	int full_left; /* so many writes find the disk full … */
+	int freed;     /* … fewer by this once the reserve is given up */
+	bool reserved; /* it is of more than 0 bytes … */
+	bool given_up; /* … which others have … */
+	bool room;     /* … until there is room for it; protected by the gate */
+	int given_up_times;
 	int transactions, largest, reports, pauses;
 	bool installed_alone;
 	char bytes[64];
 	size_t n;
 } disk;
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+void store_note_failure(const struct store *store, int r, const struct store_error *failure) {
+	(void)store;
+	(void)r;
+	(void)failure;
+}
 
 int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error) {
 	(void)store;
@@ -49,6 +60,33 @@ int store_write(struct store *store, const struct node_save *saves, size_t n, st
 		}
 	}
 	return 0;
+}
+
+bool store_has_reserve(const struct store *store) {
+	(void)store;
+	return !disk.given_up;
+}
+
+int store_give_up_reserve(struct store *store, struct store_error *error) {
+	(void)store;
+	(void)error;
+	disk.given_up_times++;
+	disk.given_up = disk.reserved;
+	disk.full_left -= disk.freed;
+	return 0;
+}
+
+int store_refill_reserve(struct store *store, struct store_error *error) {
+	bool room;
+
+	(void)store;
+	(void)error;
+	pthread_mutex_lock(&gate);
+	room = disk.room || !disk.reserved;
+	pthread_mutex_unlock(&gate);
+	if (room)
+		disk.given_up = false;
+	return room ? 0 : STORE_FULL;
 }
 
 int store_idle(struct store *store, struct store_error *error) {
@@ -95,6 +133,21 @@ static void expect_outcome(enum storage_outcome outcome) {
 	free(report);
 }
 
+/* For as long as it takes to look for space a few times. */
+static void expect_silence(void) {
+	bool overfull;
+
+	assert_true(STAILQ_EMPTY(&pending));
+	inbox_take(&inbox, clock_mono() + 3 * STORAGE_RETRY_MS * 1000, &pending, &overfull);
+	assert_true(STAILQ_EMPTY(&pending));
+}
+
+static void make_room(void) {
+	pthread_mutex_lock(&gate);
+	disk.room = true;
+	pthread_mutex_unlock(&gate);
+}
+
 static void put(struct storage *storage, uint32_t group, uint64_t seq, const char *text) {
 	char copy[16];
 	struct node_entry entry = {.index = seq, .term = 1, .data = (uint8_t *)copy, .n = strlen(text)};
@@ -127,12 +180,110 @@ static void test_storage__retries_the_same_save_while_the_disk_is_full(void **st
 	storage = storage_start(NULL, &inbox, &state_db);
 	put(storage, 1, 1, "first");
 	expect_outcome(STORAGE_BLOCKED);
-	put(storage, 1, 2, "second");
 	expect_saved(1, 1);
 	expect_outcome(STORAGE_UNBLOCKED);
+	put(storage, 1, 2, "second");
 	expect_saved(1, 2);
 	assert_true(storage_stop(storage));
 	assert_memory_equal(disk.bytes, "firstsecond", 11);
+}
+
+/* What met the full disk is durable and reported before the node steps down for it. */
+static void test_storage__spends_the_reserve_on_what_met_a_full_disk(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.reserved = true;
+	disk.full_left = disk.freed = 1;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "first");
+	expect_saved(1, 1);
+	expect_outcome(STORAGE_BLOCKED);
+	put(storage, 1, 2, "second");
+	expect_saved(1, 2);
+	expect_silence();
+	make_room();
+	expect_outcome(STORAGE_UNBLOCKED);
+	put(storage, 1, 3, "third");
+	expect_saved(1, 3);
+	assert_true(storage_stop(storage));
+	assert_int_equal(disk.given_up_times, 1);
+	assert_memory_equal(disk.bytes, "firstsecondthird", 16);
+}
+
+static void test_storage__waits_when_the_reserve_is_not_enough(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.reserved = true;
+	disk.full_left = 3;
+	disk.freed = 1;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "x");
+	expect_outcome(STORAGE_BLOCKED);
+	expect_saved(1, 1);
+	expect_silence();
+	make_room();
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
+	assert_int_equal(disk.given_up_times, 1);
+}
+
+static void test_storage__is_blocked_from_the_start_without_a_whole_reserve(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.reserved = disk.given_up = true;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "x");
+	expect_outcome(STORAGE_BLOCKED);
+	expect_saved(1, 1);
+	make_room();
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
+	assert_int_equal(disk.given_up_times, 0);
+}
+
+static void test_storage__gives_the_reserve_to_a_checkpoint(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.reserved = true;
+	storage = storage_start(NULL, &inbox, &state_db);
+	storage_note_checkpoint(storage, true);
+	expect_outcome(STORAGE_BLOCKED);
+	make_room();
+	expect_silence(); /* the checkpoint would be short of what the reserve takes */
+	storage_note_checkpoint(storage, false);
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
+	assert_int_equal(disk.given_up_times, 1);
+}
+
+static void test_storage__is_blocked_by_a_checkpoint_without_any_reserve(void **state) {
+	struct storage *storage = storage_start(NULL, &inbox, &state_db);
+
+	(void)state;
+	storage_note_checkpoint(storage, true);
+	expect_outcome(STORAGE_BLOCKED);
+	expect_silence();
+	storage_note_checkpoint(storage, false);
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
+}
+
+/* It has replaced what the checkpoint was of. */
+static void test_storage__waits_for_no_checkpoint_behind_an_install(void **state) {
+	struct storage *storage = storage_start(NULL, &inbox, &state_db);
+	struct node_save install = {.group = 1, .seq = 1, .install = true};
+
+	(void)state;
+	storage_note_checkpoint(storage, true);
+	expect_outcome(STORAGE_BLOCKED);
+	storage_save(storage, &install, NULL, 0, clock_mono());
+	expect_saved(1, 1);
+	expect_outcome(STORAGE_UNBLOCKED);
+	assert_true(storage_stop(storage));
 }
 
 /* The watchdog ends a node whose disk does not answer; a full one does. */
@@ -208,6 +359,16 @@ static void test_storage__installs_a_snapshot_alone(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_storage__retries_the_same_save_while_the_disk_is_full, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__spends_the_reserve_on_what_met_a_full_disk, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__waits_when_the_reserve_is_not_enough, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__is_blocked_from_the_start_without_a_whole_reserve, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__gives_the_reserve_to_a_checkpoint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__is_blocked_by_a_checkpoint_without_any_reserve, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__waits_for_no_checkpoint_behind_an_install, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__is_not_stuck_while_the_disk_is_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__tells_at_the_stop_that_saves_are_lost, set_up, tear_down),

@@ -60,14 +60,14 @@ static void test_store__refuses_a_folder_that_was_condemned(void **state) {
 	assert_int_equal(store_condemn(scene->store, "node 3's folder is old", &scene->error), 0);
 	scene_crash(scene);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(scene_open(scene), -EBADMSG);
+		assert_int_equal(scene_open(scene), -ESTALE);
 		assert_non_null(
 			strstr(scene->error.text, "is an old copy and must not be used (node 3's folder is old): "));
 		assert_non_null(strstr(scene->error.text, scene->folder));
 		scene_return(scene, "copy");
 	}
 	scene_truncate(scene, "old-copy", 0); /* a full disk has left the name alone */
-	assert_int_equal(scene_open(scene), -EBADMSG);
+	assert_int_equal(scene_open(scene), -ESTALE);
 	scene_remove(scene, "old-copy");
 	scene_must_open(scene);
 	assert_int_equal(store_get_boot_count(scene->store), 2); /* being refused has counted for nothing */
@@ -124,7 +124,7 @@ static void test_store__refuses_to_write_an_entry_that_does_not_match_its_checks
 	entry.checksum ^= 1;
 	scene_must_open(scene);
 	assert_int_equal(scene_write(scene, &(struct node_save){.group = G, .entries = &entry, .n_entries = 1}),
-			 -EBADMSG);
+			 -EIO);
 	assert_non_null(strstr(scene->error.text, "entry 1 of group 1 was damaged in memory"));
 }
 
@@ -362,6 +362,8 @@ static void test_store__survives_an_interrupted_creation(void **state) {
 
 	scene_remove(scene, "raft.db");
 	scene_remove(scene, "raft.db-wal");
+	scene_remove(scene, "state.db");
+	scene_remove(scene, "state.db-wal");
 	scene_truncate(scene, "superblock", 100);
 	scene_must_open(scene);
 	assert_int_equal(store_get_boot_count(scene->store), 1);

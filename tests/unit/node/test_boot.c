@@ -51,7 +51,8 @@ static void test_boot__refuses_another_group_a_bad_header_and_stray_rows(void **
 
 	(void)unused;
 	assert_int_equal(node_restore_identity(node, &incarnation, 1), 0);
-	assert_error(node, node_restore_base(node, 9, 0, 0), "group 9");
+	assert_int_equal(node_restore_base(node, 9, 0, 0), -ENOTSUP); /* a later version's: no damage */
+	assert_non_null(strstr(node_error(node), "group 9"));
 	assert_error(node, node_restore_header(node, 1, "\xff\xff", 2), "does not decode");
 	assert_error(node, node_restore_row(node, 1, 1, "", 0), "without a header");
 	node_free(node);
