@@ -219,30 +219,27 @@ static void print_content(const struct examination *examination, FILE *out) {
 }
 
 static void print_advice(const struct examination *examination, FILE *out) {
-	switch (examination->verdict) {
-	case EXAMINATION_STARTS: fprintf(out, "A node starts with it. There is nothing to do.\n"); return;
-	case EXAMINATION_BLANK:
-		fprintf(out, "A node starts with it, and belongs to no cluster yet: it founds one with its peers, or "
-			     "waits to be "
-			     "added.\n");
-		return;
-	case EXAMINATION_SET_ASIDE:
-		fprintf(out, "A node that has peers moves these files to a folder damaged-<n> within, starts empty and "
-			     "is let in "
-			     "anew by the others, without anybody's help, while a majority of them is whole. One "
-			     "without peers "
-			     "refuses it.\n"
-			     "To do: start it. If the majority is lost for good: run lockd recover on the best folder "
-			     "that is whole, "
-			     "or restore a backup; see lockd(8).\n");
-		return;
-	case EXAMINATION_REFUSED:
+	static const char *const advice[] = {
+		[EXAMINATION_STARTS] = "A node starts with it. There is nothing to do.\n",
+		[EXAMINATION_BLANK] =
+			"A node starts with it, and belongs to no cluster yet: it founds one with its peers, or "
+			"waits to be added.\n",
+		[EXAMINATION_SET_ASIDE] = "A node moves these files to a folder damaged-<n> within, starts empty, and "
+					  "the others let it in\n"
+					  "anew without anybody's help. One that knows no others, or has repair = no, "
+					  "refuses the folder.\n"
+					  "To do: start it. If no majority is whole, restore a backup, or run lockd "
+					  "recover on the best folder\n"
+					  "that is; see lockd(8).\n",
+	};
+
+	if (examination->verdict != EXAMINATION_REFUSED)
+		fputs(advice[examination->verdict], out);
+	else
 		fprintf(out, "A node refuses it and changes nothing: %s.\n", examination->reason);
-		if (examination->mark_of_old_copy)
-			fprintf(out, "To do: put the latest folder back if it is still there, or start over as the "
-				     "sentence says.\n");
-		return;
-	}
+	if (examination->mark_of_old_copy)
+		fprintf(out, "To do: put the latest folder back if it is still there, or start over as that sentence "
+			     "says.\n");
 }
 
 void examination_print(const struct examination *examination, FILE *out) {

@@ -40,9 +40,8 @@ static uint64_t key(uint32_t group, raft_index index) {
 
 static int logdb_damaged(const struct logdb *log, const struct logdb_group *group, raft_index index, const char *what,
 			 struct store_error *error) {
-	return failure(error, -EBADMSG,
-		       "%s is damaged: entry %llu of group %u %s",
-		       log->database.path, (unsigned long long)index, group->group, what);
+	return failure(error, -EBADMSG, "%s is damaged: entry %llu of group %u %s", log->database.path,
+		       (unsigned long long)index, group->group, what);
 }
 
 /* A chain begins with a value of its base, so that two logs with different bases never agree by accident. */
@@ -169,8 +168,7 @@ static int logdb_read_group(struct logdb *log, sqlite3_stmt *select, struct stor
 	};
 
 	if (database_get(select, 7) != group_sum(&group))
-		return failure(error, -EBADMSG,
-			       "%s is damaged: the row of group %u has no valid checksum",
+		return failure(error, -EBADMSG, "%s is damaged: the row of group %u has no valid checksum",
 			       log->database.path, group.group);
 	if (log->n_groups == LIMIT_GROUPS_MAX || group.group >= 1u << 15 || group.base.index > index_max)
 		return failure(error, -EBADMSG,
@@ -441,8 +439,7 @@ static int logdb_append(struct logdb *log, struct logdb_group *group, const stru
 	assert(entry->index == group->last.index + 1);
 	assert(entry->term >= group->last.term);
 	if (checksum != entry->checksum)
-		return failure(error, -EIO,
-			       "entry %llu of group %u was damaged in memory before it was written to %s",
+		return failure(error, -EIO, "entry %llu of group %u was damaged in memory before it was written to %s",
 			       (unsigned long long)entry->index, group->group, log->database.path);
 
 	database_bind(log->insert, 1, key(group->group, entry->index));

@@ -50,9 +50,8 @@ static uint64_t header_sum(const struct statedb_group *group, const void *record
 }
 
 static int statedb_damaged(const struct statedb *state, uint32_t group, const char *what, struct store_error *error) {
-	return failure(error, -EBADMSG,
-		       "%s is damaged: in the checkpoint of group %u %s",
-		       state->database.path, group, what);
+	return failure(error, -EBADMSG, "%s is damaged: in the checkpoint of group %u %s", state->database.path, group,
+		       what);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------
