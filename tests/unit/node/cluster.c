@@ -308,6 +308,7 @@ void cluster_init(struct cluster *cluster, size_t n) {
 
 static void event_drop(struct cluster_event *event) {
 	free((void *)event->event.met);
+	free((void *)event->event.backup);
 	free(event->body);
 }
 
@@ -315,6 +316,18 @@ static void inbox_drop(struct cluster_node *at) {
 	for (size_t i = 0; i < at->n_inbox; i++)
 		event_drop(&at->inbox[i]);
 	at->n_inbox = 0;
+}
+
+static void drop_backup(struct cluster_backup *backup) {
+	free(backup->header);
+	free(backup->run);
+	*backup = (struct cluster_backup){0};
+}
+
+static void drop_backups(struct cluster_node *at) {
+	at->n_held_backups = 0;
+	for (size_t i = 0; i < CLUSTER_BACKUPS_MAX; i++)
+		drop_backup(&at->backups[i]);
 }
 
 static void staged_drop(struct cluster *cluster) {
@@ -334,6 +347,7 @@ void cluster_deinit(struct cluster *cluster) {
 		at->node = node_free(at->node);
 		inbox_drop(at);
 		saves_drop(at);
+		drop_backups(at);
 		free(at->inbox);
 		free(at->saves);
 	}
@@ -349,6 +363,7 @@ void cluster_deinit(struct cluster *cluster) {
 static void crash(struct cluster *cluster, struct cluster_node *at) {
 	at->node = node_free(at->node);
 	at->checkpoint = NULL;
+	drop_backups(at);
 	inbox_drop(at);
 	saves_drop(at);
 	if (cluster->staged_for == at->id)
@@ -431,6 +446,8 @@ void cluster_post(struct cluster *cluster, uint32_t node, const struct node_even
 	kept->body = copy(event->body, event->body_bytes);
 	if (event->met)
 		kept->event.met = copy(event->met, sizeof *event->met);
+	if (event->backup)
+		kept->event.backup = copy(event->backup, sizeof *event->backup);
 }
 
 static void carry_peer_frame(struct cluster *cluster, struct cluster_node *from, const struct node_peer_frame *frame) {
@@ -521,6 +538,68 @@ static void carry_snapshot(struct cluster *cluster, struct cluster_node *from, c
 	cluster_post(cluster, from->id, &sent);
 }
 
+/* What a driver does with its files: a cut is a copy, whatever becomes of the checkpoint. */
+static void cut_backup(struct cluster_node *at, struct node_backup_report *report, struct cluster_backup *backup) {
+	const struct cluster_disk *disk = &at->disk;
+
+	report->index = cluster_header_index(disk);
+	backup->header = copy(disk->header, disk->header_bytes);
+	report->header = backup->header;
+	report->header_bytes = disk->header_bytes;
+	report->rows = disk->n_rows;
+	for (size_t i = 0; i < disk->n_rows; i++) {
+		size_t n = disk->rows[i].n;
+
+		backup->run = grow(backup->run, backup->n + 4 + n, 1);
+		bytes_put_u32(backup->run + backup->n, (uint32_t)n);
+		memcpy(backup->run + backup->n + 4, disk->rows[i].bytes, n);
+		backup->n += 4 + n;
+	}
+	report->bytes = at->backup_bytes ? at->backup_bytes : backup->n;
+	memset(report->digest, 0xd1, sizeof report->digest);
+}
+
+static void report_backup(struct cluster *cluster, struct cluster_node *at, const struct node_backup *out) {
+	struct cluster_backup *backup = &at->backups[out->number % CLUSTER_BACKUPS_MAX];
+	struct node_backup_report report = {.number = out->number, .result = at->backup_result};
+	bool ok = at->backup_result == NODE_BACKUP_OK;
+
+	if (out->kind == NODE_BACKUP_CUT && ok) {
+		assert_int_equal(backup->number, 0);
+		backup->number = out->number;
+		cut_backup(at, &report, backup);
+	} else if (out->kind == NODE_BACKUP_READ && ok) {
+		assert_int_equal(backup->number, out->number);
+		assert_true(out->offset + out->n <= backup->n);
+		report.data = backup->run + out->offset;
+		report.n = out->n;
+	}
+	cluster_post(cluster, at->id, &(struct node_event){.kind = NODE_BACKUP_DONE, .backup = &report});
+}
+
+void cluster_end_backup(struct cluster *cluster, uint32_t node) {
+	struct cluster_node *at = cluster_node(cluster, node);
+	size_t n = at->n_held_backups;
+
+	at->n_held_backups = 0;
+	for (size_t i = 0; i < n; i++)
+		report_backup(cluster, at, &at->held_backups[i]);
+}
+
+static void carry_out_backup(struct cluster *cluster, struct cluster_node *at, const struct node_backup *out) {
+	if (out->kind == NODE_BACKUP_DROP) {
+		assert_int_equal(at->backups[out->number % CLUSTER_BACKUPS_MAX].number, out->number);
+		drop_backup(&at->backups[out->number % CLUSTER_BACKUPS_MAX]);
+		at->backups_dropped++;
+		return;
+	}
+	at->backups_cut += out->kind == NODE_BACKUP_CUT;
+	assert_in_range(at->n_held_backups, 0, CLUSTER_BACKUPS_MAX - 1);
+	at->held_backups[at->n_held_backups++] = *out;
+	if (!at->hold_backups)
+		cluster_end_backup(cluster, at->id);
+}
+
 static void keep_traces(struct cluster_node *at, const struct node_effects *effects) {
 	for (size_t i = 0; i < effects->n_traces; i++) {
 		size_t used = strlen(at->traces);
@@ -545,6 +624,8 @@ static void carry_out(struct cluster *cluster, struct cluster_node *at, const st
 	}
 	for (size_t i = 0; i < effects->n_snapshots; i++)
 		carry_snapshot(cluster, at, &effects->snapshots[i]);
+	for (size_t i = 0; i < effects->n_backups; i++)
+		carry_out_backup(cluster, at, &effects->backups[i]);
 	if (effects->staged_done)
 		staged_drop(cluster);
 	keep_traces(at, effects);
@@ -908,6 +989,18 @@ void cluster_send_read(struct cluster *cluster, uint32_t node, node_connection c
 void cluster_send_show(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
 		       const char *name) {
 	cluster_send_read(cluster, node, connection, id, name, CLIENT__READ_LEVEL__LINEARIZABLE, 0);
+}
+
+void cluster_send_backup(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			 uint64_t number, uint64_t offset) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__Backup backup = CLIENT__BACKUP__INIT;
+
+	backup.backup = number;
+	backup.offset = offset;
+	request.body_case = CLIENT__REQUEST__BODY_BACKUP;
+	request.backup = &backup;
+	cluster_request(cluster, node, connection, id, &request);
 }
 
 void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,

@@ -56,6 +56,14 @@ struct cluster_save {
 	struct node_save save; /* entries copied */
 };
 
+enum { CLUSTER_BACKUPS_MAX = 64 };
+
+struct cluster_backup {
+	uint64_t number; /* 0: free */
+	uint8_t *header, *run;
+	size_t n;
+};
+
 struct cluster_node {
 	uint32_t id;
 	uint32_t wipes; /* how often it has got an empty data folder; each has another store uuid */
@@ -83,6 +91,13 @@ struct cluster_node {
 	bool hold_checkpoints;                    /* they are begun and not ended */
 	const struct node_checkpoint *checkpoint; /* held */
 	unsigned checkpoints, snapshots;
+	struct cluster_backup backups[CLUSTER_BACKUPS_MAX];   /* cut, by number */
+	struct node_backup held_backups[CLUSTER_BACKUPS_MAX]; /* what the driver was asked to do, while … */
+	size_t n_held_backups;
+	bool hold_backups; /* … it does not come to that */
+	enum node_backup_result backup_result;
+	uint64_t backup_bytes; /* that a cut claims to have; 0: as it is */
+	unsigned backups_cut, backups_dropped;
 	char traces[16384];
 };
 
@@ -189,6 +204,11 @@ void cluster_send_read(struct cluster *cluster, uint32_t node, node_connection c
 		       const char *name, Client__ReadLevel level, uint64_t at_least);
 void cluster_send_observe(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
 			  const char *name, uint64_t after);
+
+void cluster_send_backup(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+			 uint64_t number, uint64_t offset);
+/* The driver does what it was asked for. */
+void cluster_end_backup(struct cluster *cluster, uint32_t node);
 
 /* One change of one node; several go into one request. */
 struct cluster_change {

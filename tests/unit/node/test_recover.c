@@ -123,6 +123,47 @@ static void test_recover__makes_a_cluster_of_a_checkpoint_and_a_log(void **unuse
 	check_recovered(&config);
 }
 
+/* As from a backup: nobody knows what has become of the sessions. */
+static void test_recover__ends_sessions_and_resets_no_token(void **unused) {
+	const struct node_config config = {0};
+	struct node_recovery restore = recovery;
+	const struct state *state;
+	struct cluster cluster;
+	struct state_session session;
+	struct state_lock lock;
+	struct state_seat seat;
+	char error[256];
+	uint32_t survivor;
+	uint64_t opened, token;
+	raft_index before;
+
+	(void)unused;
+	(void)begin(&cluster, &config, &survivor, &opened);
+	before = cluster_node(&cluster, survivor)->disk.base + cluster_node(&cluster, survivor)->disk.n_entries;
+	restore.end_sessions = true;
+	restore.token = ((uint64_t)EPOCH << 40) + 1000;
+	assert_int_equal(cluster_recover(&cluster, survivor, &restore, error, sizeof error), 0);
+	cluster_restart(&cluster, survivor);
+	assert_int_equal(cluster_await_leader(&cluster, 0), survivor);
+	state = node_state(cluster_node(&cluster, survivor)->node, CLUSTER_GROUP);
+	state_check(state);
+	assert_false(state_next_session(state, 0, &session));
+	assert_false(state_get_lock(state, "J", 1, &lock));
+	assert_false(state_next_waiter(state, "J", 1, 0, &seat));
+	assert_int_equal(state_get_counts(state).sessions + state_get_counts(state).locks, 0);
+	assert_true(state_applied(state) > before);
+
+	cluster_hello(&cluster, survivor, 6);
+	cluster.epoch = EPOCH;
+	opened = cluster_open(&cluster, survivor, 6, "nonce", 60000);
+	token = cluster_acquire(&cluster, survivor, 6, opened, 1, "J");
+	assert_int_equal(token, restore.token + 1);
+	/* A lock of which the old cluster never heard goes on above the same token. */
+	token = cluster_acquire(&cluster, survivor, 6, opened, 2, "never held");
+	assert_int_equal(token, restore.token + 1);
+	cluster_deinit(&cluster);
+}
+
 /* The others come back with empty data folders and are added one after the other. */
 static void test_recover__lets_others_join(void **unused) {
 	const struct node_config config = {0};
@@ -156,6 +197,7 @@ int main(void) {
 		cmocka_unit_test(test_recover__refuses_an_epoch_that_is_not_larger),
 		cmocka_unit_test(test_recover__makes_a_cluster_of_a_log),
 		cmocka_unit_test(test_recover__makes_a_cluster_of_a_checkpoint_and_a_log),
+		cmocka_unit_test(test_recover__ends_sessions_and_resets_no_token),
 		cmocka_unit_test(test_recover__lets_others_join),
 	};
 
