@@ -19,10 +19,6 @@ int raft__configuration_find(const struct raft_configuration *configuration, uin
 bool raft__configuration_votes(const struct raft_configuration *configuration, uint32_t node,
 			       const struct raft_uuid *store);
 
-/* This number belongs to a member with another store. */
-bool raft__configuration_names_other(const struct raft_configuration *configuration, uint32_t node,
-				     const struct raft_uuid *store);
-
 /* {node, store} is the only voter. */
 bool raft__configuration_sole(const struct raft_configuration *configuration, uint32_t node,
 			      const struct raft_uuid *store);

@@ -99,12 +99,11 @@ static bool self_votes(const struct raft *raft) {
 	return members && raft__configuration_votes(members, raft->node, &raft->store);
 }
 
-/* Not on a blank node; and not if the log names this node under another store: the one that was lost has voted and
- * promised, nobody here knows what, and whoever does not know of the loss would count our vote as its. */
+/* Not on a blank node. Anybody else votes, whatever the own log says of this node: it may be the outdated one. If it
+ * names a store that was lost, the present one is a voter by an entry that is still to come, and the vote may be the one
+ * that the cluster needs to send it. Whoever does not know of that entry counts no vote of this store (raft.h). */
 static bool may_vote(const struct raft *raft) {
-	const struct raft_configuration *members = raft__members(raft);
-
-	return members && !raft__configuration_names_other(members, raft->node, &raft->store);
+	return raft__members(raft) != NULL;
 }
 
 /* A leader that removes itself replicates the configuration without it until that is committed; if it could not stand

@@ -186,8 +186,7 @@ enum raft_event_kind {
 	RAFT_TIME = 1, /* time has passed */
 	RAFT_FOUND,    /* blank node only: `entry` is the founding configuration and becomes index 1, term 1 */
 	RAFT_JOIN, /* blank node only: like FOUND, on a node that the founding configuration does not name; it follows
-		    * and votes, but cannot campaign before the log says that this store is a voter. While the log
-		    * names the node under another store, which is lost with its votes, it does not vote either */
+		    * and votes, but cannot campaign before the log says that this store is a voter */
 	RAFT_CAMPAIGN,   /* do not wait for the election time-out; promises are still honoured */
 	RAFT_RECV,       /* `message`, with `entries` for an append */
 	RAFT_PROPOSE,    /* leader: append `entry` (its term is ignored) */
