@@ -6,7 +6,6 @@
 #include "configuration.h"
 #include "members.h"
 #include "memory.h"
-#include "replacement.h"
 #include "replica.h"
 
 #include <assert.h>
@@ -134,11 +133,6 @@ static bool membership_change(struct replica *replica, const Client__MemberChang
 	}
 	if (position < 0 && change->kind == CLIENT__MEMBER_CHANGE__KIND__SAME)
 		return MEMBERSHIP_FAULT(fault, LOCKD_INVALID, "node %u is no member", change->node);
-	if (position >= 0 && replacement_is_near(replica, &to->core.members[position]))
-		return MEMBERSHIP_FAULT(
-			fault, LOCKD_NOT_READY,
-			"node %u has lost its data folder and is about to be given its new one: try again",
-			change->node);
 	if (position >= 0 && membership_is_replaced(replica, &to->core.members[position]))
 		return MEMBERSHIP_FAULT(
 			fault, LOCKD_NOT_READY,

@@ -24,27 +24,18 @@ static bool replacement_is_for(const struct candidate *candidate, const struct r
 	return false;
 }
 
-bool replacement_is_near(const struct replica *replica, const struct raft_member *member) {
-	const struct candidate *candidate = candidate_find(&replica->node->candidates, member->node);
-
-	return candidate && replacement_is_for(candidate, member) &&
-	       state_get_version(replica->state).current >= STATE_MACHINE_VERSION_REPLACEMENT;
-}
-
 /* No majority would be harmed if the store lived on, but its node would: it is a member no more. Somebody may have
- * started a copy of its folder that was damaged, on another machine. */
+ * started a copy of its folder that was damaged, on another machine. So the call must come when the store has fallen
+ * silent already: one from before, or from before this leadership, may be of such a machine. */
 static bool replacement_is_silent(const struct replica *replica, const struct raft_member *member, raft_usec met) {
 	raft_usec heard = replica->replacement.since;
 	struct raft_peer peer;
 
 	if (member->node == replica->node->id)
 		return false;
-	if (raft_get_peer(replica->raft, member->node, &peer) && peer.contact > 0) {
-		if (met <= peer.contact)
-			return false;
+	if (raft_get_peer(replica->raft, member->node, &peer) && peer.contact > heard)
 		heard = peer.contact;
-	}
-	return replica->node->clocks.mono - heard > replica->node->timing.election_max;
+	return met > heard && replica->node->clocks.mono - heard > replica->node->timing.election_max;
 }
 
 /* The other voters that answer are a majority without it. If they were not, the change could neither be committed nor
@@ -73,12 +64,10 @@ static bool replacement_is_taken(const struct raft_configuration *members, const
 
 static bool replacement_is_due(const struct replica *replica, const struct raft_configuration *members,
 			       const struct raft_member *member) {
-	const struct candidate *candidate;
+	const struct candidate *candidate = candidate_find(&replica->node->candidates, member->node);
 
-	if (!replacement_is_near(replica, member))
-		return false;
-	candidate = candidate_find(&replica->node->candidates, member->node);
-	return replacement_is_silent(replica, member, candidate->met) &&
+	return candidate && replacement_is_for(candidate, member) &&
+	       replacement_is_silent(replica, member, candidate->met) &&
 	       !replacement_is_taken(members, &candidate->store) &&
 	       replacement_can_commit(replica, members, member->node);
 }
@@ -146,7 +135,8 @@ void replacement_advance(struct replica *replica) {
 		return;
 	}
 	replacement_tell(replica);
-	if (membership_is_busy(replica))
+	if (membership_is_busy(replica) ||
+	    state_get_version(replica->state).current < STATE_MACHINE_VERSION_REPLACEMENT)
 		return;
 	for (uint16_t i = 0; i < members->n; i++) {
 		if (replacement_is_due(replica, members, &members->members[i])) {

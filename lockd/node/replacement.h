@@ -28,7 +28,5 @@ struct replacement {
 void replacement_begin(struct replica *replica);
 /* Leader: begins a swap that is due, tells of one that is done. */
 void replacement_advance(struct replica *replica);
-/* A candidate stands in the place of the member's store, and the machine version allows a swap: it comes by itself. */
-bool replacement_is_near(const struct replica *replica, const struct raft_member *member);
 
 #endif
