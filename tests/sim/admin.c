@@ -13,8 +13,9 @@ enum {
 	TICK_US = 60000,
 	AGAIN_US = 200000,
 	REPAIR_US = 300000,
-	WIPE_PPM = 10000, /* of ticks, for each machine that was removed */
-	VOTERS_MIN = 2,   /* that a wish leaves, where there are so many */
+	WIPE_PPM = 10000,               /* of ticks, for each machine that was removed */
+	REMOVAL_OF_DAMAGED_PPM = 50000, /* of ticks, while a member has lost its store */
+	VOTERS_MIN = 2,                 /* that a wish leaves, where there are so many */
 	VOTERS_MAX = 5,
 };
 
@@ -181,6 +182,26 @@ static void draw_repair(struct sim *sim) {
 		trace_wish(sim);
 }
 
+/* The cluster takes it back by itself. Now and then somebody is faster; no other change is begun meanwhile, since it
+ * may count on the store that is gone. */
+static void draw_removal_of_damaged(struct sim *sim) {
+	struct admin *admin = &sim->admin;
+	const struct raft_configuration *members = &sim->checker_raft.members;
+
+	if (!sim->plan.change_every || count_voters(sim) <= VOTERS_MIN ||
+	    !prng_chance(prng_of(sim), REMOVAL_OF_DAMAGED_PPM))
+		return;
+	for (uint16_t i = 0; i < members->n; i++) {
+		if (!checker_raft_member(sim, members->members[i].node) && admin->n_changes == 0)
+			wish(sim, members->members[i].node, CLIENT__MEMBER_CHANGE__KIND__ABSENT);
+	}
+	admin->wish = ADMIN_CHANGE;
+	admin->sends = 0;
+	admin->patience = CALLER_PATIENCE_US;
+	if (verdict_is_tracing())
+		trace_wish(sim);
+}
+
 static void draw(struct sim *sim) {
 	struct admin *admin = &sim->admin;
 	const struct plan *plan = &sim->plan;
@@ -191,6 +212,8 @@ static void draw(struct sim *sim) {
 		return;
 	if (admin->lost) {
 		draw_repair(sim);
+	} else if (damage_is_open(sim)) {
+		draw_removal_of_damaged(sim);
 	} else if (plan->change_every && sim->now >= admin->change_at) {
 		admin->change_at = sim->now + prng_exponential(prng_of(sim), plan->change_every);
 		draw_change(sim);

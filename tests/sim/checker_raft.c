@@ -36,6 +36,11 @@ void checker_raft_deinit(struct sim *sim) {
 		free(checker->nodes[i].votes);
 		free(checker->nodes[i].terms);
 	}
+	for (size_t i = 0; i < checker->n_lost; i++) {
+		free(checker->lost[i].votes);
+		disk_deinit(&checker->lost[i].disk);
+	}
+	free(checker->lost);
 	arena_deinit(&checker->arena);
 }
 
@@ -64,6 +69,42 @@ void checker_raft_wipe(struct sim *sim, uint32_t node) {
 	*of = (struct checker_node){0};
 }
 
+/* ---- P10: stores that are lost -------------------------------------------------------------------------------------
+ */
+
+void checker_raft_lose(struct sim *sim, uint32_t node) {
+	struct checker_raft *checker = &sim->checker_raft;
+	struct checker_node *of = checked(sim, node);
+	uint32_t damaged = checker_raft_member(sim, node) || of->damaged > 0 ? of->damaged + 1 : 0;
+	struct checker_lost *lost;
+
+	checker->lost = memory_fit(checker->lost, &checker->lost_size, checker->n_lost + 1, sizeof(*checker->lost));
+	lost = &checker->lost[checker->n_lost++];
+	*lost = (struct checker_lost){
+		.store = sim_host(sim, node)->store, .votes = of->votes, .votes_size = of->votes_size};
+	disk_copy(sim_disk(sim, node), &lost->disk);
+	of->votes = NULL;
+	checker_raft_wipe(sim, node);
+	of->damaged = damaged;
+}
+
+static const struct checker_lost *find_lost(struct sim *sim, const uint8_t store[LIMIT_UUID_BYTES]) {
+	const struct checker_raft *checker = &sim->checker_raft;
+	for (size_t i = 0; i < checker->n_lost; i++) {
+		if (memcmp(checker->lost[i].store.bytes, store, LIMIT_UUID_BYTES) == 0)
+			return &checker->lost[i];
+	}
+	return NULL;
+}
+
+static bool is_lost_in(const struct raft_member *member, uint8_t role) {
+	return role == RAFT_ROLE_VOTER_OUTGOING && (member->roles & RAFT_ROLE_LOST);
+}
+
+bool checker_raft_speaks(struct sim *sim, const struct raft_member *member, uint8_t role) {
+	return has_store(sim, member) && !is_lost_in(member, role);
+}
+
 /* ---- I6: one vote per node and term --------------------------------------------------------------------------------
  */
 
@@ -72,6 +113,10 @@ void checker_raft_vote(struct sim *sim, uint32_t node, raft_term term, uint32_t 
 
 	if (sim->unchecked)
 		return;
+	if (find_lost(sim, sim_host(sim, node)->store.bytes))
+		verdict_fail(VERDICT_SAFETY, "P10 lost-store-votes",
+			     "n%u, term %" PRIu64 ": %s n%u under a store that was found damaged", node, term, how,
+			     vote);
 	of->votes = memory_fit(of->votes, &of->votes_size, (size_t)term + 1, sizeof(*of->votes));
 	if (of->votes[term] && of->votes[term] != vote)
 		verdict_fail(VERDICT_SAFETY, "I6 vote-twice", "node %u, term %" PRIu64 ": first n%u, then %s n%u", node,
@@ -242,18 +287,32 @@ static bool older_leads(struct sim *sim, raft_term term) {
 }
 
 /* The disks hold one vote per term: whoever leads must have those of a majority, in both halves. */
+static bool has_voted(struct sim *sim, const struct raft_member *member, uint32_t node, raft_term term) {
+	const struct checker_node *of = checked(sim, member->node);
+	const struct checker_lost *lost = find_lost(sim, member->store.bytes);
+
+	if (lost && term < lost->votes_size && lost->votes[term] == node)
+		return true;
+	return (has_store(sim, member) && term < of->votes_size && of->votes[term] == node) ||
+	       old_copy_voted(sim, member, term, node);
+}
+
 static bool has_votes(struct sim *sim, const struct raft_configuration *members, uint8_t role, uint32_t node,
 		      raft_term term) {
-	uint32_t voters = 0, votes = 0;
+	uint32_t voters = 0, votes = 0, lost = 0;
 	for (uint16_t i = 0; i < members->n; i++) {
 		const struct raft_member *member = &members->members[i];
 		if (!(member->roles & role))
 			continue;
-		const struct checker_node *of = checked(sim, member->node);
 		voters++;
-		votes += (has_store(sim, member) && term < of->votes_size && of->votes[term] == node) ||
-			 old_copy_voted(sim, member, term, node);
+		if (is_lost_in(member, role))
+			lost += has_voted(sim, member, node, term);
+		else
+			votes += has_voted(sim, member, node, term);
 	}
+	if (votes <= voters / 2 && votes + lost > voters / 2)
+		verdict_fail(VERDICT_SAFETY, "P10 lost-store-counted",
+			     "n%u leads term %" PRIu64 " by votes that were cast for a lost store", node, term);
 	return voters == 0 || votes > voters / 2;
 }
 
@@ -290,6 +349,18 @@ static void check_leader(struct sim *sim, uint32_t node, const struct raft *raft
 /* ---- I3 and I4: commit ---------------------------------------------------------------------------------------------
  */
 
+static bool holds(const struct disk *disk, raft_index index, raft_term term) {
+	return index < disk->base || disk_term_at(disk, index) == term;
+}
+
+static bool has_entry(struct sim *sim, const struct raft_member *member, raft_index index, raft_term term) {
+	const struct checker_lost *lost = find_lost(sim, member->store.bytes);
+
+	return (lost && holds(&lost->disk, index, term)) ||
+	       (has_store(sim, member) && holds(sim_disk(sim, member->node), index, term)) ||
+	       old_copy_had(sim, member, index);
+}
+
 static bool is_on_majority(struct sim *sim, const struct raft_configuration *members, uint8_t role, raft_index index,
 			   raft_term term) {
 	uint32_t voters = 0, n = 0;
@@ -297,10 +368,8 @@ static bool is_on_majority(struct sim *sim, const struct raft_configuration *mem
 		const struct raft_member *member = &members->members[i];
 		if (!(member->roles & role))
 			continue;
-		const struct disk *disk = sim_disk(sim, member->node);
 		voters++;
-		n += (has_store(sim, member) && (index < disk->base || disk_term_at(disk, index) == term)) ||
-		     old_copy_had(sim, member, index);
+		n += !is_lost_in(member, role) && has_entry(sim, member, index, term);
 	}
 	return voters == 0 || n > voters / 2;
 }
@@ -399,6 +468,8 @@ static void note_removed(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		struct checker_node *of = checked(sim, node);
 		if (checker_raft_member(sim, node)) {
+			sim->totals.replacements += of->damaged > 0;
+			of->damaged = 0;
 			of->removed_at = 0;
 		} else if (!of->removed_at) {
 			of->removed_at = sim->now;
@@ -421,6 +492,30 @@ static void note_committed(struct sim *sim, const struct raft *raft, raft_index 
 	note_removed(sim);
 }
 
+static const struct raft_member *find_member(const struct raft_configuration *members, uint32_t node) {
+	for (uint16_t i = 0; i < members->n; i++) {
+		if (members->members[i].node == node)
+			return &members->members[i];
+	}
+	return NULL;
+}
+
+/* Nobody is given another store while the one that it has is well. */
+static void check_replaced(struct sim *sim, uint32_t node, const struct raft *raft,
+			   const struct raft_configuration *latest, raft_index index) {
+	raft_index ignored;
+	const struct raft_configuration *before = raft_configuration_at(raft, index - 1, &ignored);
+
+	for (uint16_t i = 0; before && i < latest->n; i++) {
+		const struct raft_member *member = &latest->members[i], *was = find_member(before, member->node);
+		if (was && memcmp(was->store.bytes, member->store.bytes, sizeof(was->store.bytes)) != 0 &&
+		    !find_lost(sim, was->store.bytes))
+			verdict_fail(VERDICT_SAFETY, "P10 living-store-replaced",
+				     "configuration %" PRIu64 " in the log of n%u gives n%u another store", index, node,
+				     member->node);
+	}
+}
+
 static void check_members(struct sim *sim, uint32_t node, const struct raft *raft, const struct raft_status *status) {
 	struct checker_node *of = checked(sim, node);
 	raft_index latest;
@@ -433,6 +528,7 @@ static void check_members(struct sim *sim, uint32_t node, const struct raft *raf
 		note_committed(sim, raft, status->commit);
 	if (of->members_index == latest)
 		return;
+	check_replaced(sim, node, raft, members, latest);
 	of->members = *members;
 	of->members_index = latest;
 }

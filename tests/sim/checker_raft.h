@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Raft's invariants over all nodes at once, checked after every step: I1–I7 of the question book, that a committed
  * entry stands on a majority of disks and a leader on a majority of durable votes, in both halves of a joint
- * configuration, that configurations change one after the other, and that nobody is disturbed by removed nodes. */
+ * configuration, that configurations change one after the other, that nobody is disturbed by removed nodes, and that a
+ * store which stands in the place of a lost one (P10) speaks for itself alone. */
 #ifndef TESTS_SIM_CHECKER_RAFT_H
 #define TESTS_SIM_CHECKER_RAFT_H
 
 #include "api/arena.h"
 #include "lockd/node/node.h"
 #include "lockd/state/state.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/plan.h"
 
 struct sim;
@@ -39,8 +41,18 @@ struct checker_node {
 	raft_term durable_term;            /* never regresses, also across crashes */
 	struct raft_configuration members; /* the latest one at the end of the step before */
 	raft_index members_index;
+	uint32_t damaged;               /* so often since it was a member last */
 	sim_usec booted_at, removed_at; /* removed: the committed configuration names it no more; 0: it does */
 	raft_index removed_by;          /* the first such configuration */
+};
+
+/* A store that was found damaged, with what it had said: its votes and acknowledgements may be on their way, and those
+ * that have arrived count. */
+struct checker_lost {
+	struct node_uuid store;
+	uint32_t *votes;
+	size_t votes_size;
+	struct disk disk;
 };
 
 struct checker_raft {
@@ -52,6 +64,8 @@ struct checker_raft {
 	bool *transferred; /* by term: its leader's votes were asked for by the leader before */
 	size_t transferred_size;
 	struct checker_node nodes[SIM_NODES_MAX];
+	struct checker_lost *lost;
+	size_t n_lost, lost_size;
 	struct raft_configuration members; /* the latest committed one; n 0: none yet */
 	raft_index members_index;
 	struct arena arena;
@@ -64,6 +78,10 @@ void checker_raft_deinit(struct sim *sim);
 bool checker_raft_is_out(struct sim *sim, uint32_t node);
 /* The node is another one from now on. */
 void checker_raft_wipe(struct sim *sim, uint32_t node);
+/* Its store is found damaged: nobody will speak for it any more. Before the disk is emptied. */
+void checker_raft_lose(struct sim *sim, uint32_t node);
+/* The store that has this vote is there, and what stands in its place is not counted for it. */
+bool checker_raft_speaks(struct sim *sim, const struct raft_member *member, uint8_t role);
 /* Its disk was put back to an older state. Unless somebody has heard of what is `forgotten`, it may promise all that
  * again. */
 void checker_raft_put_back(struct sim *sim, uint32_t node, bool forgotten);

@@ -321,6 +321,9 @@ void host_boot(struct sim *sim, uint32_t id) {
 		.leader_lease = sim->plan.leader_lease,
 		.machine_version_max = known_version(sim, host),
 		.state_hash_interval = sim->plan.state_hash_interval,
+		.past_incarnation = host->past_incarnation,
+		.repairs = host->repairs,
+		.damage = host->repairs > 0 ? "damaged by the simulator" : NULL,
 	};
 	assert(!host->up);
 	/* Sometimes the whole machine has come up again, and its clock with it. */
@@ -409,28 +412,67 @@ raft_term host_term(const struct host *host) {
 	return status_of(host).term;
 }
 
-void host_wipe(struct sim *sim, uint32_t id) {
-	struct host *host = sim_host(sim, id);
-	struct disk *disk = sim_disk(sim, id);
+/* An empty disk under another uuid. */
+static void begin_anew(struct sim *sim, struct host *host) {
+	struct disk *disk = sim_disk(sim, host->id);
 	uint64_t boot = disk->boot;
-	host_crash(sim, id);
-	TRACE("n%u installed anew", id);
 	disk_deinit(disk);
 	disk_init(disk, prng_fork(&host->prng));
 	disk->boot = boot + 1; /* writes of the old one are void */
 	draw_store(host);
+}
+
+void host_wipe(struct sim *sim, uint32_t id) {
+	struct host *host = sim_host(sim, id);
+	host_crash(sim, id);
+	TRACE("n%u installed anew", id);
+	begin_anew(sim, host);
 	host->installed_anew = true;
+	host->n_past = host->repairs = 0;
+	host->past_incarnation = (struct node_uuid){0};
 	checker_raft_wipe(sim, id);
 }
 
-void host_meet(struct sim *sim, uint32_t id, uint32_t caller) {
+static void remember_store(struct sim *sim, struct host *host) {
+	const struct disk *disk = sim_disk(sim, host->id);
+	memmove(host->past + 1, host->past, sizeof(host->past) - sizeof(*host->past));
+	host->past[0] = host->store;
+	host->n_past += host->n_past < LIMIT_PAST_STORES_MAX;
+	if (disk->has_identity)
+		host->past_incarnation = disk->incarnation;
+	host->repairs++;
+}
+
+void host_damage(struct sim *sim, uint32_t id) {
 	struct host *host = sim_host(sim, id);
-	struct node_met *met = memory_new(sizeof(*met));
+	host_crash(sim, id);
+	TRACE("n%u finds its data folder damaged", id);
+	remember_store(sim, host);
+	checker_raft_lose(sim, id);
+	begin_anew(sim, host);
+}
+
+static void meet(struct sim *sim, struct host *host, uint32_t caller, const struct node_uuid *store,
+		 const struct node_uuid *replaces, size_t n) {
+	struct node_met *met = memory_new(sizeof(*met) + n * sizeof(*replaces));
 	*met = (struct node_met){.node = caller,
-				 .store = sim_host(sim, caller)->store,
+				 .store = *store,
 				 .peer_address = ADDRESSES[caller - 1].peer_address,
-				 .client_address = ADDRESSES[caller - 1].client_address};
+				 .client_address = ADDRESSES[caller - 1].client_address,
+				 .replaces = (struct node_uuid *)(met + 1),
+				 .n_replaces = n};
+	if (n > 0)
+		memcpy(met + 1, replaces, n * sizeof(*replaces));
 	post(sim, host, &(struct node_event){.kind = NODE_PEER_MET, .met = met}, met);
+}
+
+void host_meet(struct sim *sim, uint32_t id, uint32_t caller) {
+	const struct host *from = sim_host(sim, caller);
+	meet(sim, sim_host(sim, id), caller, &from->store, from->past, from->n_past);
+}
+
+void host_meet_falsely(struct sim *sim, uint32_t id, uint32_t node, const struct node_uuid *store) {
+	meet(sim, sim_host(sim, id), node, store, &sim_host(sim, node)->store, 1);
 }
 
 /* ---- Founding ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #ifndef TESTS_SIM_HOST_H
 #define TESTS_SIM_HOST_H
 
+#include "api/limits.h"
 #include "lockd/node/node.h"
 #include "tests/sim/plan.h"
 
@@ -38,6 +39,10 @@ struct host {
 	bool up, stopping;
 	uint64_t boot;
 	bool installed_anew; /* with the present program */
+	struct node_uuid past[LIMIT_PAST_STORES_MAX]; /* in whose place its store stands, the latest first */
+	size_t n_past;
+	struct node_uuid past_incarnation;
+	uint32_t repairs;
 	struct node_memory memory; /* what its disk held as it booted */
 	sim_usec paused_until, suspended_until;
 	int32_t drift_ppm;    /* of this machine's clocks, real */
@@ -86,6 +91,10 @@ bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapsh
 void host_found(struct sim *sim, uint32_t id);
 /* A blank node that is no member has called this one. */
 void host_meet(struct sim *sim, uint32_t id, uint32_t caller);
+/* Somebody says so who has a store of his own and claims that it stands in the place of that node's. */
+void host_meet_falsely(struct sim *sim, uint32_t id, uint32_t node, const struct node_uuid *store);
+/* Its data folder is found damaged when it is opened: set aside, a blank one takes its place. The host stays down. */
+void host_damage(struct sim *sim, uint32_t id);
 /* The machine is installed anew: blank, with another store. */
 void host_wipe(struct sim *sim, uint32_t id);
 

@@ -9,6 +9,16 @@
 
 enum { LOOK_US = 100000 };
 
+/* Who was a member under a store that was found damaged is to be one under the store that it has. */
+static bool is_missing(struct sim *sim, uint32_t node) {
+	const struct raft_configuration *members = &sim->checker_raft.members;
+	for (uint16_t i = 0; i < members->n; i++) {
+		if (members->members[i].node == node)
+			return !checker_raft_member(sim, node) && sim_host(sim, node)->n_past > 0;
+	}
+	return false;
+}
+
 /* NULL: as it should be. Machines that are no members have no say and no duties. */
 static const char *look_at_nodes(struct sim *sim) {
 	const struct state *first = NULL;
@@ -22,6 +32,8 @@ static const char *look_at_nodes(struct sim *sim) {
 		const struct raft *raft = node_raft(sim_host(sim, node)->node, SIM_GROUP);
 		const struct state *state = node_state(sim_host(sim, node)->node, SIM_GROUP);
 		struct raft_status status;
+		if (is_missing(sim, node))
+			return "a damaged node is not taken back";
 		if (!checker_raft_member(sim, node))
 			continue;
 		if (!raft || !state)

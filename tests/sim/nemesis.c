@@ -16,7 +16,7 @@ static uint32_t any_node(struct sim *sim) {
 	return node;
 }
 
-static bool rests(const struct sim *sim) {
+bool nemesis_is_resting(const struct sim *sim) {
 	return sim->nemesis.rests_until > sim->now;
 }
 
@@ -61,7 +61,7 @@ struct temptation {
 
 static void give_in(struct sim *sim, void *item) {
 	const struct temptation *temptation = item;
-	if (sim->healed || rests(sim) || sim_host(sim, temptation->node)->boot != temptation->boot)
+	if (sim->healed || nemesis_is_resting(sim) || sim_host(sim, temptation->node)->boot != temptation->boot)
 		return;
 	sim->totals.crashes_in_saves += !temptation->client;
 	sim->totals.crashes_on_ack += temptation->client > 0;
@@ -284,7 +284,7 @@ static void strike(struct sim *sim, void *item) {
 	const struct fault *fault = item;
 	if (sim->healed)
 		return;
-	if (!rests(sim))
+	if (!nemesis_is_resting(sim))
 		fault->strike(sim);
 	again(sim, fault);
 }
@@ -306,7 +306,7 @@ static bool is_founded(struct sim *sim) {
 static void begin(struct sim *sim, void *item) {
 	const struct plan *plan = &sim->plan;
 	(void)item;
-	if (!plan->founding_chaos && !is_founded(sim)) {
+	if (!plan->founding_chaos && !(is_founded(sim) && (!plan->damage_every || damage_is_mended(sim)))) {
 		queue_push(&sim->queue, sim->now + 100000, begin, NULL);
 		return;
 	}

@@ -28,6 +28,7 @@ void nemesis_disk_failed(struct sim *sim, uint32_t node);
 void nemesis_restart(struct sim *sim, uint32_t node);
 /* Mends the network, disks and machines, and breaks nothing for a while. */
 void nemesis_rest(struct sim *sim, sim_usec until);
+bool nemesis_is_resting(const struct sim *sim);
 /* Mends everything; nothing breaks from then on. */
 void nemesis_heal(struct sim *sim);
 

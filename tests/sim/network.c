@@ -177,7 +177,10 @@ static const struct raft_member *member_of(const struct host *host, uint32_t nod
 static bool knows(struct sim *sim, const struct host *host, const struct host *other) {
 	if (link_of(sim, other->id, host->id)->connected)
 		return true;
-	return node_is_blank(host->node) ? other->id <= plan_founders(&sim->plan) : member_of(host, other->id) != NULL;
+	if (!node_is_blank(host->node))
+		return member_of(host, other->id) != NULL;
+	/* The file of a machine that was a member is kept up to date by whoever changes the members. */
+	return other->id <= plan_founders(&sim->plan) || (host->n_past > 0 && checker_raft_member(sim, other->id));
 }
 
 /* Somebody whom the host's configuration does not name, or names with another store, may lead by now: only a leader
@@ -239,12 +242,25 @@ static bool judge_memory(struct sim *sim, struct host *host, const struct host *
 	return true;
 }
 
+/* Whoever is called by a node that is no member tells it who leads, and the leader is called next. */
+static void meet(struct sim *sim, const struct host *to, const struct host *from) {
+	struct raft_status status;
+	uint32_t leader;
+
+	host_meet(sim, to->id, from->id);
+	raft_get_status(node_raft(to->node, SIM_GROUP), &status);
+	leader = status.leader;
+	if (leader && leader != to->id && leader != from->id && sim_host(sim, leader)->up &&
+	    !is_cut(sim, from->id, leader) && !is_cut(sim, leader, from->id))
+		host_meet(sim, leader, from->id);
+}
+
 static bool greet(struct sim *sim, struct host *from, struct host *to) {
 	if (!knows(sim, from, to))
 		return false;
 	if (!node_is_blank(to->node) && node_is_blank(from->node) && !names_store(to, from) &&
 	    prng_chance(&sim->network.prng, MEET_PPM))
-		host_meet(sim, to->id, from->id);
+		meet(sim, to, from);
 	if (!welcomes(to, from) || !welcomes(from, to))
 		return false;
 	return judge_memory(sim, to, from) && judge_memory(sim, from, to);

@@ -3,6 +3,8 @@
 
 #include "api/limits.h"
 
+#include <string.h>
+
 enum { MS = 1000, SECOND = 1000 * MS };
 
 static uint32_t draw_nodes(struct prng *prng) {
@@ -113,6 +115,15 @@ static void draw_upgrades(struct plan *plan, struct prng *prng) {
 		plan->old_boots[i] = coin(prng) ? 0 : (uint32_t)prng_range(prng, 1, 3);
 }
 
+/* A cluster that is not upgraded yet takes nobody back by itself, and under faults it takes a while to be. */
+static void draw_damage(struct plan *plan, struct prng *prng) {
+	if (!prng_chance(prng, 350000))
+		return;
+	plan->damage_every = prng_range(prng, 500 * MS, 4 * SECOND);
+	plan->founding_chaos = false;
+	memset(plan->old_boots, 0, sizeof(plan->old_boots));
+}
+
 void plan_draw(struct plan *plan, struct prng *prng) {
 	*plan = (struct plan){.nodes = draw_nodes(prng)};
 	plan->chaos = prng_range(prng, 15, 25) * SECOND;
@@ -136,4 +147,5 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 	if (prng_chance(prng, 300000))
 		plan->old_copy_every = prng_range(prng, 500 * MS, 3 * SECOND);
 	draw_upgrades(plan, prng);
+	draw_damage(plan, prng);
 }

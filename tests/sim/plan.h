@@ -66,6 +66,8 @@ struct plan {
 	sim_usec break_every;      /* client connections */
 	sim_usec old_copy_every; /* a data folder is copied, and put back later if the rest of the cluster allows it */
 
+	sim_usec damage_every; /* a data folder is found damaged, and another one takes its place */
+
 	/* Upgrades: how many of a founder's starts run a program that knows machine version 1 only. */
 	uint32_t old_boots[SIM_NODES_MAX];
 	uint32_t state_hash_interval;

@@ -108,6 +108,7 @@ void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals
 	nemesis_start(sim, prng_fork(&sim->prng));
 	checker_session_start(sim);
 	old_copy_start(sim, prng_fork(&sim->prng));
+	damage_start(sim, prng_fork(&sim->prng));
 	while (!liveness_is_reached(sim))
 		sim_step(sim);
 	sim->totals.seeds = 1;

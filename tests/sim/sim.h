@@ -10,6 +10,7 @@
 #include "tests/sim/checker_raft.h"
 #include "tests/sim/checker_session.h"
 #include "tests/sim/client.h"
+#include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/host.h"
 #include "tests/sim/liveness.h"
@@ -37,6 +38,7 @@ struct sim {
 	struct network network;
 	struct nemesis nemesis;
 	struct old_copy old_copy;
+	struct damage damage;
 	struct liveness liveness;
 	struct host hosts[SIM_NODES_MAX];
 	struct disk disks[SIM_NODES_MAX];

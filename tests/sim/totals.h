@@ -22,6 +22,11 @@
 	X(disk_failures, "failed disks")                                                                               \
 	X(old_copies, "data folders put back to older copies")                                                         \
 	X(old_copies_found, "of them found out")                                                                       \
+	X(damages, "damaged data folders")                                                                             \
+	X(damages_leading, "of them a leader's")                                                                       \
+	X(damages_again, "of them before the node was back")                                                           \
+	X(replacements, "damaged nodes taken back")                                                                    \
+	X(false_calls, "false calls in the name of a store")                                                           \
 	X(disk_full, "full disks")                                                                                     \
 	X(cuts_one_way, "one-way cuts")                                                                                \
 	X(cuts_two_way, "two-way cuts")                                                                                \
@@ -79,9 +84,41 @@
 	X(verdicts, "verdicts on state hashes")                                                                        \
 	X(steps, "node steps")
 
+/* Of lockd-sim-store alone. X(name, text) */
+#define TOTALS_STORE_MAP(X)                                                                                            \
+	X(store_boots, "boots compared")                                                                               \
+	X(store_hashes, "state hashes compared")                                                                       \
+	X(store_writes, "writes")                                                                                      \
+	X(store_checkpoints, "checkpoints")                                                                            \
+	X(store_snapshots, "snapshots compared")                                                                       \
+	X(store_stops, "clean stops")                                                                                  \
+	X(store_crashes, "crashes settled by a cut")                                                                   \
+	X(points_opening, "points cut at while opening")                                                               \
+	X(points_closing, "closing")                                                                                   \
+	X(points_voting, "saving term and vote")                                                                       \
+	X(points_truncating, "truncating")                                                                             \
+	X(points_installing, "installing a snapshot")                                                                  \
+	X(points_keeping, "installing one and keeping what follows")                                                   \
+	X(points_trimming, "trimming")                                                                                 \
+	X(points_founding, "founding")                                                                                 \
+	X(points_writing, "writing anything else")                                                                     \
+	X(points_checkpointing, "writing a checkpoint")                                                                \
+	X(points_sending, "copying one")                                                                               \
+	X(points_aside, "setting a folder aside")                                                                      \
+	X(images, "images opened")                                                                                     \
+	X(images_before, "of them as before the call")                                                                 \
+	X(images_first, "with term and vote alone")                                                                    \
+	X(images_after, "as after it")                                                                                 \
+	X(flips, "bits turned")                                                                                        \
+	X(flips_refused, "of them found")                                                                              \
+	X(flips_harmless, "harmless")                                                                                  \
+	X(flips_lagging, "paid for with an older checkpoint or base")                                                  \
+	X(asides, "folders set aside")
+
 struct totals {
 #define TOTALS_FIELD(name, text) uint64_t name;
 	TOTALS_MAP(TOTALS_FIELD)
+	TOTALS_STORE_MAP(TOTALS_FIELD)
 #undef TOTALS_FIELD
 	uint64_t seeds;
 	uint64_t virtual_us;
