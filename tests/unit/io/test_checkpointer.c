@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,10 +43,12 @@ static int answer(void) {
 	return disk.result;
 }
 
+static int *noted; /* shared with the process that ends */
+
 void store_note_failure(const struct store *store, int r, const struct store_error *failure) {
 	(void)store;
-	(void)r;
-	(void)failure;
+	*noted = r;
+	assert_true(failure->text[0]);
 }
 
 int store_checkpoint(struct store *store, const struct node_checkpoint *checkpoint, struct store_error *error) {
@@ -117,11 +120,14 @@ static struct checkpointer_job *make(struct checkpointer_job *job) {
 	return job;
 }
 
-/* In a process of its own: ends with FATAL_EXIT_STATUS. */
+/* In a process of its own: ends with FATAL_EXIT_STATUS, and not before the store has been told why. */
 static void expect_fatal(enum inbox_kind kind, int result) {
-	pid_t child = fork();
+	pid_t child;
 	int status;
 
+	noted = mmap(NULL, sizeof *noted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(noted, MAP_FAILED);
+	child = fork();
 	if (child == 0) {
 		disk.result = result;
 		checkpointer = checkpointer_start(NULL, &inbox, &state_db);
@@ -132,6 +138,8 @@ static void expect_fatal(enum inbox_kind kind, int result) {
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), FATAL_EXIT_STATUS);
+	assert_int_equal(*noted, result);
+	munmap(noted, sizeof *noted);
 }
 
 static void test_checkpointer__ends_the_process_when_a_checkpoint_fails(void **state) {

@@ -4,12 +4,18 @@
 #include "lockd/io/storage.h"
 
 #include "lockd/io/clock.h"
+#include "lockd/io/fatal.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +26,7 @@ static struct inbox_list pending;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 /* Written by the storage thread, read by the test behind a report or the end of the thread. */
 static struct {
+	int failure;   /* of every write; 0: none */
 	int full_left; /* so many writes find the disk full … */
 	int freed;     /* … fewer by this once the reserve is given up */
 	bool reserved; /* it is of more than 0 bytes … */
@@ -32,17 +39,21 @@ static struct {
 	size_t n;
 } disk;
 
+static int *noted; /* shared with the process that ends */
+
 void store_note_failure(const struct store *store, int r, const struct store_error *failure) {
 	(void)store;
-	(void)r;
-	(void)failure;
+	*noted = r;
+	assert_string_equal(failure->text, "as the test wants it");
 }
 
 int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error) {
 	(void)store;
-	(void)error;
+	snprintf(error->text, sizeof error->text, "as the test wants it");
 	pthread_mutex_lock(&gate);
 	pthread_mutex_unlock(&gate);
+	if (disk.failure < 0)
+		return disk.failure;
 	if (disk.full_left > 0) {
 		disk.full_left--;
 		return STORE_FULL;
@@ -306,6 +317,28 @@ static void test_storage__is_not_stuck_while_the_disk_is_full(void **state) {
 	assert_true(storage_stop(storage));
 }
 
+/* In a process of its own, and not before the store has been told why. */
+static void test_storage__ends_the_process_when_the_log_is_damaged(void **state) {
+	pid_t child;
+	int status;
+
+	(void)state;
+	noted = mmap(NULL, sizeof *noted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(noted, MAP_FAILED);
+	child = fork();
+	if (child == 0) {
+		disk.failure = -EBADMSG;
+		put(storage_start(NULL, &inbox, &state_db), 1, 1, "x");
+		free(next_report());
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), FATAL_EXIT_STATUS);
+	assert_int_equal(*noted, -EBADMSG);
+	munmap(noted, sizeof *noted);
+}
+
 static void test_storage__tells_at_the_stop_that_saves_are_lost(void **state) {
 	struct storage *storage;
 
@@ -358,6 +391,9 @@ static void test_storage__installs_a_snapshot_alone(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		/* First, while there are no threads: it forks. */
+		cmocka_unit_test_setup_teardown(test_storage__ends_the_process_when_the_log_is_damaged, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__retries_the_same_save_while_the_disk_is_full, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__spends_the_reserve_on_what_met_a_full_disk, set_up,
