@@ -49,7 +49,7 @@ static bool fault_fails(const struct medium_fault *fault) {
 static struct medium_fault *image_meet(struct medium *medium, enum medium_kind kind, const char *name) {
 	struct medium_fault *strikes = NULL;
 
-	for (struct medium_fault *fault = medium->faults; fault; fault = fault->next) {
+	for (struct medium_fault *fault = medium->faults; fault && !medium->harmless; fault = fault->next) {
 		if (!fault_strikes(fault, kind, name))
 			continue;
 		if (fault->harm == MEDIUM_SLOW) {

@@ -56,7 +56,9 @@ struct medium {
 	medium_watch *watch;
 	void *context;
 	struct medium_fault *faults;
-	int cut_short; /* file whose next write finds the disk full; −1: none */
+	bool harmless;
+	int cut_short;       /* file whose last write was short; −1: none */
+	uint64_t cut_offset; /* where its rest would go */
 };
 
 struct image_file *image_get(const struct medium *medium, int file);

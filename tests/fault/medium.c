@@ -161,6 +161,10 @@ uint64_t medium_get_points(const struct medium *medium) {
 	return medium->points;
 }
 
+void medium_set_harmless(struct medium *medium, bool harmless) {
+	medium->harmless = harmless;
+}
+
 void medium_set_latency(struct medium *medium, const struct medium_latency *latency) {
 	medium->latency = *latency;
 }
@@ -260,6 +264,22 @@ static void image_remember(struct image_file *file, size_t n, uint64_t offset) {
 	}
 }
 
+/* Of a write that was cut short: who goes on there finds the disk full. */
+static bool image_is_rest(struct medium *medium, int file, uint64_t offset) {
+	bool is_rest = medium->cut_short == file && medium->cut_offset == offset;
+
+	medium->cut_short = -1;
+	return is_rest;
+}
+
+/* Up to a sector in the middle: the page cache takes no less at once. */
+static size_t image_half(size_t n, uint64_t offset) {
+	uint64_t end = offset + n / 2;
+
+	end -= end % MEDIUM_SECTOR_BYTES;
+	return end > offset ? end - offset : 0;
+}
+
 ssize_t medium_write(struct medium *medium, int file, const void *bytes, size_t n, uint64_t offset) {
 	struct image_file *at = image_get(medium, file);
 	struct medium_fault *fault;
@@ -269,14 +289,13 @@ ssize_t medium_write(struct medium *medium, int file, const void *bytes, size_t 
 
 	if (r < 0)
 		return r;
-	if (medium->cut_short == file) {
-		medium->cut_short = -1;
+	if (image_is_rest(medium, file, offset))
 		return -ENOSPC;
-	}
 	if (fault && fault->harm == MEDIUM_SHORT) {
 		fault->bit++;
-		medium->cut_short = file;
-		n /= 2;
+		n = image_half(n, offset);
+		medium->cut_short = n > 0 ? file : -1;
+		medium->cut_offset = offset + n;
 	}
 	if (n > 0)
 		n = image_room(medium, at, n, offset);

@@ -46,7 +46,7 @@ struct medium_operation {
 };
 
 enum medium_harm {
-	/* Errors. Nothing is done, but for the first half of a short write. */
+	/* Errors. Nothing is done, but for the first sectors of a short write. */
 	MEDIUM_EIO,
 	MEDIUM_ENOSPC,
 	MEDIUM_SHORT, /* a write, whose rest finds the disk full */
@@ -101,6 +101,8 @@ void medium_set_watch(struct medium *medium, medium_watch *watch, void *context)
 uint64_t medium_get_points(const struct medium *medium);
 void medium_arm(struct medium *medium, struct medium_fault *fault);
 void medium_disarm(struct medium *medium, struct medium_fault *fault);
+/* While true, faults neither strike nor count: the test itself has a look. */
+void medium_set_harmless(struct medium *medium, bool harmless);
 void medium_set_latency(struct medium *medium, const struct medium_latency *latency);
 uint64_t medium_get_elapsed_usec(const struct medium *medium);
 /* Room for the bytes of all files together; 0: endless. */

@@ -84,6 +84,13 @@ static void image_rename(struct medium *medium, const struct image_name *from, c
 		memcpy(image_get(medium, to->file)->name, to->text, sizeof to->text);
 }
 
+static int image_above(const struct medium *medium, int folder) {
+	for (size_t i = 0; i < medium->seen.n; i++)
+		if (medium->seen.list[i].file == folder)
+			return medium->seen.list[i].folder;
+	return MEDIUM_ROOT;
+}
+
 /* The folder that holds the last name of a path, and that name: empty for the folder itself. */
 static int image_walk(const struct medium *medium, int folder, const char *path, struct image_name *ret) {
 	*ret = (struct image_name){.folder = folder, .file = folder};
@@ -92,7 +99,12 @@ static int image_walk(const struct medium *medium, int folder, const char *path,
 
 		if (n >= sizeof ret->text)
 			return -ENAMETOOLONG;
-		if (n > 0 && !(n == 1 && *path == '.')) {
+		if (n == 2 && strncmp(path, "..", 2) == 0) {
+			if (ret->file < 0)
+				return -ENOENT;
+			ret->file = image_above(medium, ret->file);
+			ret->text[0] = '\0';
+		} else if (n > 0 && !(n == 1 && *path == '.')) {
 			const struct image_name *found;
 
 			if (ret->file < 0)

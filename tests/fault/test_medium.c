@@ -287,15 +287,21 @@ static void test_medium__full_disk_takes_what_fits(void **state) {
 
 static void test_medium__short_write_ends_with_a_full_disk(void **state) {
 	struct medium *medium = *state;
-	struct medium_fault fault = {.harm = MEDIUM_SHORT, .kinds = MEDIUM_WRITE, .times = 1};
+	struct medium_fault fault = {.harm = MEDIUM_SHORT, .kinds = MEDIUM_WRITE, .times = 2};
 	int file = create(medium, "file");
+	char text[1400];
 
+	memset(text, 'x', sizeof text);
 	medium_arm(medium, &fault);
-	assert_int_equal(medium_write(medium, file, "1234", 4, 0), 2);
-	assert_int_equal(medium_write(medium, file, "34", 2, 2), -ENOSPC);
-	put(medium, file, "34", 2);
-	assert_string_equal(get(medium, "file"), "1234");
+	assert_int_equal(medium_write(medium, file, text, sizeof text, 0), 512);
+	assert_int_equal(medium_write(medium, file, text, 100, 512), -ENOSPC);
 	assert_int_equal(fault.bit, 1);
+	medium_disarm(medium, &fault);
+	medium_arm(medium, &fault);
+	assert_int_equal(medium_write(medium, file, text, 100, 512), -ENOSPC);
+	medium_disarm(medium, &fault);
+	put(medium, file, "rest", 512);
+	assert_int_equal(medium_get_bytes(medium, file), 516);
 }
 
 /* What the device does wrong is in the image, and not in what the running program reads. */
