@@ -4,9 +4,9 @@
  *   ledger N SESSION_TTL_MS TIMEOUT_MS
  *
  * Acquires k0, k1, … k(N-1), one after the other, and releases every other one. A line per step: "held NAME TOKEN" and
- * "released NAME TOKEN" once it was acknowledged, "acquiring NAME" and "releasing NAME" before it is asked for: without an
- * answer it may have happened. Ends with 0 when all N were acknowledged, and leaves session and locks behind; with 1 at the
- * first failure, or when a step is not answered within TIMEOUT_MS. */
+ * "released NAME TOKEN" once it was acknowledged, "acquiring NAME" and "releasing NAME" before it is asked for: without
+ * an answer it may have happened. Ends with 0 when all N were acknowledged, and leaves session and locks behind; with 1
+ * at the first failure, or when a step is not answered within TIMEOUT_MS. */
 #include <lockd/lockd.h>
 
 #include <stdio.h>
