@@ -70,6 +70,8 @@ static const char *role_of(const struct lockd_node_info *view, const struct lock
 		return "leaving";
 	if (coming)
 		return "joining";
+	if (peer->roles & LOCKD_ROLE_LOST)
+		return "returning";
 	return peer->voter ? "voter" : "learner";
 }
 

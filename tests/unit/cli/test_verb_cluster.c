@@ -138,6 +138,17 @@ static void test_verb_cluster__members_show_versions_until_all_are_upgraded(void
 	process_free(&process);
 }
 
+static void test_verb_cluster__members_show_who_is_given_a_new_store(void **state) {
+	struct process process;
+
+	(void)state;
+	setenv("FAKE_RETURNING", "1", 1);
+	process_run(&process, "cluster members");
+	assert_int_equal(process.status, 0);
+	assert_non_null(strstr(process.out, "\n   6 returning        0 10.0.0.6:7601"));
+	process_free(&process);
+}
+
 static void test_verb_cluster__without_a_leader_a_follower_is_asked(void **state) {
 	(void)state;
 	setenv("FAKE_LEADERLESS", "1", 1);
@@ -201,6 +212,7 @@ int main(void) {
 		TEST(asks_for_what_the_line_says),
 		TEST(members_and_candidates_have_a_row),
 		TEST(members_show_versions_until_all_are_upgraded),
+		TEST(members_show_who_is_given_a_new_store),
 		TEST(without_a_leader_a_follower_is_asked),
 		TEST(members_json_has_all_that_is_known),
 	};
