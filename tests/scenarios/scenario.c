@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 static const struct scenario *const chapters[] = {
-	commit_scenarios,   compaction_scenarios, corruption_scenarios, crash_scenarios,       disruption_scenarios,
-	distance_scenarios, election_scenarios,   fuzz_scenarios,       leader_scenarios,      lease_scenarios,
-	load_scenarios,     membership_scenarios, read_scenarios,       replication_scenarios, restart_scenarios,
+	commit_scenarios,     compaction_scenarios, corruption_scenarios,  crash_scenarios,
+	disruption_scenarios, distance_scenarios,   election_scenarios,    fuzz_scenarios,
+	leader_scenarios,     lease_scenarios,      load_scenarios,        membership_scenarios,
+	read_scenarios,       repair_scenarios,     replication_scenarios, restart_scenarios,
 };
 
 enum {

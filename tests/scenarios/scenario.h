@@ -30,6 +30,7 @@ extern const struct scenario distance_scenarios[];
 extern const struct scenario leader_scenarios[];
 extern const struct scenario load_scenarios[];
 extern const struct scenario read_scenarios[];
+extern const struct scenario repair_scenarios[];
 
 /* `lockd-sim --scenario what`: "list", "all" (one line each), or every one whose name begins with `what`. The exit
  * status of the process. */
