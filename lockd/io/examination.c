@@ -108,16 +108,42 @@ static void look_at_slots(struct examiner *examiner) {
 }
 
 /* Of two good sectors the newer one counts; a bad one beside a good one costs one update of a lower bound. */
+static void look_at_mark(struct examiner *examiner, size_t position, const struct superblock_sector *sector,
+			 const struct superblock_sector *twin) {
+	char sentence[sizeof(struct store_error)];
+
+	if (sector->state != SUPERBLOCK_INVALID)
+		return;
+	if (twin->state == SUPERBLOCK_VALID) {
+		note(examiner,
+		     "watermark %zu: one sector has no valid checksum; its twin says that entries up to %llu of group "
+		     "%u "
+		     "were acknowledged",
+		     position, (unsigned long long)twin->mark.index, twin->mark.group);
+		return;
+	}
+	/* In the words of superblock_open(), which ends at the first one. */
+	(void)snprintf(sentence, sizeof sentence,
+		       "%s/superblock is damaged: watermark %zu has no valid checksum, so the log cannot be judged",
+		       examiner->twin.of, position);
+	find(examiner, true, sentence);
+}
+
+/* Places are taken in order, so the first one that was never written is behind the last mark. */
 static void look_at_marks(struct examiner *examiner) {
+	bool used = true;
+
 	for (size_t i = 0; i < LIMIT_GROUPS_MAX; i++) {
 		const struct superblock_sector *pair = examiner->result->superblock.sectors[i];
 
-		for (int j = 0; j < 2; j++)
-			if (pair[j].state == SUPERBLOCK_INVALID && pair[1 - j].state == SUPERBLOCK_VALID)
-				note(examiner,
-				     "watermark %zu: sector %d has no valid checksum; its twin says that entries up to "
-				     "%llu of group %u were acknowledged",
-				     i, j, (unsigned long long)pair[1 - j].mark.index, pair[1 - j].mark.group);
+		used = used && (pair[0].state != SUPERBLOCK_EMPTY || pair[1].state != SUPERBLOCK_EMPTY);
+		if (used) {
+			look_at_mark(examiner, i, &pair[0], &pair[1]);
+			look_at_mark(examiner, i, &pair[1], &pair[0]);
+		} else if (pair[0].state != SUPERBLOCK_EMPTY || pair[1].state != SUPERBLOCK_EMPTY) {
+			note(examiner, "watermark %zu is of no group, and yet something stands there: nobody reads it",
+			     i);
+		}
 	}
 }
 

@@ -257,22 +257,45 @@ static void test_examination__tells_what_a_sound_folder_holds(void **state) {
 	assert_int_equal(found.state_rows[0], found.state_groups[0].rows);
 }
 
+/* Flips a bit of the last occurrence. */
+static void flip_text(const char *name, const char *text) {
+	static char bytes[1 << 20];
+	size_t n = strlen(text), found_at = 0, end;
+	char path[160];
+	int fd;
+
+	path_of(name, path);
+	fd = open(path, O_RDONLY);
+	end = (size_t)read(fd, bytes, sizeof bytes);
+	close(fd);
+	for (size_t i = 0; i + n <= end; i++)
+		if (memcmp(bytes + i, text, n) == 0)
+			found_at = i;
+	assert_true(found_at > 0);
+	flip(name, found_at, 1);
+}
+
 static void test_examination__finds_all_that_is_damaged(void **state) {
 	(void)state;
 	recover();
-	shell("cd data && sqlite3 state.db",
-	      "'UPDATE row SET sum = sum + 1' 'PRAGMA journal_mode=DELETE' >/dev/null 2>&1; true");
+	shell("cd data && rm raft.db-wal", "state.db-wal"); /* it was stopped cleanly, so nothing is in them */
+	assert_int_equal(examine(), 0);
+	assert_int_equal(found.n_damages, 0);
+
 	flip("superblock", 300, 1);
 	flip("superblock", 4096 + 300, 1);
 	flip("superblock", 8192 + 3, 1);
 	flip("superblock", 8192 + 32768 + 3, 1);
-	flip("raft.db-wal", size_of("raft.db-wal") > 40 ? 40 : 0, 1);
+	flip_text("state.db", "b:9");
+	flip_text("raft.db", "CREATE TABLE meta");
 	assert_int_equal(examine(), 0);
 	assert_int_equal(found.newest_slot, -1);
 	expect_finding(true, "superblock", "neither of its slots has a valid checksum");
-	assert_true(found.n_damages >= 1);
-	assert_int_not_equal(found.verdict, EXAMINATION_STARTS);
-	assert_int_not_equal(found.verdict, EXAMINATION_BLANK);
+	expect_finding(true, "superblock", "watermark 0 has no valid checksum");
+	expect_finding(true, "raft.db", "raft.db");
+	expect_finding(true, "state.db", "in the checkpoint of group 1");
+	assert_int_equal(found.verdict, EXAMINATION_REFUSED); /* nothing is left that says whose it was */
+	assert_non_null(strstr(found.reason, "nothing that can be read in"));
 }
 
 static void test_examination__bears_one_bad_slot(void **state) {
@@ -364,6 +387,24 @@ static void test_examination__names_a_transaction_that_was_never_completed(void 
 	expect_finding(false, "raft.db-wal", "was not acknowledged, and the next start drops it");
 }
 
+/* The superblock has the identity of a recovery that got no further. */
+static void test_examination__knows_a_recovery_that_was_interrupted(void **state) {
+	struct superblock superblock;
+	struct folder place;
+
+	(void)state;
+	assert_int_equal(folder_open(&place, folder, &error), 0);
+	assert_int_equal(superblock_open(&superblock, &place, &error), 0);
+	superblock_set_identity(&superblock, &(struct node_uuid){{0xcd}}, superblock.epoch + 1);
+	assert_int_equal(superblock_write(&superblock, &error), 0);
+	superblock_close(&superblock);
+	folder_close(&place);
+	assert_int_equal(examine(), 0);
+	assert_int_equal(found.verdict, EXAMINATION_REFUSED);
+	expect_finding(true, "folder", "a forced recovery of");
+	assert_non_null(strstr(found.reason, "run `lockd recover` again"));
+}
+
 static void test_examination__prints_for_programs(void **state) {
 	json_t *object;
 	char *text;
@@ -441,6 +482,7 @@ int main(void) {
 		test(knows_an_old_copy),
 		test(reads_what_was_set_aside),
 		test(knows_a_folder_that_was_being_created),
+		test(knows_a_recovery_that_was_interrupted),
 		test(bears_one_bad_slot),
 		test(names_a_transaction_that_was_never_completed),
 		test(tells_what_a_sound_folder_holds),

@@ -262,6 +262,57 @@ static void test_snapshot_receive__hands_over_all_rows(void **state) {
 	assert_memory_equal(receive->rows[2].bytes, "d", 1);
 }
 
+/* A transfer of three frames, of which one byte of one is wrong. What the header frame says beside the state (who sent
+ * it, in which term) is held by the checksum that every frame has on its way. */
+static int transfer(const uint8_t *bodies[3], const size_t n[3]) {
+	static const uint8_t types[3] = {FRAME_PEER_SNAPSHOT_HEADER, FRAME_PEER_SNAPSHOT_CHUNK,
+					 FRAME_PEER_SNAPSHOT_END};
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < 3; i++) {
+		memcpy(body, bodies[i], n[i]);
+		r = i == 0 ? snapshot_receive_begin(packed(types[i], n[i]), &incarnation, &arena, &receive)
+			   : snapshot_receive_frame(receive, packed(types[i], n[i]), &arena);
+	}
+	return r;
+}
+
+static bool is_as_it_was_sent(void) {
+	return receive->header_bytes == 4 && memcmp(receive->header, "head", 4) == 0 && receive->n == sizeof rows &&
+	       memcmp(receive->bytes, rows, sizeof rows) == 0 && receive->n_rows == 3;
+}
+
+static void test_snapshot_receive__takes_no_flipped_bit(void **state) {
+	static uint8_t frames[3][256];
+	const uint8_t *bodies[3] = {frames[0], frames[1], frames[2]};
+	Peer__SnapshotChunk piece = PEER__SNAPSHOT_CHUNK__INIT;
+	Peer__SnapshotEnd last = PEER__SNAPSHOT_END__INIT;
+	unsigned refused = 0, taken = 0;
+	size_t n[3];
+
+	(void)state;
+	piece.data = (ProtobufCBinaryData){.data = (uint8_t *)rows, .len = sizeof rows};
+	last.digest = header.digest;
+	n[0] = peer__snapshot_header__pack(&header, frames[0]);
+	n[1] = peer__snapshot_chunk__pack(&piece, frames[1]);
+	n[2] = peer__snapshot_end__pack(&last, frames[2]);
+	for (int i = 0; i < 3; i++)
+		for (size_t bit = 0; bit < 8 * n[i]; bit++) {
+			int r;
+
+			receive = snapshot_receive_free(receive);
+			frames[i][bit / 8] ^= (uint8_t)(1u << bit % 8);
+			r = transfer(bodies, n);
+			frames[i][bit / 8] ^= (uint8_t)(1u << bit % 8);
+			refused += r < 0;
+			taken += r == SNAPSHOT_COMPLETE;
+			if (r == SNAPSHOT_COMPLETE && !is_as_it_was_sent())
+				fail_msg("bit %zu of frame %d was taken", bit, i);
+		}
+	print_message("%u bits refused, %u taken with everything as it was sent\n", refused, taken);
+	assert_true(refused > 8 * sizeof rows);
+}
+
 static void test_snapshot_receive__takes_an_empty_state(void **state) {
 	(void)state;
 	header.rows = header.bytes = 0;
@@ -287,6 +338,7 @@ int main(void) {
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__that_is_whole_needs_the_end_alone, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_receive__takes_no_flipped_bit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__hands_over_all_rows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshot_receive__takes_an_empty_state, set_up, tear_down),
 	};
