@@ -218,12 +218,14 @@ int past_open(const struct folder *folder, struct store_past *ret, struct store_
 /* ---- Who it was ---------------------------------------------------------------------------------------------------
  */
 
+/* Without room the last but one gives way: the very last is the one that was a member. */
 static void past_add(struct store_past *past, const struct node_uuid *uuid) {
 	for (size_t i = 0; i < past->n; i++)
 		if (is_same(&past->stores[i], uuid))
 			return;
-	if (past->n < STORE_PAST_MAX)
-		past->stores[past->n++] = *uuid;
+	if (past->n == STORE_PAST_MAX)
+		past->n--;
+	past->stores[past->n++] = *uuid;
 }
 
 static void past_belong(struct store_past *past, const struct node_uuid *incarnation, uint32_t epoch) {
@@ -250,8 +252,12 @@ static int past_identify(const struct folder *folder, const struct store_past *b
 		past_add(past, &log.uuid);
 		past_belong(past, &log.incarnation, log.epoch);
 	}
-	if (past->n > 0)
+	/* Whom it stands in for has left the configuration when it was let in. */
+	if (past->n > 0 && !is_set(&past->incarnation)) {
 		past_belong(past, &before->incarnation, before->epoch);
+		for (size_t i = 0; i < before->n; i++)
+			past_add(past, &before->stores[i]);
+	}
 	if (past->n == 0 || (!is_set(&past->incarnation) && !(sure && slots == 2)))
 		return failure(
 			error, -ENODATA,
@@ -259,8 +265,6 @@ static int past_identify(const struct folder *folder, const struct store_past *b
 			"away, take the node out by `lockctl cluster remove`, start it and add it anew by `lockctl "
 			"cluster add`",
 			folder->path);
-	for (size_t i = 0; i < before->n; i++)
-		past_add(past, &before->stores[i]);
 	return 0;
 }
 

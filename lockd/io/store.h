@@ -55,7 +55,7 @@ void store_note_failure(const struct store *store, int r, const struct store_err
 int store_set_aside(const char *folder, const char *reason, struct store_error *error);
 
 /* In whose place the store stands. */
-enum { STORE_PAST_MAX = 8 }; /* older ones are forgotten: they left the configuration long ago */
+enum { STORE_PAST_MAX = 8 }; /* of more than these the latest are remembered, and the one that was a member */
 struct store_past {
 	struct node_uuid stores[STORE_PAST_MAX]; /* the latest first */
 	size_t n;                                /* 0: in nobody's */

@@ -302,6 +302,26 @@ static void test_past__of_a_blank_store_belongs_to_no_cluster(void **state) {
 	assert_memory_equal(past.incarnation.bytes, ((struct node_uuid){{0}}).bytes, 16);
 }
 
+static void test_past__begins_anew_with_a_store_that_was_let_in(void **state) {
+	struct scene *scene = *state;
+	struct store_past past;
+
+	damage(scene);
+	assert_int_equal(set_aside(scene, "the first time"), 0);
+	scene_must_open(scene);
+	scene_must_write(scene, &(struct node_save){.group = G, .identity = true, .incarnation = {{0xab}}, .epoch = 8});
+	store_get_uuid(scene->store, &first_uuid);
+	scene_crash(scene);
+	scene_truncate(scene, "raft.db", 0);
+	assert_int_equal(set_aside(scene, "the second time"), 0);
+	scene_must_open(scene);
+	past = past_of(scene);
+	assert_int_equal(past.n, 1);
+	assert_uuid(&past.stores[0], &first_uuid);
+	assert_int_equal(past.epoch, 8);
+	assert_int_equal(past.repairs, 2);
+}
+
 /* Damaged again before anybody has let it in: the configuration may still name any of them. */
 static void test_past__is_a_chain_of_the_latest_stores(void **state) {
 	struct node_uuid all[STORE_PAST_MAX + 3];
@@ -328,8 +348,9 @@ static void test_past__is_a_chain_of_the_latest_stores(void **state) {
 		assert_int_equal(past.incarnation.bytes[0], 0xab);
 		assert_int_equal(past.epoch, 7);
 		assert_int_equal(past.n, i + 1 < STORE_PAST_MAX ? i + 1 : STORE_PAST_MAX);
-		for (size_t k = 0; k < past.n; k++)
+		for (size_t k = 0; k + 1 < past.n; k++)
 			assert_uuid(&past.stores[k], &all[(size_t)i - k]);
+		assert_uuid(&past.stores[past.n - 1], &all[0]); /* which the configuration names still */
 		scene_crash(scene);
 	}
 }
@@ -454,6 +475,7 @@ int main(void) {
 		test(asks_the_older_slot_when_all_else_is_gone),
 		test(does_not_believe_the_log_of_another_folder),
 		test(of_a_blank_store_belongs_to_no_cluster),
+		test(begins_anew_with_a_store_that_was_let_in),
 		test(is_a_chain_of_the_latest_stores),
 		test(that_is_damaged_is_damage),
 		test(begins_with_damage_that_a_running_node_has_met),
