@@ -132,7 +132,8 @@ static void run_is_open(struct run *run, const struct node *node) {
 	const char *difference = ledger_differ(&node->ledger, &run->now.ledger);
 
 	if (node->alien[0] || difference) {
-		if (!run->check->loads_other(run, node->alien[0] ? NULL : &node->ledger))
+		run->over = !run->check->loads_other(run, node->alien[0] ? NULL : &node->ledger);
+		if (run->over)
 			run_violation(run, "store_load feeds what was not stored: %s",
 				      node->alien[0] ? node->alien : difference);
 		opened->ledger = node->ledger;
