@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -92,19 +91,12 @@ static enum lockd_status hand_on(struct backup *backup, const void *bytes, size_
 	return r == 0 ? LOCKD_OK : LOCKD_CANCELLED;
 }
 
-static uint64_t now_ms(void) {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* What the node says of the backup becomes the beginning of the file. */
 static enum lockd_status hand_on_lead(struct backup *backup, const Client__BackupPart *part) {
 	struct archive_lead lead = {.header_bytes = (uint32_t)part->header.len,
 				    .rows = part->rows,
 				    .bytes = part->bytes,
-				    .made_ms = now_ms()};
+				    .made_ms = lockd__clock_wall_ms()};
 	uint8_t bytes[ARCHIVE_LEAD_BYTES];
 	enum lockd_status status;
 

@@ -22,6 +22,13 @@ int64_t lockd__clock_us(void) {
 	return clock_read_us(CLOCK_BOOTTIME);
 }
 
+uint64_t lockd__clock_wall_ms(void) {
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 int64_t lockd__clock_deadline_us(int64_t now_us, int timeout_ms) {
 	return timeout_ms < 0 ? LOCKD__NEVER : now_us + (int64_t)timeout_ms * 1000;
 }

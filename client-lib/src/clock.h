@@ -13,6 +13,9 @@
 
 int64_t lockd__clock_us(void);
 
+/* Since 1970, UTC: what a backup says of its making. Nothing of the library rests on it. */
+uint64_t lockd__clock_wall_ms(void);
+
 /* The instant `timeout_ms` from `now_us`; a negative time-out is none. */
 int64_t lockd__clock_deadline_us(int64_t now_us, int timeout_ms);
 

@@ -27,7 +27,7 @@ refuse 'banned call: use the bounded or checked one' '\b(strcpy|strcat|sprintf|v
 
 pure=$(find api raft lockd/state lockd/node \( -name '*.c' -o -name '*.h' \) 2>/dev/null)
 refuse 'a clock in a pure room' '\b(clock_gettime|gettimeofday|time\(NULL\))' $pure
-deciding=$(find lockd client-lib \( -name '*.c' -o -name '*.h' \) 2>/dev/null | grep -vE 'lockd/io/(clock|founder|log)\.[ch]$')
+deciding=$(find lockd client-lib \( -name '*.c' -o -name '*.h' \) 2>/dev/null | grep -vE '(lockd/io/(clock|founder|log)|client-lib/src/clock)\.[ch]$')
 refuse 'wall-clock time where decisions are made' 'CLOCK_REALTIME\b|\bgettimeofday\(' $deciding
 refuse 'nng feature that this version gets wrong' '\bnng_(msg_insert|http_server_hold|aio_set_timeout|clock)\(' $deciding
 unit=$(find tests/unit -name '*.c' 2>/dev/null)

@@ -3,14 +3,14 @@
  * run the whole lockctl as a process of its own.
  *
  *   FAKE_<CALL>   the status that the call returns, by name (FAKE_ACQUIRE=HELD); OPEN, SESSION, ACQUIRE, CLOSE, LIST,
- * SHOW, SESSIONS, NODES, OBSERVE, CHANGE, TRANSFER. PENDING leaves an acquire without an answer. FAKE_ERROR    what
- * lockd_last_error() says. FAKE_FIFO     a FIFO; each line written to it changes the session: "SAFE", "JEOPARDY
- * ms-left", "EXPIRED", "GRANT". FAKE_LOG      a file to which each call appends a line with its arguments. FAKE_PID the
- * pid of the holder of shown locks; FAKE_HOST its host. FAKE_EVENTS   events of an observation:
- * "leader:REVISION:TOKEN:VALUE vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty. FAKE_LEADS    a file; while
- * it exists the election has a leader, whose going is observed. FAKE_UPGRADE  node 1 runs a later program than node 2.
- * FAKE_RETURNING  node 6 is being given a new store. FAKE_DAMAGE  how often node 2 was repaired; with it FAKE_RESTORING: it has not caught up, FAKE_DISK_FULL: node 1 has no
- * space. */
+ * SHOW, SESSIONS, NODES, OBSERVE, CHANGE, TRANSFER, BACKUP, CHECK. FAKE_AGAIN: a backup breaks off once. PENDING leaves
+ * an acquire without an answer. FAKE_ERROR    what lockd_last_error() says. FAKE_FIFO     a FIFO; each line written to
+ * it changes the session: "SAFE", "JEOPARDY ms-left", "EXPIRED", "GRANT". FAKE_LOG      a file to which each call
+ * appends a line with its arguments. FAKE_PID the pid of the holder of shown locks; FAKE_HOST its host. FAKE_EVENTS
+ * events of an observation: "leader:REVISION:TOKEN:VALUE vacant:REVISION gap:REVISION" FAKE_EMPTY    lists are empty.
+ * FAKE_LEADS    a file; while it exists the election has a leader, whose going is observed. FAKE_UPGRADE  node 1 runs a
+ * later program than node 2. FAKE_RETURNING  node 6 is being given a new store. FAKE_DAMAGE  how often node 2 was
+ * repaired; with it FAKE_RESTORING: it has not caught up, FAKE_DISK_FULL: node 1 has no space. */
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -491,7 +491,10 @@ static struct lockd_node_info nodes[] = {
 	 .damage = "",
 	 .peers = peers,
 	 .n_peers = sizeof peers / sizeof *peers},
-	{.endpoint = "10.0.0.3:7600", .status = LOCKD_UNREACHABLE, .reason = "cannot connect: Connection refused", .damage = ""},
+	{.endpoint = "10.0.0.3:7600",
+	 .status = LOCKD_UNREACHABLE,
+	 .reason = "cannot connect: Connection refused",
+	 .damage = ""},
 };
 
 static struct lockd_answer give_answer(const struct lockd_read *read) {
@@ -621,4 +624,43 @@ enum lockd_status lockd_transfer_leader(struct lockd_client *client, uint32_t no
 	assert(client);
 	note("transfer %" PRIu32 " timeout %d", node, timeout_ms);
 	return answer("FAKE_TRANSFER");
+}
+
+/* ---- Backups -------------------------------------------------------------------------------------------------------
+ */
+
+static const struct lockd_backup_info backup_info = {.index = 10,
+						     .revision = 720895,
+						     .rows = 3,
+						     .bytes = 6,
+						     .made_ms = UINT64_C(1763800000000),
+						     .epoch = 7,
+						     .machine_version = 3,
+						     .node = 2,
+						     .incarnation = "000102030405060708090a0b0c0d0e0f",
+						     .digest = "f0e0d0c0b0a090807060504030201000"};
+
+enum lockd_status lockd_backup(struct lockd_client *client, uint32_t node, lockd_backup_fn *write_part, void *user,
+			       int timeout_ms, struct lockd_backup_info *ret) {
+	const struct lockd_backup_part parts[] = {{.offset = 0, .total = 6, .bytes = "abc", .n = 3},
+						  {.offset = 3, .total = 6, .bytes = "def", .n = 3}};
+
+	assert(client);
+	note("backup node %" PRIu32 " timeout %d", node, timeout_ms);
+	if ((getenv("FAKE_AGAIN") && write_part(user, &parts[0])) || write_part(user, &parts[0]) ||
+	    write_part(user, &parts[1]))
+		return LOCKD_CANCELLED;
+	*ret = backup_info;
+	return answer("FAKE_BACKUP");
+}
+
+enum lockd_status lockd_backup_check(int fd, struct lockd_backup_info *ret, const char **ret_fault) {
+	char bytes[16];
+	ssize_t n = read(fd, bytes, sizeof bytes);
+
+	note("check %.*s", (int)n, bytes);
+	*ret = backup_info;
+	ret->node = 0;
+	*ret_fault = "it ends too early";
+	return answer("FAKE_CHECK");
 }
