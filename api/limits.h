@@ -28,7 +28,7 @@ enum {
 	LIMIT_NODES_MAX = 9,
 	/* Nodes that called and are no members; beyond it the one that called longest ago is forgotten. */
 	LIMIT_CANDIDATES_MAX = 16,
-	/* Stores in whose place a blank node may stand, each found damaged in its turn; older ones are forgotten. */
+	/* Stores in whose place a blank node may stand, each found damaged in its turn. */
 	LIMIT_PAST_STORES_MAX = 8,
 
 	/* Sessions. A TTL outside the range is answered INVALID, a session above the maximum LIMIT. */

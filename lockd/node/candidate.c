@@ -48,7 +48,7 @@ static size_t candidates_find_oldest(const struct candidates *candidates) {
 	return oldest;
 }
 
-/* Older ones than there is room for left the configuration long ago. */
+/* The driver names no more stores than there is room for. */
 static void candidate_add(struct node *node, const struct node_met *met, const struct node_address *address) {
 	struct candidate *candidate = &node->candidates.items[node->candidates.n++];
 

@@ -75,7 +75,7 @@ void checker_raft_wipe(struct sim *sim, uint32_t node) {
 void checker_raft_lose(struct sim *sim, uint32_t node) {
 	struct checker_raft *checker = &sim->checker_raft;
 	struct checker_node *of = checked(sim, node);
-	uint32_t damaged = checker_raft_member(sim, node) || of->damaged > 0 ? of->damaged + 1 : 0;
+	bool damaged = checker_raft_member(sim, node) || of->damaged;
 	struct checker_lost *lost;
 
 	checker->lost = memory_fit(checker->lost, &checker->lost_size, checker->n_lost + 1, sizeof(*checker->lost));
@@ -468,8 +468,8 @@ static void note_removed(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		struct checker_node *of = checked(sim, node);
 		if (checker_raft_member(sim, node)) {
-			sim->totals.replacements += of->damaged > 0;
-			of->damaged = 0;
+			sim->totals.replacements += of->damaged;
+			of->damaged = false;
 			of->removed_at = 0;
 		} else if (!of->removed_at) {
 			of->removed_at = sim->now;

@@ -41,7 +41,7 @@ struct checker_node {
 	raft_term durable_term;            /* never regresses, also across crashes */
 	struct raft_configuration members; /* the latest one at the end of the step before */
 	raft_index members_index;
-	uint32_t damaged;               /* so often since it was a member last */
+	bool damaged;                   /* its store was, and it has not been taken back */
 	sim_usec booted_at, removed_at; /* removed: the committed configuration names it no more; 0: it does */
 	raft_index removed_by;          /* the first such configuration */
 };

@@ -104,12 +104,11 @@ static uint32_t pick(struct sim *sim) {
 
 static void strike_at(struct sim *sim, uint32_t node) {
 	struct host *host = sim_host(sim, node);
+	const struct disk *disk = sim_disk(sim, node);
 	bool member = checker_raft_member(sim, node) != NULL;
 
-	if ((!sim_disk(sim, node)->has_identity && host->n_past == 0) || !can_be_spared(sim, node))
-		return;
-	/* It names so many stores, and the one by which it is a member must be among them. */
-	if (sim->checker_raft.nodes[node - 1].damaged == LIMIT_PAST_STORES_MAX)
+	/* A folder that was not opened since it was set aside holds nothing yet. */
+	if ((!disk->has_identity && host->n_past == 0) || disk->boot_count == 0 || !can_be_spared(sim, node))
 		return;
 	sim->totals.damages++;
 	sim->totals.damages_leading += host_leads(host);

@@ -173,6 +173,16 @@ static void plan_next(struct sim *sim, struct host *host, raft_usec deadline) {
 	plan_step(sim, host, at > sim->now ? at : sim->now + 20);
 }
 
+/* It may have become leader and have stepped down within one step: its disk was full behind its own vote. */
+static bool has_led(const struct node_effects *effects) {
+	static const char elected[] = "event=role role=leader";
+	for (size_t i = 0; i < effects->n_traces; i++) {
+		if (strncmp(effects->traces[i].text, elected, sizeof(elected) - 1) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void step(struct sim *sim, struct host *host) {
 	size_t n = host->n_inbox < sim->plan.batch_max ? host->n_inbox : sim->plan.batch_max;
 	struct node_effects effects = {0};
@@ -189,6 +199,8 @@ static void step(struct sim *sim, struct host *host) {
 	for (size_t i = 0; i < n; i++)
 		old_copy_hear(sim, host->id, &host->events[i]);
 	node_step(host->node, &clocks, host->events, n, &effects);
+	if (has_led(&effects))
+		host->heard_leader_at = sim->now;
 	/* It may have become leader by a vote that came in front of them. */
 	for (size_t i = 0; i < n && host_leads(host); i++)
 		checker_session_event(sim, host->id, &host->events[i]);
@@ -433,11 +445,16 @@ void host_wipe(struct sim *sim, uint32_t id) {
 	checker_raft_wipe(sim, id);
 }
 
+/* As lockd/io does it: who was let in has taken its place already, and of too many the one that was a member stays. */
 static void remember_store(struct sim *sim, struct host *host) {
 	const struct disk *disk = sim_disk(sim, host->id);
-	memmove(host->past + 1, host->past, sizeof(host->past) - sizeof(*host->past));
+	if (disk->has_identity)
+		host->n_past = 0;
+	if (host->n_past == LIMIT_PAST_STORES_MAX)
+		host->past[--host->n_past - 1] = host->past[LIMIT_PAST_STORES_MAX - 1];
+	memmove(host->past + 1, host->past, host->n_past * sizeof(*host->past));
 	host->past[0] = host->store;
-	host->n_past += host->n_past < LIMIT_PAST_STORES_MAX;
+	host->n_past++;
 	if (disk->has_identity)
 		host->past_incarnation = disk->incarnation;
 	host->repairs++;

@@ -241,7 +241,7 @@ static void test_replacement__waits_for_the_machine_version(void **unused) {
 	cluster_deinit(&cluster);
 }
 
-/* What a caller names is bounded: the stores before the last eight are forgotten. */
+/* What a caller names is bounded: more than eight are not listened to. */
 static void test_replacement__remembers_eight_stores(void **unused) {
 	struct node_uuid past[LIMIT_PAST_STORES_MAX + 1] = {0};
 	struct cluster cluster;
