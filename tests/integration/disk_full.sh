@@ -20,6 +20,19 @@ has_reserve() { [ "$(reserve_kib "$1")" -ge 2048 ]; }
 is_full() { $lockctl status --json | jq -e --argjson n "$1" '.nodes[] | select(.node == $n) | .disk_full'; }
 is_not_full() { ! is_full "$1"; }
 
+# Requests until the disk of node 1 is full.
+run_full() {
+	local told load
+	told=$(grep -c 'the disk is full' "$folder/node1.log")
+	fill 1
+	"$pairs" 0 16 --while "$folder/node1.log" --timeout-ms 20000 >"$folder/out" 2>"$folder/err" &
+	load=$!
+	eventually 20 told_more_than "$told" || fail "the node does not say that its disk is full: $(df "$folder/node1")"
+	kill -KILL $load
+	{ wait $load; } 2>/dev/null
+}
+told_more_than() { [ "$(grep -c 'the disk is full' "$folder/node1.log")" -gt "$1" ]; }
+
 # ---- Alone ----
 all_flags=("${peer_flags[@]}") all_endpoints=$LOCKD_ENDPOINTS
 peers_are 1
@@ -35,9 +48,7 @@ alone() {
 	eventually 5 $lockctl show kept || fail "the lock was not acquired"
 	token=$(token_of kept)
 
-	fill 1
-	"$pairs" 50000 16 --timeout-ms 1000 >"$folder/out" 2>"$folder/err" && fail "50000 pairs fitted on a full disk"
-	says 1 'the disk is full' || fail "the node does not say that its disk is full"
+	run_full
 	eventually 5 is_full 1 || fail "the status does not say that the disk is full: $($lockctl status --json)"
 	expect_exit 69 $lockctl --timeout 500ms lock refused --try -- true
 	[ "$($lockctl show kept --read stale --json | jq -r .token)" = "$token" ] || fail "no stale read with a full disk"
@@ -52,8 +63,7 @@ alone() {
 	[ "$(token_of kept)" = "$token" ] || fail "the lock that was held before is gone"
 
 	# A stop while nothing fits ends in good time.
-	fill 1
-	"$pairs" 50000 16 --timeout-ms 1000 >"$folder/out" 2>"$folder/err" && fail "50000 pairs fitted on a full disk"
+	run_full
 	local began took
 	began=$(now_ms)
 	node_kill 1 TERM || fail "exit $? on SIGTERM with a full disk"
@@ -85,15 +95,19 @@ echo "alone with a reserve: refused, resumed, stopped and started on a full disk
 alone --reserve-mib 0
 echo "alone without: the same"
 
-# ---- New ----
+# ---- New: without any room, and with room for all but its reserve ----
+new() {
+	expect_exit 1 timeout 10 "$bin/lockd/lockd" --data "$folder/node1" --reserve-mib 2 --listen-peer "127.0.0.1:${peer_port[1]}" \
+		--listen-client "127.0.0.1:${client_port[1]}"
+	expect_text "$folder/err" "$1"
+	echo "new: $(cat "$folder/err")"
+}
 small_file_system 1 12
 fill 1
-: >"$folder/node1.log"
-node_start 1 --reserve-mib 2 2>/dev/null && fail "a new node starts on a full disk"
-wait "${node_shell[1]}" 2>/dev/null
-unset "node_pid[1]"
-expect_text "$folder/node1.log" 'full|No space left'
-echo "new: $(tail -n 1 "$folder/node1.log")"
+new 'No space left on device'
+truncate -s -1M "$folder/node1/ballast"
+new 'the disk is full: a new node in .*/node1 needs 2 MiB for its reserve; make room there, or set a smaller reserve-mib'
+new 'the disk is full: a new node'
 unmount 1
 
 # ---- One of three: the leader's disk ----
