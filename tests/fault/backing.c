@@ -23,7 +23,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { FLIPS_TO_DAMAGE_MAX = 2000, SEEDS_FOR_STORE_TOTALS = 30 };
+enum {
+	FLIPS_TO_DAMAGE_MAX = 2000,
+	SEEDS_FOR_STORE_TOTALS = 30,
+	RARER = 16, /* than at other calls are the cuts at those that a node makes all the time */
+};
 
 const char backing_program[] = "lockd-sim-store";
 
@@ -60,9 +64,10 @@ bool backing_parse(const char *name, const char *value) {
 }
 
 void backing_usage(FILE *out) {
-	fputs("  --points N        cut the power at every N-th point of all calls of the store, in every way; 0: only "
-	      "where\n"
-	      "                    the simulation crashes a node (0)\n"
+	fputs("  --points N        cut the power at every N-th point of the calls of the store, by chance, in every "
+	      "way;\n"
+	      "                    where nothing but entries is written, 16 times rarer; 0: only where the simulation\n"
+	      "                    crashes a node (0)\n"
 	      "  --flips N         turn so many bits at each crash, one at a time, in a copy of the folder (4)\n",
 	      out);
 }
@@ -72,7 +77,7 @@ const char *backing_find_zero(const struct totals *totals) {
 		return NULL;
 #define STORE_ZERO(name, text)                                                                                         \
 	if (totals->name == 0 && (strncmp(#name, "points", 6) != 0 || options.points > 0) &&                           \
-	    (strncmp(#name, "flips", 5) != 0 || options.flips > 0))                                                    \
+	    (strncmp(#name, "flips", 5) != 0 || options.flips > 0) && strcmp(#name, "flips_lagging") != 0)             \
 		return text;
 	TOTALS_STORE_MAP(STORE_ZERO)
 #undef STORE_ZERO
@@ -261,17 +266,19 @@ static uint64_t *points_of(struct totals *totals, const struct node_save *saves,
 }
 
 /* The storage thread uses its pauses. */
-static void write_and_idle(struct scene *scene, struct backing *backing, const struct node_save *saves, size_t n) {
-	const struct disk *disk = sim_disk(scene->sim, scene->node);
+static void idle(struct sim *sim, uint32_t node) {
+	struct backing *backing = backing_of(sim, node);
+	struct scene scene = scene_of(sim, node, "store_idle", RARER * options.points);
 	struct store_error error;
 
-	must(scene->node, store_write(backing->store, saves, n, &error), "store_write", &error);
-	scene_end(scene, backing->medium);
-	if (!disk_under_way(disk, n)) {
-		scene_begin(scene, backing->medium);
-		must(scene->node, store_idle(backing->store, &error), "store_idle", &error);
-		scene_end(scene, backing->medium);
+	scene_begin(&scene, backing->medium);
+	must(node, store_idle(backing->store, &error), "store_idle", &error);
+	scene_end(&scene, backing->medium);
+	if (scene.n > 0) {
+		scene_admit(&scene, DISK_ALL, false);
+		scene_judge(&scene, &sim->totals.points_idling);
 	}
+	scene_deinit(&scene);
 }
 
 static struct node_save *batch_of(const struct disk *disk) {
@@ -285,20 +292,26 @@ static struct node_save *batch_of(const struct disk *disk) {
 void backing_write(struct sim *sim, uint32_t node) {
 	const struct disk *disk = sim_disk(sim, node);
 	struct backing *backing = disk->backing;
-	struct scene scene = scene_of(sim, node, "store_write", options.points);
 	struct node_save *saves = batch_of(disk);
+	uint64_t *points = points_of(&sim->totals, saves, disk->in_flight);
+	uint64_t stride = points == &sim->totals.points_writing ? RARER * options.points : options.points;
+	struct scene scene = scene_of(sim, node, "store_write", stride);
+	struct store_error error;
 
 	scene_begin(&scene, backing->medium);
-	write_and_idle(&scene, backing, saves, disk->in_flight);
+	must(node, store_write(backing->store, saves, disk->in_flight, &error), "store_write", &error);
+	scene_end(&scene, backing->medium);
 	sim->totals.store_writes++;
-	if (options.points) {
+	if (scene.n > 0) {
 		scene_admit(&scene, DISK_NOTHING, false);
 		scene_admit(&scene, DISK_HARD, false);
 		scene_admit(&scene, DISK_ALL, false);
-		scene_judge(&scene, points_of(&sim->totals, saves, disk->in_flight));
+		scene_judge(&scene, points);
 	}
 	scene_deinit(&scene);
 	free(saves);
+	if (!disk_under_way(disk, disk->in_flight))
+		idle(sim, node);
 }
 
 static void checkpoint_once(struct scene *scene, struct backing *backing) {
@@ -316,7 +329,7 @@ void backing_checkpoint(struct sim *sim, uint32_t node) {
 	checkpoint_once(&scene, backing);
 	scene_end(&scene, backing->medium);
 	sim->totals.store_checkpoints++;
-	if (options.points) {
+	if (scene.n > 0) {
 		scene_admit(&scene, DISK_NOTHING, false);
 		scene_admit(&scene, DISK_NOTHING, true);
 		scene_judge(&scene, &sim->totals.points_checkpointing);
@@ -480,14 +493,21 @@ static bool is_refused(const struct medium *image) {
 	return r == -EBADMSG;
 }
 
-static struct medium *damaged_copy(uint32_t node, struct backing *backing) {
+/* A store that is blank in the place of another knows from the file `past` alone where it belongs; without that only an
+ * operator can help (docs/adr/0010). */
+static bool can_be_named(const struct disk *disk, const char *damaged) {
+	return disk->has_identity || strcmp(damaged, "past") != 0;
+}
+
+static struct medium *damaged_copy(struct sim *sim, uint32_t node) {
+	struct backing *backing = backing_of(sim, node);
 	char name[64];
 
 	for (int i = 0; i < FLIPS_TO_DAMAGE_MAX; i++) {
 		struct medium *image = medium_copy(backing->medium);
 
 		turn_bit(image, &backing->prng, name);
-		if (is_refused(image))
+		if (can_be_named(sim_disk(sim, node), name) && is_refused(image))
 			return image;
 		medium_free(image);
 	}
@@ -520,7 +540,7 @@ struct backing *backing_damage(struct sim *sim, uint32_t node) {
 	struct scene scene = scene_of(sim, node, "store_set_aside", options.points);
 	struct store_error error;
 
-	aside->medium = damaged_copy(node, backing);
+	aside->medium = damaged_copy(sim, node);
 	aside->aside = true;
 	backing_mount(aside, node);
 	if (store_open(aside->folder, &aside->store, &error) == 0)

@@ -39,8 +39,10 @@ void scene_begin(struct scene *scene, struct medium *medium) {
 
 void scene_end(struct scene *scene, struct medium *medium) {
 	medium_set_watch(medium, NULL, NULL);
-	if (scene->stride)
-		scene_take(scene, medium);
+	if (!scene->stride || prng_range(scene->prng, 1, scene->stride) != 1)
+		return;
+	scene_take(scene, medium);
+	scene->acknowledged = true;
 }
 
 void scene_deinit(struct scene *scene) {
@@ -87,12 +89,17 @@ static const char *of_state(const struct scene_state *state) {
 	return names[state->outcome];
 }
 
+/* What is acknowledged is there. */
+static size_t first_admitted(const struct scene *scene, size_t copy) {
+	return scene->acknowledged && copy + 1 == scene->n ? scene->n_states - 1 : 0;
+}
+
 _Noreturn static void fail_to_match(const struct scene *scene, const struct disk *found, size_t copy,
 				    enum medium_policy policy) {
 	char text[400];
 	size_t n = 0;
 
-	for (size_t i = 0; i < scene->n_states && n < sizeof text; i++)
+	for (size_t i = first_admitted(scene, copy); i < scene->n_states && n < sizeof text; i++)
 		n += (size_t)snprintf(text + n, sizeof text - n, "; %s%s: %s", of_state(&scene->states[i]),
 				      scene->states[i].checkpoint ? ", with the checkpoint" : "",
 				      feed_differ(&scene->states[i].disk, found));
@@ -102,7 +109,7 @@ _Noreturn static void fail_to_match(const struct scene *scene, const struct disk
 }
 
 static size_t match(const struct scene *scene, const struct disk *found, size_t copy, enum medium_policy policy) {
-	for (size_t i = 0; i < scene->n_states; i++)
+	for (size_t i = first_admitted(scene, copy); i < scene->n_states; i++)
 		if (!feed_differ(&scene->states[i].disk, found))
 			return i;
 	fail_to_match(scene, found, copy, policy);

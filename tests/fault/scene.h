@@ -24,9 +24,10 @@ struct scene {
 	uint32_t node;
 	const char *call;
 	struct prng *prng;
-	uint64_t stride; /* a copy is taken at every so many-th point, by chance; 0: at none */
-	struct medium **copies; /* the last one is what the call left if nothing went wrong */
+	uint64_t stride; /* a copy is taken at every so many-th point, by chance, the last one included; 0: at none */
+	struct medium **copies;
 	size_t n, size;
+	bool acknowledged; /* the last copy was taken when the call had returned */
 	struct scene_state states[SCENE_STATES_MAX];
 	size_t n_states;
 };
@@ -36,7 +37,7 @@ void scene_begin(struct scene *scene, struct medium *medium);
 void scene_end(struct scene *scene, struct medium *medium);
 void scene_deinit(struct scene *scene);
 
-/* One more state is admitted, of the disk as it is now. */
+/* One more state is admitted, of the disk as it is now; once the call has returned, only the last one. */
 void scene_admit(struct scene *scene, enum disk_outcome outcome, bool checkpoint);
 
 /* Cuts the power at every copy in every way, and opens what is left. */

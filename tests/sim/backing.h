@@ -14,12 +14,15 @@
 
 struct backing;
 struct sim;
+struct totals;
 
 extern const char backing_program[];
 
 /* Options of the program beside those that both have; false: unknown, or a wrong value. */
 bool backing_parse(const char *name, const char *value);
 void backing_usage(FILE *out);
+/* Name of a count of the store that is zero and should not be, or NULL. */
+const char *backing_find_zero(const struct totals *totals);
 
 /* The next program that runs on the copy of a disk finds what is durable now. NULL may be copied and freed. */
 struct backing *backing_copy(const struct backing *backing);

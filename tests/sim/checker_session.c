@@ -26,7 +26,7 @@ static bool is_able(struct sim *sim, uint32_t node) {
 
 	return host->up && !host->stopping && host->paused_until <= since && host->suspended_until <= since &&
 	       disk->full_until <= since && disk->slow_until <= since && disk->stalled_until <= since &&
-	       disk->late_until <= since && !disk->failing;
+	       disk->late_until <= since && !disk->failing && !disk->blocked;
 }
 
 static bool is_following(struct sim *sim, uint32_t leader, raft_index commit, uint32_t node) {

@@ -3,6 +3,7 @@
 
 #include "api/arena.h"
 #include "api/record.pb-c.h"
+#include "tests/sim/backing.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 
@@ -10,6 +11,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SPACE_LOOK_US = 200000 };
 
 /* A save with everything it points to in one block. */
 struct disk_save {
@@ -92,6 +95,12 @@ static void cut_head(struct disk *disk, raft_index to, raft_term term) {
 	disk->base_term = term;
 }
 
+static void put_hard(struct disk *disk, const struct node_save *save) {
+	disk->has_hard = true;
+	disk->hard = (struct node_hard){
+		.group = save->group, .term = save->term, .vote = save->vote, .promise_ms = save->promise_ms};
+}
+
 static void apply_hard(struct sim *sim, struct disk *disk, const struct node_save *save) {
 	if (disk->has_hard && (save->term < disk->hard.term ||
 			       (save->term == disk->hard.term && disk->hard.vote && save->vote != disk->hard.vote)))
@@ -100,9 +109,7 @@ static void apply_hard(struct sim *sim, struct disk *disk, const struct node_sav
 			     save->vote, disk->hard.term, disk->hard.vote);
 	if (save->vote)
 		checker_raft_vote(sim, (uint32_t)(disk - sim->disks) + 1, save->term, save->vote, "saved for");
-	disk->has_hard = true;
-	disk->hard = (struct node_hard){
-		.group = save->group, .term = save->term, .vote = save->vote, .promise_ms = save->promise_ms};
+	put_hard(disk, save);
 }
 
 static void apply_entries(struct disk *disk, const struct node_save *save) {
@@ -227,12 +234,15 @@ static void apply_trim(struct sim *sim, struct disk *disk, const struct node_sav
 	}
 }
 
+static void apply_identity(struct disk *disk, const struct node_save *save) {
+	disk->has_identity = true;
+	disk->incarnation = save->incarnation;
+	disk->epoch = save->epoch;
+}
+
 static void apply_save(struct sim *sim, struct disk *disk, const struct node_save *save) {
-	if (save->identity) {
-		disk->has_identity = true;
-		disk->incarnation = save->incarnation;
-		disk->epoch = save->epoch;
-	}
+	if (save->identity)
+		apply_identity(disk, save);
 	if (save->hard)
 		apply_hard(sim, disk, save);
 	if (save->install)
@@ -271,6 +281,51 @@ static bool is_put_off(struct sim *sim, const struct completion *completion, que
 	return true;
 }
 
+static size_t in_flight_bytes(const struct disk *disk) {
+	const struct disk_save *save = disk->first;
+	size_t bytes = 0;
+	for (size_t i = 0; i < disk->in_flight; i++, save = save->next)
+		bytes += save_bytes(&save->save);
+	return bytes;
+}
+
+/* When everything fits again; the node looks for space every now and then. */
+static void refilled(struct sim *sim, void *item) {
+	const struct completion *completion = item;
+	struct disk *disk = sim_disk(sim, completion->node);
+	if (completion->boot != disk->boot || !disk->blocked || is_put_off(sim, completion, refilled))
+		return;
+	if (disk->full_until > sim->now || disk->waiting) {
+		sim_usec since = disk->full_until > sim->now ? disk->full_until : sim->now;
+		queue_push(&sim->queue, since + SPACE_LOOK_US, refilled, completion_new(completion->node, disk));
+		return;
+	}
+	disk->reserve = disk->reserve_max;
+	disk->blocked = false;
+	TRACE("n%u disk has space", completion->node);
+	host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_UNBLOCKED});
+}
+
+static void block(struct sim *sim, uint32_t node) {
+	struct disk *disk = sim_disk(sim, node);
+	if (disk->blocked)
+		return;
+	disk->blocked = true;
+	host_post(sim, node, &(struct node_event){.kind = NODE_SAVE_BLOCKED});
+	queue_push(&sim->queue, disk->full_until, refilled, completion_new(node, disk));
+}
+
+static bool has_space(struct sim *sim, struct disk *disk) {
+	size_t bytes = in_flight_bytes(disk);
+	if (disk->full_until <= sim->now)
+		return true;
+	if (bytes > disk->reserve)
+		return false;
+	disk->reserve -= bytes;
+	sim->totals.saves_reserved++;
+	return true;
+}
+
 static void written(struct sim *sim, void *item) {
 	const struct completion *completion = item;
 	struct disk *disk = sim_disk(sim, completion->node);
@@ -281,15 +336,15 @@ static void written(struct sim *sim, void *item) {
 		nemesis_disk_failed(sim, completion->node);
 		return;
 	}
-	if (disk->full_until > sim->now) {
-		if (!disk->blocked)
-			host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_BLOCKED});
-		disk->blocked = true;
+	disk->waiting = !has_space(sim, disk);
+	if (disk->waiting) {
+		block(sim, completion->node);
 		queue_push(&sim->queue, disk->full_until, written, completion_new(completion->node, disk));
 		return;
 	}
 
 	struct node_event saved = {.kind = NODE_SAVED};
+	backing_write(sim, completion->node);
 	for (; disk->in_flight > 0; disk->in_flight--) {
 		struct disk_save *save = disk->first;
 		apply_save(sim, disk, &save->save);
@@ -301,12 +356,11 @@ static void written(struct sim *sim, void *item) {
 	disk->writing = false;
 	if (!disk->first)
 		disk->last = NULL;
-	if (disk->blocked)
-		host_post(sim, completion->node, &(struct node_event){.kind = NODE_SAVE_UNBLOCKED});
-	disk->blocked = false;
 	TRACE("n%u disk saved seq=%" PRIu64 " last=%" PRIu64, completion->node, saved.seq, disk_last(disk));
 	host_post(sim, completion->node, &saved);
 	checker_raft_saved(sim, completion->node);
+	if (disk->full_until > sim->now)
+		block(sim, completion->node);
 	start_write(sim, completion->node);
 }
 
@@ -319,14 +373,6 @@ static sim_usec write_delay(struct sim *sim, struct disk *disk) {
 	if (sim->now + delay < disk->stalled_until)
 		delay = disk->stalled_until - sim->now;
 	return delay;
-}
-
-static size_t in_flight_bytes(const struct disk *disk) {
-	const struct disk_save *save = disk->first;
-	size_t bytes = 0;
-	for (size_t i = 0; i < disk->in_flight; i++, save = save->next)
-		bytes += save_bytes(&save->save);
-	return bytes;
 }
 
 static sim_usec slowed(struct sim *sim, uint32_t node) {
@@ -385,8 +431,11 @@ static void checkpointed(struct sim *sim, void *item) {
 	if (is_void(disk, completion) || is_put_off(sim, completion, checkpointed))
 		return;
 	const struct node_checkpoint *checkpoint = disk->checkpointing;
-	bool failed = !sim->healed && prng_chance(&disk->prng, sim->plan.checkpoint_failure_ppm);
+	bool full = disk->full_until > sim->now && !disk->blocked; /* later it has what was the reserve */
+	bool failed = full || (!sim->healed && prng_chance(&disk->prng, sim->plan.checkpoint_failure_ppm));
 
+	if (!failed)
+		backing_checkpoint(sim, completion->node);
 	disk->checkpointing = NULL;
 	if (failed)
 		sim->totals.checkpoints_failed++;
@@ -396,6 +445,8 @@ static void checkpointed(struct sim *sim, void *item) {
 	TRACE("n%u disk checkpoint index=%" PRIu64 " ok=%d", completion->node, checkpoint->index, !failed);
 	host_post(sim, completion->node,
 		  &(struct node_event){.kind = NODE_CHECKPOINTED, .group = checkpoint->group, .ok = !failed});
+	if (full)
+		block(sim, completion->node);
 	start_write(sim, completion->node);
 }
 
@@ -431,23 +482,34 @@ void disk_mend(struct sim *sim, uint32_t node) {
 	disk->full_until = disk->slow_until = 0;
 	disk->failing = false;
 	plan_again(sim, node, write_delay(sim, disk));
+	if (disk->blocked)
+		queue_push(&sim->queue, sim->now, refilled, completion_new(node, disk));
 }
 
 /* ---- Crash and boot ------------------------------------------------------------------------------------------------
  */
 
 /* What a power cut in the middle of a write leaves behind. A founding save holds the identity, which only counts
- * together with the first entry: it is never torn. */
-static void tear(struct sim *sim, struct disk *disk) {
-	uint64_t outcome = prng_range(&disk->prng, 0, 2);
+ * together with the first entry and is forgotten without it: the model never tears one. */
+static enum disk_outcome draw_outcome(struct disk *disk) {
+	enum disk_outcome outcome =
+		disk->writing ? (enum disk_outcome)prng_range(&disk->prng, DISK_NOTHING, DISK_ALL) : DISK_NOTHING;
+	for (size_t i = 0; i < disk->in_flight && outcome == DISK_HARD; i++) {
+		if (disk_under_way(disk, i)->identity)
+			outcome = DISK_NOTHING;
+	}
+	return outcome;
+}
+
+static void tear(struct sim *sim, struct disk *disk, enum disk_outcome outcome) {
 	for (size_t i = 0; i < disk->in_flight; i++) {
 		struct disk_save *save = disk->first;
-		if (outcome == 2)
+		if (outcome == DISK_ALL)
 			apply_save(sim, disk, &save->save);
-		else if (outcome == 1 && save->save.hard && !save->save.identity)
+		else if (outcome == DISK_HARD && save->save.hard)
 			apply_hard(sim, disk, &save->save);
-		sim->totals.saves_torn += outcome == 1 && save->save.hard;
-		sim->totals.saves_lost += outcome != 2;
+		sim->totals.saves_torn += outcome == DISK_HARD && save->save.hard;
+		sim->totals.saves_lost += outcome != DISK_ALL;
 		disk->first = save->next;
 		free(save);
 	}
@@ -455,21 +517,33 @@ static void tear(struct sim *sim, struct disk *disk) {
 
 void disk_crash(struct sim *sim, uint32_t node) {
 	struct disk *disk = sim_disk(sim, node);
+	enum disk_outcome outcome = draw_outcome(disk);
+	bool checkpoint = disk->checkpointing && prng_chance(&disk->prng, 500000);
+
+	backing_crash(sim, node, outcome, checkpoint);
 	if (disk->writing)
-		tear(sim, disk);
+		tear(sim, disk, outcome);
 	while (disk->first) {
 		struct disk_save *save = disk->first;
 		disk->first = save->next;
 		sim->totals.saves_lost++;
 		free(save);
 	}
-	if (disk->checkpointing && prng_chance(&disk->prng, 500000))
+	if (checkpoint)
 		apply_checkpoint(disk, disk->checkpointing);
 	disk->last = NULL;
 	disk->in_flight = 0;
-	disk->writing = disk->blocked = false;
+	disk->writing = disk->waiting = disk->blocked = false;
 	disk->checkpointing = NULL;
 	disk->boot++;
+}
+
+void disk_boot(struct sim *sim, uint32_t node) {
+	struct disk *disk = sim_disk(sim, node);
+	if (disk->full_until <= sim->now)
+		disk->reserve = disk->reserve_max;
+	if (disk->reserve < disk->reserve_max)
+		block(sim, node);
 }
 
 static void must(const struct node *node, int r, const char *what) {
@@ -498,14 +572,19 @@ void disk_restore(const struct disk *disk, struct node *node) {
 }
 
 void disk_init(struct disk *disk, struct prng prng) {
+	struct prng draw = prng;
+
+	/* A quarter of the disks has none. */
 	*disk = (struct disk){.prng = prng};
+	if (prng_range(&draw, 0, 3))
+		disk->reserve = disk->reserve_max = prng_range(&draw, 256, 16384);
 }
 
 static struct node_bytes copy_bytes(const struct node_bytes *bytes) {
 	return (struct node_bytes){bytes->bytes ? memory_copy(bytes->bytes, bytes->n) : NULL, bytes->n};
 }
 
-void disk_copy(const struct disk *disk, struct disk *ret) {
+static void copy_content(const struct disk *disk, struct disk *ret) {
 	const struct disk_checkpoint *checkpoint = &disk->checkpoint;
 
 	*ret = (struct disk){
@@ -534,16 +613,60 @@ void disk_copy(const struct disk *disk, struct disk *ret) {
 		ret->checkpoint.rows[i].record = copy_bytes(&checkpoint->rows[i].record);
 }
 
+void disk_copy(const struct disk *disk, struct disk *ret) {
+	copy_content(disk, ret);
+	ret->backing = backing_copy(disk->backing);
+}
+
+/* ---- Foreseeing ----------------------------------------------------------------------------------------------------
+ */
+
+const struct node_save *disk_under_way(const struct disk *disk, size_t i) {
+	const struct disk_save *save = disk->first;
+	while (save && i-- > 0)
+		save = save->next;
+	return save ? &save->save : NULL;
+}
+
+static void foresee_trim(struct disk *disk, raft_index to) {
+	if (to > disk->base && to <= disk_last(disk))
+		cut_head(disk, to, disk_term_at(disk, to));
+}
+
+static void foresee_save(struct disk *disk, const struct node_save *save, enum disk_outcome outcome) {
+	if (save->identity)
+		apply_identity(disk, save);
+	if (save->hard)
+		put_hard(disk, save);
+	if (outcome == DISK_HARD)
+		return;
+	if (save->install)
+		apply_install(disk, save);
+	apply_entries(disk, save);
+	foresee_trim(disk, save->trim_to);
+}
+
+void disk_foresee(const struct disk *disk, enum disk_outcome outcome, bool checkpoint, struct disk *ret) {
+	copy_content(disk, ret);
+	foresee_trim(ret, ret->trim_to);
+	if (checkpoint)
+		apply_checkpoint(ret, disk->checkpointing);
+	for (size_t i = 0; i < disk->in_flight && outcome != DISK_NOTHING; i++)
+		foresee_save(ret, disk_under_way(disk, i), outcome);
+}
+
 void disk_put_back(struct disk *disk, const struct disk *copy) {
 	struct prng prng = disk->prng;
 	uint64_t boot = disk->boot;
 	sim_usec kib_us = disk->kib_us;
+	size_t reserve_max = disk->reserve_max;
 
 	disk_deinit(disk);
 	disk_copy(copy, disk);
 	disk->prng = prng;
 	disk->boot = boot;
 	disk->kib_us = kib_us;
+	disk->reserve = disk->reserve_max = reserve_max;
 }
 
 void disk_deinit(struct disk *disk) {
@@ -553,6 +676,7 @@ void disk_deinit(struct disk *disk) {
 		free(save);
 	}
 	cut_tail(disk, 0);
+	disk->backing = backing_free(disk->backing);
 	free(disk->entries);
 	clear_rows(&disk->checkpoint);
 	free(disk->checkpoint.rows);

@@ -2,6 +2,7 @@
 #include "tests/sim/host.h"
 
 #include "api/command.pb-c.h"
+#include "tests/sim/backing.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 
@@ -214,6 +215,7 @@ static void step(struct sim *sim, struct host *host) {
 	checker_lock_step(sim, host->id);
 	execute(sim, host, &effects);
 	if (effects.stopped && host->stopping) {
+		backing_stop(sim, host->id);
 		host_crash(sim, host->id);
 		return;
 	}
@@ -359,9 +361,11 @@ void host_boot(struct sim *sim, uint32_t id) {
 	host->paused_until = 0;
 	TRACE("n%u boot %" PRIu64 " base=%" PRIu64 " last=%" PRIu64, id, host->boot, sim_disk(sim, id)->base,
 	      disk_last(sim_disk(sim, id)));
+	backing_boot(sim, id, &config, &clocks);
 	checker_raft_boot(sim, id);
 	checker_lock_boot(sim, id);
 	plan_step(sim, host, sim->now);
+	disk_boot(sim, id);
 }
 
 void host_crash(struct sim *sim, uint32_t id) {
@@ -464,9 +468,11 @@ void host_damage(struct sim *sim, uint32_t id) {
 	struct host *host = sim_host(sim, id);
 	host_crash(sim, id);
 	TRACE("n%u finds its data folder damaged", id);
+	struct backing *aside = backing_damage(sim, id);
 	remember_store(sim, host);
 	checker_raft_lose(sim, id);
 	begin_anew(sim, host);
+	sim_disk(sim, id)->backing = aside;
 }
 
 static void meet(struct sim *sim, struct host *host, uint32_t caller, const struct node_uuid *store,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lockd-sim: runs seeds, in several processes if asked to, and adds up what happened. */
 #include "tests/scenarios/scenario.h"
+#include "tests/sim/backing.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 enum {
 	JOBS_MAX = 64,
 	MEMORY_BYTES_MAX = 1 << 30,
+	EXTRA_MAX = 8,
 	PROGRESS_SECONDS = 5,
 	SEEDS_FOR_TOTALS = 200, /* fewer may miss a kind of fault by chance */
 };
@@ -27,6 +29,8 @@ struct options {
 	uint64_t first, last;
 	uint32_t jobs, seconds;
 	bool single, trace, progress;
+	const char *extra[EXTRA_MAX]; /* what backing_parse() took, for the replay */
+	size_t n_extra;
 };
 
 /* Shared by the processes: one row each, and who failed first. */
@@ -36,17 +40,21 @@ struct shared {
 };
 
 static void usage(FILE *out) {
-	fputs("usage: lockd-sim [--seeds FROM..TO | --seed N] [--jobs N] [--seconds VIRTUAL] [--trace] [--progress]\n"
-	      "       lockd-sim --scenario NAME | all | list\n"
-	      "Runs clusters of lockd under virtual time, with faults, and checks their promises after every step.\n"
+	fprintf(out,
+		"usage: %s [--seeds FROM..TO | --seed N] [--jobs N] [--seconds VIRTUAL] [--trace] [--progress]\n"
+		"       %s --scenario NAME | all | list\n",
+		backing_program, backing_program);
+	fputs("Runs clusters of lockd under virtual time, with faults, and checks their promises after every step.\n"
 	      "  --seeds FROM..TO  run these seeds (1..100)\n"
 	      "  --seed N          run one seed, and print its last trace lines if it fails\n"
 	      "  --jobs N          use so many processes (1)\n"
 	      "  --seconds N       virtual seconds with faults; otherwise the seed decides\n"
 	      "  --trace           with --seed: print every line as it happens\n"
 	      "  --progress        every few seconds: seeds done, rate and time left, on standard error\n"
-	      "  --scenario NAME   tell the scenarios whose names begin so; list: name them all; all: one line each\n"
-	      "Exit status: 0 all is well, 1 usage, 2 a safety violation, 3 no progress, 4 a crash, 5 a kind of fault\n"
+	      "  --scenario NAME   tell the scenarios whose names begin so; list: name them all; all: one line each\n",
+	      out);
+	backing_usage(out);
+	fputs("Exit status: 0 all is well, 1 usage, 2 a safety violation, 3 no progress, 4 a crash, 5 a kind of fault\n"
 	      "never struck, 6 a violation could not be replayed.\n",
 	      out);
 }
@@ -93,7 +101,11 @@ static bool parse_option(const char *name, const char *value, struct options *op
 		options->seconds = (uint32_t)number;
 		return true;
 	}
-	return false;
+	if (options->n_extra + 2 > EXTRA_MAX || !backing_parse(name, value))
+		return false;
+	options->extra[options->n_extra++] = name;
+	options->extra[options->n_extra++] = value;
+	return true;
 }
 
 static bool parse(int argc, char **argv, struct options *options) {
@@ -104,7 +116,8 @@ static bool parse(int argc, char **argv, struct options *options) {
 		} else if (strcmp(argv[i], "--progress") == 0) {
 			options->progress = true;
 		} else if (i + 1 == argc || !parse_option(argv[i], argv[i + 1], options)) {
-			fprintf(stderr, "lockd-sim: %s: unknown option, or its value is missing or wrong\n", argv[i]);
+			fprintf(stderr, "%s: %s: unknown option, or its value is missing or wrong\n", backing_program,
+				argv[i]);
 			return false;
 		} else {
 			i++;
@@ -117,10 +130,17 @@ static bool parse(int argc, char **argv, struct options *options) {
 static void run_replayable(uint64_t seed, const struct options *options, struct totals *totals) {
 	char seed_text[32], seconds_text[32];
 	char name[] = "lockd-sim", seed_option[] = "--seed", seconds_option[] = "--seconds";
-	char *argv[] = {name, seed_option, seed_text, options->seconds ? seconds_option : NULL, seconds_text, NULL};
+	char *argv[3 + EXTRA_MAX + 3] = {name, seed_option, seed_text};
+	size_t n = 3;
 
 	snprintf(seed_text, sizeof(seed_text), "%" PRIu64, seed);
 	snprintf(seconds_text, sizeof(seconds_text), "%u", options->seconds);
+	for (size_t i = 0; i < options->n_extra; i++)
+		argv[n++] = (char *)options->extra[i];
+	if (options->seconds) {
+		argv[n++] = seconds_option;
+		argv[n++] = seconds_text;
+	}
 	setenv("LOCKD_SIM_REPLAY", "1", 1);
 	sim_run(seed, options->seconds, argv, totals);
 }
@@ -211,8 +231,10 @@ static int report(const struct shared *shared, const struct options *options, do
 	totals_print(&totals);
 	printf("%" PRIu64 " seeds, %.2f virtual hours, %.1f s, %.1f seeds/s\n", totals.seeds,
 	       (double)totals.virtual_us / 3.6e9, seconds, (double)totals.seeds / seconds);
-	const char *zero = totals_find_zero(&totals);
-	if (zero && totals.seeds >= SEEDS_FOR_TOTALS) {
+	const char *zero = totals.seeds >= SEEDS_FOR_TOTALS ? totals_find_zero(&totals) : NULL;
+	if (!zero)
+		zero = backing_find_zero(&totals);
+	if (zero) {
 		printf("void: no %s in all these seeds\n", zero);
 		return VERDICT_VOID;
 	}

@@ -2,6 +2,7 @@
 #include "tests/sim/network.h"
 
 #include "api/frame.h"
+#include "tests/sim/backing.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/sim.h"
 
@@ -408,6 +409,7 @@ void network_send_snapshot(struct sim *sim, uint32_t from, const struct node_sna
 	if (!checkpoint->header.bytes)
 		verdict_fail(VERDICT_SAFETY, "S9 snapshot-of-nothing", "node %u has no checkpoint to send", from);
 	count_transfer(sim, from, snapshot->peer);
+	backing_send(sim, from);
 	struct transfer *transfer = transfer_new(checkpoint);
 	transfer->from = from;
 	transfer->to = snapshot->peer;

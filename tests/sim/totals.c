@@ -7,6 +7,7 @@
 void totals_add(struct totals *sum, const struct totals *more) {
 #define TOTALS_ADD(name, text) sum->name += more->name;
 	TOTALS_MAP(TOTALS_ADD)
+	TOTALS_STORE_MAP(TOTALS_ADD)
 #undef TOTALS_ADD
 	sum->seeds += more->seeds;
 	sum->virtual_us += more->virtual_us;
@@ -15,6 +16,10 @@ void totals_add(struct totals *sum, const struct totals *more) {
 void totals_print(const struct totals *totals) {
 #define TOTALS_PRINT(name, text) printf("  %12" PRIu64 "  %s\n", totals->name, text);
 	TOTALS_MAP(TOTALS_PRINT)
+	if (totals->store_boots) {
+		printf("  on the store:\n");
+		TOTALS_STORE_MAP(TOTALS_PRINT)
+	}
 #undef TOTALS_PRINT
 }
 

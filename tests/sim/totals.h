@@ -28,6 +28,7 @@
 	X(replacements, "damaged nodes taken back")                                                                    \
 	X(false_calls, "false calls in the name of a store")                                                           \
 	X(disk_full, "full disks")                                                                                     \
+	X(saves_reserved, "saves into the reserve of one")                                                             \
 	X(cuts_one_way, "one-way cuts")                                                                                \
 	X(cuts_two_way, "two-way cuts")                                                                                \
 	X(strandings, "leaders cut off with clients")                                                                  \
@@ -102,6 +103,7 @@
 	X(points_trimming, "trimming")                                                                                 \
 	X(points_founding, "founding")                                                                                 \
 	X(points_writing, "writing anything else")                                                                     \
+	X(points_idling, "copying the log back when idle")                                                             \
 	X(points_checkpointing, "writing a checkpoint")                                                                \
 	X(points_sending, "copying one")                                                                               \
 	X(points_aside, "setting a folder aside")                                                                      \

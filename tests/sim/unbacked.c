@@ -14,6 +14,11 @@ void backing_usage(FILE *out) {
 	(void)out;
 }
 
+const char *backing_find_zero(const struct totals *totals) {
+	(void)totals;
+	return NULL;
+}
+
 struct backing *backing_copy(const struct backing *backing) {
 	(void)backing;
 	return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/verdict.h"
 
+#include "tests/sim/backing.h"
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
@@ -63,7 +64,7 @@ _Noreturn static void finish(enum verdict verdict, const char *name, const char 
 	if (current) {
 		printf("seed %" PRIu64 ", virtual time %.6f s, %u nodes, %u clients\n", current->seed,
 		       (double)current->now / 1e6, current->plan.nodes, current->plan.clients);
-		printf("replay: lockd-sim --seed %" PRIu64, current->seed);
+		printf("replay: %s --seed %" PRIu64, backing_program, current->seed);
 		if (current->seconds)
 			printf(" --seconds %u", current->seconds);
 		printf("\n");
