@@ -123,7 +123,7 @@ static char *join(char *text, const char *more) {
 /* A name of the public header stands in one of the pages. */
 static void test_manual__has_every_public_function(void **state) {
 	static const char *const names[] = {"lockd",         "lockd_open", "lockd_session_open",  "lockd_acquire",
-					    "lockd_observe", "lockd_list", "lockd_change_members"};
+					    "lockd_observe", "lockd_list", "lockd_change_members", "lockd_backup"};
 	char *pages = strdup(""), *header = strdup(""), *part;
 	char path[512];
 
