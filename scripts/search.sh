@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The long search for bugs, behind the everyday tests: simulated clusters from many seeds on all cores, then every mutant.
+# The long search for bugs, behind the everyday tests: simulated clusters from many seeds on all cores, then
+# the data folder on a disk that fails at every operation, then every mutant.
 #   scripts/search.sh [FROM..TO]      default 1..10000
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +14,7 @@ scripts/packages.sh
 cmake --preset release >/dev/null
 cmake --build --preset release | tail -n 1
 build/release/tests/sim/lockd-sim --seeds "$seeds" --jobs "$(nproc)" --progress
+build/release/tests/fault/lockd-fault --all
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests/mutants/run.sh . "$work"

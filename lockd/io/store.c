@@ -77,17 +77,26 @@ static int no_space_is_fatal(int r) {
 /* ---- Opening ------------------------------------------------------------------------------------------------------
  */
 
+/* What is thrown away must never have been used: a superblock that has lost its last slots looks as if it were young. */
+static int store_check_unused(struct store *store, struct store_error *error) {
+	struct logdb_identity log;
+
+	if (!logdb_salvage(&store->folder, &log) || (log.boot_count <= 1 && !is_set(&log.incarnation)))
+		return 0;
+	return failure(error, -EBADMSG, "%s is damaged: it says that nothing was ever stored, but raft.db was in use",
+		       store->superblock.path);
+}
+
 static int store_create_databases(struct store *store, struct store_error *error) {
 	static const char *const names[] = {"raft.db",  "raft.db-wal",  "raft.db-journal",
 					    "state.db", "state.db-wal", "state.db-journal"};
 	struct logdb_identity identity = {.uuid = store->superblock.uuid};
-	int r;
+	int r = store_check_unused(store, error);
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+	for (size_t i = 0; r == 0 && i < sizeof names / sizeof *names; i++)
 		r = folder_remove(&store->folder, names[i], error);
-		if (r != 0)
-			return r;
-	}
+	if (r != 0)
+		return r;
 	r = logdb_open(&store->log, &store->folder, true, &identity, error);
 	if (r == 0)
 		r = statedb_open(&store->state, &store->folder, true, &identity.uuid, error);

@@ -7,7 +7,9 @@
  * itself followed by a frame of a later transaction. Frames of an earlier round of the file do not deceive: they carry
  * other salts, and a frame counts as following only if its checksum continues its predecessor's.
  *
- * Undecidable here, and left to the watermark: damage to exactly the last transaction. Format: sqlite.org/fileformat2.html §4. */
+ * Undecidable here, and left to the watermark: damage to the last transaction, or to the last frame in front of it if it is one
+ * frame long: without the header of that frame the two look like one transaction that was torn. Format:
+ * sqlite.org/fileformat2.html §4. */
 #ifndef LOCKD_IO_WAL_H
 #define LOCKD_IO_WAL_H
 

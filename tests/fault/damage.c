@@ -35,13 +35,11 @@ struct damage {
 /* ---- What is there afterwards -------------------------------------------------------------------------------------
  */
 
-/* The last step that committed to the log, counted from 1. */
-static size_t damage_last_commit(const struct run *run) {
-	size_t last = run->steps;
-
-	while (last > 0 && !run->logged[last - 1])
-		last--;
-	return last;
+/* The last step before `step` that committed to the log; both counted from 1. 0: none. */
+static size_t damage_commit_before(const struct run *run, size_t step) {
+	while (--step > 0 && !run->logged[step - 1])
+		;
+	return step;
 }
 
 /* Term and vote come from the superblock, which is synced before. */
@@ -61,13 +59,15 @@ static bool damage_is(const struct run *run, const struct ledger *loaded, const 
 	return !ledger_differ(loaded, &mixed) || ledger_lags(loaded, &mixed, run->past, run->steps);
 }
 
+/* Only what was written by the last commit is gone, or, if the header of the frame in front of it was hit, by the last
+ * two. What has rotted was written before, it does not matter when. */
 static bool damage_is_admitted(const struct run *run, const struct damage *damage, const struct ledger *loaded) {
-	size_t last = damage_last_commit(run);
+	bool rotted = damage->fault.kinds == MEDIUM_READ;
+	size_t last = damage_commit_before(run, run->steps + 1), before = last ? damage_commit_before(run, last) : 0;
 
-	/* What has rotted was written before, it does not matter when. */
-	if (damage->step != last && damage->fault.kinds != MEDIUM_READ)
-		return false;
-	return last > 1 && damage_is(run, loaded, &run->past[last - 2]);
+	if (last > 1 && (rotted || damage->step == last) && damage_is(run, loaded, &run->past[last - 2]))
+		return true;
+	return before > 1 && (rotted || damage->step >= before) && damage_is(run, loaded, &run->past[before - 2]);
 }
 
 static bool damage_is_former(const struct run *run, const struct ledger *loaded) {

@@ -14,7 +14,7 @@ enum outcome {
 	OUTCOME_AFTER,  /* what was under way is there whole */
 	OUTCOME_REFUSED, /* damage was found: by a call, or when the folder was opened */
 	OUTCOME_LAGS,    /* an older checkpoint, or entries once more that were trimmed: applied again */
-	OUTCOME_ADMITTED, /* the last transaction is gone with its watermark (docs/adr/0003) */
+	OUTCOME_ADMITTED, /* the end of the WAL is gone with its watermarks (docs/adr/0003) */
 	OUTCOME_FORMER,  /* an earlier state, whole: left to the peers (docs/adr/0008) */
 	OUTCOMES,
 };

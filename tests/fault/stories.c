@@ -74,6 +74,16 @@ static void commits(struct run *run) {
 	reopen(run);
 }
 
+/* Nothing is written behind them, the count of a start least of all. */
+static void last_commits(struct run *run) {
+	run_open(run);
+	run_append(run, 1, 1, 1);
+	run_append(run, 1, 2, 1);
+	ONE(.group = 1, .hard = true, .term = 2, .vote = 3);
+	run_append(run, 1, 1, 2);
+	run_append(run, 1, 1, 2);
+}
+
 static void rewriting(struct run *run) {
 	run_open(run);
 	ONE(.group = 1, .hard = true, .term = 3, .truncate_from = 6, .entries = run_entries(1, 6, 5, 3),
@@ -247,6 +257,7 @@ static void reserved(struct run *run) {
 const struct story stories[] = {
 	{.name = "first-start", .tell = first_start},
 	{.name = "commits", .prelude = founded, .tell = commits},
+	{.name = "last-commits", .prelude = founded, .tell = last_commits},
 	{.name = "rewriting", .prelude = grown, .tell = rewriting},
 	{.name = "votes", .prelude = grown, .tell = votes},
 	{.name = "checkpoints", .prelude = grown, .tell = checkpoints},

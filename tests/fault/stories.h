@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens to a data folder in its life, as short stories. Each ends with the folder opened once more. */
+/* What happens to a data folder in its life, as short stories. */
 #ifndef TESTS_FAULT_STORIES_H
 #define TESTS_FAULT_STORIES_H
 

@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Plants one bug at a time and demands that the simulator names it.
+# Plants one bug at a time and demands that the simulator, or another program of the tests, names it.
 #
 # usage: run.sh SOURCE WORK [JOBS] [PATCH…]
 #
 # The sources are copied to WORK once and built there; each patch (tests/mutants/*.patch) is applied, rebuilt, run and
 # taken back. Its header says what must be found, as an extended regular expression for the name of the violation, and
-# where: within which seeds, in which scenarios, or both; each of them must find it.
+# where: within which seeds, in which scenarios, or both; each of them must find it. A bug of the data folder is looked for by
+# lockd-fault instead, and named by the kind of fault that shows it.
 #   # expect: I6 vote-twice
 #   # seeds: 1..200
 #   # scenario: q09_no_self_vote
+#   # program: lockd-fault --script votes --policy lose
 set -eu
 
 source=$(realpath "$1")
@@ -20,11 +22,11 @@ jobs=${3:-2}
 
 # All of it anew: by their times, objects of the last mutant of a run before would pass for built from these sources.
 rm -rf "${work:?}/tree" "${work:?}/build"
-for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node tests/sim tests/scenarios; do
+for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node lockd/io tests/sim tests/fault tests/scenarios; do
 	mkdir -p "$work/tree/$(dirname "$path")"
 	cp -Rp "$source/$path" "$work/tree/$path"
 done
-# Only what lockd-sim needs: no daemon, no client, no other tests.
+# Only what lockd-sim and lockd-fault need: no daemon, no client, no other tests.
 cat >"$work/tree/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.25)
 project(lockd VERSION 0.1.0 LANGUAGES C CXX)
@@ -34,11 +36,13 @@ add_subdirectory(api)
 add_subdirectory(raft)
 add_subdirectory(lockd/state)
 add_subdirectory(lockd/node)
+add_subdirectory(lockd/io)
 add_subdirectory(tests/sim)
+add_subdirectory(tests/fault)
 add_subdirectory(tests/scenarios)
 CMAKE
 cmake -S "$work/tree" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$work/cmake.log"
-cmake --build "$work/build" --target lockd-sim --parallel "$jobs" >"$work/build.log"
+cmake --build "$work/build" --target lockd-sim lockd-fault --parallel "$jobs" >"$work/build.log"
 
 header() {
 	sed -n "s/^# $2: //p" "$1" | head -n 1
@@ -71,12 +75,19 @@ for patch in "$@"; do
 	expect=$(header "$patch" expect)
 	seeds=$(header "$patch" seeds)
 	scenarios=$(sed -n 's/^# scenario: //p' "$patch")
+	program=$(header "$patch" program)
+	target=${program%% *}
 	(cd "$work/tree" && patch -s -p1 <"$patch")
-	if cmake --build "$work/build" --target lockd-sim --parallel "$jobs" >"$work/build.log" 2>&1; then
+	if cmake --build "$work/build" --target "${target:-lockd-sim}" --parallel "$jobs" >"$work/build.log" 2>&1; then
 		if [ -n "$seeds" ]; then
 			"$work/build/tests/sim/lockd-sim" --seeds "$seeds" --jobs "$jobs" >"$work/$name.log" 2>&1 || true
 			seed=$(sed -n 's/^lockd-sim: seed \([0-9]*\) failed/\1/p' "$work/$name.log" | head -n 1)
 			judge "$name" "$(violation "$work/$name.log")" "$seed" "none of $seeds"
+		fi
+		if [ -n "$program" ]; then
+			# shellcheck disable=SC2086 # words
+			"$work/build/tests/fault/"$program >"$work/$name.log" 2>&1 || true
+			judge "$name" "$(violation "$work/$name.log")" "${program#* }" "${program#* }"
 		fi
 		for scenario in $scenarios; do
 			"$work/build/tests/sim/lockd-sim" --scenario "$scenario" >"$work/$name.log" 2>&1 || true
