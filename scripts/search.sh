@@ -15,6 +15,7 @@ cmake --preset release >/dev/null
 cmake --build --preset release | tail -n 1
 build/release/tests/sim/lockd-sim --seeds "$seeds" --jobs "$(nproc)" --progress
 build/release/tests/fault/lockd-fault --all
+build/release/tests/fault/lockd-sim-store --seeds "$seeds" --points 100 --jobs "$(nproc)" --progress
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests/mutants/run.sh . "$work"

@@ -504,13 +504,23 @@ static void store_set_hard(struct store *store, const struct node_save *save, co
 	superblock_set_hard(&store->superblock, &hard);
 }
 
+/* A founding that was interrupted leaves an identity without an entry, by which the node is blank all the same. Whoever lets
+ * it in then may be of an older cluster. */
+static void store_set_identity(struct store *store, const struct node_save *save) {
+	const struct logdb_identity *log = &store->log.identity;
+
+	if (!is_set(&log->incarnation) && save->epoch < store->superblock.epoch)
+		superblock_take_back_identity(&store->superblock, &log->incarnation, log->epoch);
+	superblock_set_identity(&store->superblock, &save->incarnation, save->epoch);
+}
+
 /* What must be true of the superblock before the log changes. */
 static int store_prepare_superblock(struct store *store, const struct node_save *save, const struct node_save *end,
 				    struct store_error *error) {
 	int r = 0;
 
 	if (save->identity)
-		superblock_set_identity(&store->superblock, &save->incarnation, save->epoch);
+		store_set_identity(store, save);
 	if (save->hard)
 		store_set_hard(store, save, end);
 	if (save->truncate_from)

@@ -343,6 +343,36 @@ static void test_store__starts_its_wal_over(void **state) {
 	assert_non_null(strstr(scene->node.trace, "entry 1: 1500/1 e1500.1\n"));
 }
 
+/* Its identity is in the superblock, its first entry is not in the log: the node is blank again, and may be let into a
+ * cluster that is older. */
+static void test_store__forgets_an_interrupted_founding(void **state) {
+	struct node_save founding = {.group = G,
+				     .identity = true,
+				     .incarnation = {{0xab}},
+				     .epoch = 9,
+				     .hard = true,
+				     .term = 1,
+				     .entries = scene_entries(G, 1, 1, 1),
+				     .n_entries = 1};
+	struct node_save joining = {
+		.group = G, .identity = true, .incarnation = {{0xcd}}, .epoch = 3, .hard = true, .term = 5, .vote = 2};
+	struct scene *scene = *state;
+
+	scene_must_open(scene);
+	scene_fail_writes(0, EIO);
+	assert_int_equal(scene_write(scene, &founding), -EIO);
+	assert_true(scene_heal());
+	scene_reopen(scene);
+	assert_non_null(strstr(scene->node.trace, "identity ab epoch 9\n"));
+	assert_null(strstr(scene->node.trace, "entry"));
+
+	scene_must_write(scene, &joining);
+	scene_must_append(scene, G, 1, 2, 5);
+	scene_reopen(scene);
+	assert_non_null(strstr(scene->node.trace, "identity cd epoch 3\n"));
+	assert_non_null(strstr(scene->node.trace, "entry 1: 2/5 e2.5\n"));
+}
+
 static void test_store__survives_an_interrupted_creation(void **state) {
 	struct scene *scene = *state;
 	struct node_uuid uuid;
@@ -393,6 +423,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_store__keeps_logs_of_many_groups_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__changes_only_the_rows_of_a_checkpoint, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__starts_its_wal_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_store__forgets_an_interrupted_founding, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store__survives_an_interrupted_creation, setup, teardown),
 	};
 
