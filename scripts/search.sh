@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The long search for bugs, behind the everyday tests: simulated clusters from many seeds on all cores, then
-# the data folder on a disk that fails at every operation, then every mutant.
+# the data folder on a disk that fails at every operation, then such clusters on such disks, then every mutant.
 #   scripts/search.sh [FROM..TO]      default 1..10000
 set -euo pipefail
 cd "$(dirname "$0")/.."
