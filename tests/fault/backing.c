@@ -265,6 +265,14 @@ static uint64_t *points_of(struct totals *totals, const struct node_save *saves,
 			 : &totals->points_writing;
 }
 
+/* What a seed may not do at all is looked at wherever it happens. */
+static uint64_t stride_of(const struct totals *totals, const uint64_t *points) {
+	if (points == &totals->points_writing)
+		return RARER * options.points;
+	return points == &totals->points_keeping || points == &totals->points_truncating ? options.points > 0
+											 : options.points;
+}
+
 /* The storage thread uses its pauses. */
 static void idle(struct sim *sim, uint32_t node) {
 	struct backing *backing = backing_of(sim, node);
@@ -294,8 +302,7 @@ void backing_write(struct sim *sim, uint32_t node) {
 	struct backing *backing = disk->backing;
 	struct node_save *saves = batch_of(disk);
 	uint64_t *points = points_of(&sim->totals, saves, disk->in_flight);
-	uint64_t stride = points == &sim->totals.points_writing ? RARER * options.points : options.points;
-	struct scene scene = scene_of(sim, node, "store_write", stride);
+	struct scene scene = scene_of(sim, node, "store_write", stride_of(&sim->totals, points));
 	struct store_error error;
 
 	scene_begin(&scene, backing->medium);
