@@ -41,9 +41,14 @@ static const char *database_operation(int code, const char *asked) {
 	}
 }
 
-/* CORRUPTFS: the disk itself said so. */
+/* CORRUPTFS: the disk itself said so. IOERR_READ is all else that a read may fail for, and may pass. */
 static bool database_is_unreadable(int code) {
-	return code == SQLITE_IOERR_READ || code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS;
+	return code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS;
+}
+
+/* Its header does, since the file itself was opened for writing. That of its WAL may not have been. */
+static bool database_forbids_writing(const struct database *database) {
+	return database->writable && sqlite3_db_readonly(database->sqlite, "main") == 1;
 }
 
 int database_fail(struct database *database, const char *what, struct store_error *error) {
@@ -58,8 +63,7 @@ int database_fail(struct database *database, const char *what, struct store_erro
 	case SQLITE_ERROR: /* the statements are always the same: the schema is not */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB: return -EBADMSG;
-	/* A file that may be written, and yet must not, has a header that says so. */
-	case SQLITE_READONLY: return access(database->path, W_OK) == 0 ? -EBADMSG : -EROFS;
+	case SQLITE_READONLY: return database_forbids_writing(database) ? -EBADMSG : -EROFS;
 	case SQLITE_BUSY: return -EBUSY;
 	default: return database_is_unreadable(code) ? -EBADMSG : -EIO;
 	}
@@ -150,7 +154,7 @@ static int database_ask(struct database *database, const char *sql, char *ret_an
 	if (r == DATABASE_ROW) {
 		text = sqlite3_column_text(statement, 0);
 		(void)snprintf(ret_answer, n, "%s", text ? (const char *)text : "");
-		r = 0;
+		r = text ? 0 : failure(error, -ENOMEM, "out of memory");
 	} else if (r == 0) {
 		ret_answer[0] = 0;
 	}
@@ -240,6 +244,10 @@ static int database_try_open(struct database *database, const struct database_ki
 					: failure(error, -ENOMEM, "out of memory");
 
 	(void)sqlite3_extended_result_codes(database->sqlite, 1);
+	/* Where SQLite may not write a file it opens it for reading without a word. */
+	database->writable = sqlite3_db_readonly(database->sqlite, "main") == 0;
+	if (!database->writable)
+		return failure(error, -EROFS, "cannot open %s for writing", database->path);
 	/* Before the WAL is first used: then SQLite keeps its index in memory, there is no -shm file, and nobody else
 	 * can open the database. */
 	r = database_set(database, "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA locking_mode", "exclusive", error);

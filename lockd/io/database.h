@@ -15,6 +15,7 @@ struct database {
 	sqlite3 *sqlite;
 	char *path; /* owned */
 	sqlite3_stmt *begin, *commit, *rollback;
+	bool writable;       /* the file was opened for writing */
 	uint32_t wal_frames; /* in the WAL since it was last copied back whole */
 };
 

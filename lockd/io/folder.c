@@ -21,8 +21,8 @@ static int folder_refuse_second(const struct folder *folder, struct store_error 
 		       folder->path, *pid ? pid : "(unknown)");
 }
 
-/* For the message above alone: where a full disk has no room for it, it is left out. Written over what is there, it needs
- * no room. */
+/* For the message above alone: where a full disk has no room for it, it is left out. Written over what is there, it
+ * needs no room. */
 static int folder_write_pid(const struct folder *folder, struct store_error *error) {
 	char pid[32];
 	int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
@@ -91,8 +91,21 @@ char *folder_path(const struct folder *folder, const char *name) {
 	return asprintf(&path, "%s/%s", folder->path, name) < 0 ? NULL : path;
 }
 
+int folder_find(const struct folder *folder, const char *name, bool *ret, struct store_error *error) {
+	char what[64];
+
+	*ret = faccessat(folder->fd, name, F_OK, 0) == 0;
+	if (*ret || errno == ENOENT)
+		return 0;
+	(void)snprintf(what, sizeof what, "look for the file '%s' in", name);
+	return failure_errno(error, what, folder->path);
+}
+
 bool folder_has(const struct folder *folder, const char *name) {
-	return faccessat(folder->fd, name, F_OK, 0) == 0;
+	struct store_error error;
+	bool has;
+
+	return folder_find(folder, name, &has, &error) == 0 && has;
 }
 
 uint64_t folder_file_bytes(const struct folder *folder, const char *name) {
@@ -159,8 +172,8 @@ int folder_remove(const struct folder *folder, const char *name, struct store_er
 /* ---- Claiming -----------------------------------------------------------------------------------------------------
  */
 
-/* What may be in a folder that counts as empty: the lock that says whose it is, and what ext4 puts into the root of a file
- * system. */
+/* What may be in a folder that counts as empty: the lock that says whose it is, and what ext4 puts into the root of a
+ * file system. */
 static bool folder_is_part(const char *name, const char *mark) {
 	static const char *const parts[] = {".", "..", "lock", "lost+found"};
 
@@ -191,8 +204,8 @@ static int folder_find_other(int fd, const char *path, const char *mark, char **
 }
 
 static int folder_refuse_other(const char *path, const char *name, struct store_error *error) {
-	return failure(error, -EEXIST, "%s is not empty: it holds %s; name a folder that is empty or does not exist", path,
-		       name);
+	return failure(error, -EEXIST, "%s is not empty: it holds %s; name a folder that is empty or does not exist",
+		       path, name);
 }
 
 int folder_check_claim(const char *path, const char *mark, struct store_error *error) {

@@ -23,6 +23,9 @@ void folder_close(struct folder *folder);
 
 /* A file's path; malloc'd. */
 char *folder_path(const struct folder *folder, const char *name);
+/* A name that cannot be looked up may be there: what follows from its absence must not follow from an error. */
+int folder_find(const struct folder *folder, const char *name, bool *ret, struct store_error *error);
+/* For reports, and for what is tried anyway: such a name counts as missing. */
 bool folder_has(const struct folder *folder, const char *name);
 /* Bytes of a file; 0 when it is missing. */
 uint64_t folder_file_bytes(const struct folder *folder, const char *name);

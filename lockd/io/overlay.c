@@ -51,8 +51,8 @@ static int overlay_read_below(struct overlay_file *file, uint8_t *out, size_t n,
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
-			return SQLITE_IOERR_READ;
+		if (got <= 0) /* as SQLite's own files do: what the disk has lost is told from what may pass */
+			return got == 0 || errno == EIO ? SQLITE_IOERR_CORRUPTFS : SQLITE_IOERR_READ;
 		done += (size_t)got;
 	}
 	return SQLITE_OK;
@@ -78,11 +78,14 @@ static int overlay_read(sqlite3_file *base, void *out, int n, sqlite3_int64 offs
 		size_t number = (size_t)(offset / BLOCK_BYTES), at = (size_t)(offset % BLOCK_BYTES);
 		size_t part = BLOCK_BYTES - at < (size_t)left ? BLOCK_BYTES - at : (size_t)left;
 		const uint8_t *block = block_at(file, number);
+		int failed = SQLITE_OK;
 
 		if (block)
 			memcpy(to, block + at, part);
-		else if (overlay_read_below(file, to, part, offset) != SQLITE_OK)
-			return SQLITE_IOERR_READ;
+		else
+			failed = overlay_read_below(file, to, part, offset);
+		if (failed != SQLITE_OK)
+			return failed;
 		to += part;
 		offset += (sqlite3_int64)part;
 		left -= (int)part;
@@ -103,12 +106,14 @@ static int overlay_own_block(struct overlay_file *file, size_t number, uint8_t *
 	}
 	if (!file->blocks[number]) {
 		uint8_t *block = malloc(BLOCK_BYTES);
+		int r;
 
 		if (!block)
 			return SQLITE_IOERR_NOMEM;
-		if (overlay_read_below(file, block, BLOCK_BYTES, (sqlite3_int64)number * BLOCK_BYTES) != SQLITE_OK) {
+		r = overlay_read_below(file, block, BLOCK_BYTES, (sqlite3_int64)number * BLOCK_BYTES);
+		if (r != SQLITE_OK) {
 			free(block);
-			return SQLITE_IOERR_READ;
+			return r;
 		}
 		file->blocks[number] = block;
 	}

@@ -137,15 +137,15 @@ static int past_write(const struct folder *folder, const struct store_past *past
 /* ---- Moving -------------------------------------------------------------------------------------------------------
  */
 
-/* Folders within are evidence of before, or not ours; `reserve` is nothing but space. */
-static bool is_moved(const struct folder *folder, const char *name) {
-	static const char *const staying[] = {"lock", past_name, past_new_name, "reserve"};
-	struct stat stat;
+/* The store itself with whatever SQLite puts beside a database, and the mark. `reserve` is nothing but space, and what
+ * else lies there (a configuration, a backup) is not ours to move. */
+static bool is_moved(const char *name) {
+	static const char *const databases[] = {"raft.db", "state.db"};
 
-	for (size_t i = 0; i < sizeof staying / sizeof *staying; i++)
-		if (strcmp(name, staying[i]) == 0)
-			return false;
-	return fstatat(folder->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(stat.st_mode);
+	for (size_t i = 0; i < sizeof databases / sizeof *databases; i++)
+		if (strncmp(name, databases[i], strlen(databases[i])) == 0)
+			return true;
+	return strcmp(name, "superblock") == 0 || strcmp(name, "found-damaged") == 0;
 }
 
 /* One pass over the names. A name that is moved while they are read may hide another one: hence more passes. */
@@ -162,7 +162,7 @@ static int past_move_some(const struct folder *folder, int into, bool *ret_any, 
 		return r;
 	}
 	while (r == 0 && (errno = 0, entry = readdir(names))) {
-		if (!is_moved(folder, entry->d_name))
+		if (!is_moved(entry->d_name))
 			continue;
 		*ret_any = true;
 		if (renameat(folder->fd, entry->d_name, into, entry->d_name) < 0)
@@ -269,21 +269,32 @@ static int past_identify(const struct folder *folder, const struct store_past *b
 }
 
 /* What is set aside is evidence: a folder of that name stays as it is. */
-static uint32_t past_choose_folder(const struct folder *folder, uint32_t number) {
+static int past_choose_folder(const struct folder *folder, uint32_t number, uint32_t *ret, struct store_error *error) {
+	bool taken = true;
 	char name[32];
+	int r = 0;
 
-	for (past_name_folder(number, name); folder_has(folder, name); past_name_folder(number, name))
-		number++;
-	return number;
+	for (*ret = number; r == 0 && taken; *ret += taken) {
+		past_name_folder(*ret, name);
+		r = folder_find(folder, name, &taken, error);
+	}
+	return r;
 }
 
-static bool past_is_all(const struct folder *folder) {
-	return !folder_has(folder, "superblock") && !folder_has(folder, "raft.db") && !folder_has(folder, "state.db");
+static int past_is_all(const struct folder *folder, bool *ret, struct store_error *error) {
+	static const char *const files[] = {"superblock", "raft.db", "state.db"};
+	bool found = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !found && i < sizeof files / sizeof *files; i++)
+		r = folder_find(folder, files[i], &found, error);
+	*ret = !found;
+	return r;
 }
 
 int past_set_aside(const struct folder *folder, const char *reason, struct store_error *error) {
 	struct store_past before, past = {0};
-	bool moving;
+	bool moving, all;
 	int r = past_read(folder, &before, &moving, error);
 	bool sure = r == 0;
 
@@ -291,12 +302,15 @@ int past_set_aside(const struct folder *folder, const char *reason, struct store
 		return r;
 	if (moving)
 		return past_finish(folder, &before, error);
-	if (before.n > 0 && past_is_all(folder))
+	r = past_is_all(folder, &all, error);
+	if (r == 0 && before.n > 0 && all)
 		return folder_sync(folder, error);
-	r = past_identify(folder, &before, sure, &past, error);
+	if (r == 0)
+		r = past_identify(folder, &before, sure, &past, error);
+	if (r == 0)
+		r = past_choose_folder(folder, before.repairs + 1, &past.repairs, error);
 	if (r != 0)
 		return r;
-	past.repairs = past_choose_folder(folder, before.repairs + 1);
 	(void)snprintf(past.reason, sizeof past.reason, "%s", reason);
 	r = past_write(folder, &past, true, error);
 	return r == 0 ? past_finish(folder, &past, error) : r;

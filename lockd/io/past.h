@@ -13,7 +13,7 @@
  * STORE_FULL or negative errno; -EBADMSG: the file is damaged. */
 int past_open(const struct folder *folder, struct store_past *ret, struct store_error *error);
 
-/* Moves all files of the folder to damaged-<repairs>, but for `lock` and what holds nothing of the store. Results of
+/* Moves all files of the store, and nothing else that lies in the folder, to damaged-<repairs>. Results of
  * store_set_aside(). */
 int past_set_aside(const struct folder *folder, const char *reason, struct store_error *error);
 

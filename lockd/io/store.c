@@ -122,12 +122,18 @@ static int store_open_databases(struct store *store, struct store_error *error) 
 
 /* Without a valid slot, and without a database, creation was interrupted before it had stored anything. */
 static int store_open_superblock(struct store *store, struct store_error *error) {
-	const char *database = folder_has(&store->folder, "raft.db")    ? "raft.db"
-			       : folder_has(&store->folder, "state.db") ? "state.db"
-									: NULL;
-	int r;
+	bool has_superblock = false, has_log = false, has_state = false;
+	const char *database;
+	int r = folder_find(&store->folder, "superblock", &has_superblock, error);
 
-	if (folder_has(&store->folder, "superblock")) {
+	if (r == 0)
+		r = folder_find(&store->folder, "raft.db", &has_log, error);
+	if (r == 0)
+		r = folder_find(&store->folder, "state.db", &has_state, error);
+	if (r != 0)
+		return r;
+	database = has_log ? "raft.db" : has_state ? "state.db" : NULL;
+	if (has_superblock) {
 		r = superblock_open(&store->superblock, &store->folder, error);
 		if (r != -EBADMSG || database)
 			return r;
@@ -151,9 +157,11 @@ static int store_count_boot(struct store *store, struct store_error *error) {
 
 static int store_check_age(struct store *store, struct store_error *error) {
 	char sentence[160];
+	bool marked;
+	int r = folder_find(&store->folder, old_copy, &marked, error);
 
-	if (!folder_has(&store->folder, old_copy))
-		return 0;
+	if (r != 0 || !marked)
+		return r;
 	folder_read_line(&store->folder, old_copy, sentence, sizeof sentence);
 	return failure(error, -ESTALE,
 		       "data folder %s is an old copy and must not be used (%s): delete it and add the node anew: "
@@ -169,9 +177,11 @@ int store_condemn(const struct store *store, const char *sentence, struct store_
 /* What the start reads may be sound while what a write needs is not. */
 static int store_check_condition(struct store *store, struct store_error *error) {
 	char sentence[400];
+	bool marked;
+	int r = folder_find(&store->folder, found_damaged, &marked, error);
 
-	if (!folder_has(&store->folder, found_damaged))
-		return 0;
+	if (r != 0 || !marked)
+		return r;
 	folder_read_line(&store->folder, found_damaged, sentence, sizeof sentence);
 	return failure(error, -EBADMSG, "%s was found damaged while it was in use: %s", store->folder.path, sentence);
 }
@@ -185,10 +195,14 @@ void store_note_failure(const struct store *store, int r, const struct store_err
 
 /* A restore that was interrupted leaves a folder that has forgotten what the backup knows. */
 static int store_check_restore(struct store *store, struct store_error *error) {
+	bool marked;
+	int r;
+
 	if (store->restoring)
 		return folder_claim(&store->folder, restoring, error);
-	if (!folder_has(&store->folder, restoring))
-		return 0;
+	r = folder_find(&store->folder, restoring, &marked, error);
+	if (r != 0 || !marked)
+		return r;
 	return failure(error, -ECANCELED, "a restore of %s from a backup was interrupted: run `lockd restore` again",
 		       store->folder.path);
 }

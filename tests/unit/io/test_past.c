@@ -355,6 +355,26 @@ static void test_past__is_a_chain_of_the_latest_stores(void **state) {
 	}
 }
 
+/* A configuration, a backup: the next start may need it where it is. */
+static void test_past__leaves_what_is_not_the_store_where_it_is(void **state) {
+	static const char *const others[] = {"lockd.conf", "friday.backup", "reserve"};
+	struct scene *scene = *state;
+
+	damage(scene);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		char path[192];
+		FILE *file;
+
+		(void)snprintf(path, sizeof path, "%s/%s", scene->folder, others[i]);
+		file = fopen(path, "w");
+		assert_non_null(file);
+		fclose(file);
+	}
+	must_be_replaced(scene, "why");
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		assert_true(has(scene, others[i]));
+}
+
 /* A past that cannot be read may have named a cluster. */
 static void test_past__that_is_damaged_is_damage(void **state) {
 	struct scene *scene = *state;
@@ -477,6 +497,7 @@ int main(void) {
 		test(of_a_blank_store_belongs_to_no_cluster),
 		test(begins_anew_with_a_store_that_was_let_in),
 		test(is_a_chain_of_the_latest_stores),
+		test(leaves_what_is_not_the_store_where_it_is),
 		test(that_is_damaged_is_damage),
 		test(begins_with_damage_that_a_running_node_has_met),
 		test(is_completed_after_a_crash_at_any_step),
