@@ -63,11 +63,12 @@ static void backup_replace(struct node *node, node_connection connection) {
 	}
 }
 
+/* It holds what a read would be answered from now. The index of the proof is no measure: a follower that has asked for
+ * it and leads by now has none, and goes by what it has applied. */
 void backup_begin(struct replica *replica, const struct query *query) {
 	struct node *node = replica->node;
 	struct backup *backup;
 
-	assert(query->index <= state_applied(replica->state));
 	backup_replace(node, query->asker.connection);
 	backup = backup_find_phase(node, BACKUP_NONE);
 	if (!backup) {
@@ -81,7 +82,7 @@ void backup_begin(struct replica *replica, const struct query *query) {
 		.replica = replica,
 		.connection = query->asker.connection,
 		.id = query->asker.id,
-		.index = query->index,
+		.index = state_applied(replica->state),
 	};
 }
 

@@ -53,7 +53,11 @@ void caller_ask(struct sim *sim, struct caller *caller, const Client__Request *r
 }
 
 static struct caller *caller_of(struct sim *sim, uint32_t owner) {
-	return owner == CALLER_ADMIN ? &sim->admin.caller : &sim->readers[owner - CALLER_READER].caller;
+	switch (owner) {
+	case CALLER_ADMIN: return &sim->admin.caller;
+	case CALLER_ARCHIVIST: return &sim->archivist.caller;
+	default: return &sim->readers[owner - CALLER_READER].caller;
+	}
 }
 
 void caller_received(struct sim *sim, uint32_t owner, node_connection connection, uint8_t type, uint64_t frame,
@@ -74,6 +78,8 @@ void caller_received(struct sim *sim, uint32_t owner, node_connection connection
 		caller->hint = reply->leader;
 	if (owner == CALLER_ADMIN)
 		admin_answered(sim, reply);
+	else if (owner == CALLER_ARCHIVIST)
+		archivist_answered(sim, reply);
 	else
 		reader_answered(sim, &sim->readers[owner - CALLER_READER], reply);
 }
@@ -84,4 +90,6 @@ void caller_closed(struct sim *sim, uint32_t owner, node_connection connection) 
 		return;
 	caller->connection = 0;
 	caller->greeted = caller->waiting = false;
+	if (owner == CALLER_ARCHIVIST)
+		archivist_closed(sim);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs without a session: readers and the administrator. Each has one connection, asks one question at a time in
+/* Programs without a session: readers, the administrator and who takes backups. Each has one connection, asks one question at a time in
  * the bytes of the real protocol, and goes to another node when it gets no answer. */
 #ifndef TESTS_SIM_CALLER_H
 #define TESTS_SIM_CALLER_H
@@ -14,6 +14,7 @@ enum {
 	/* Owners of connections behind the clients. */
 	CALLER_READER = SIM_CLIENTS_MAX + 1,
 	CALLER_ADMIN = CALLER_READER + SIM_READERS_MAX,
+	CALLER_ARCHIVIST,
 	CALLER_PATIENCE_US = 1500000, /* without an answer it goes elsewhere */
 };
 

@@ -299,7 +299,7 @@ void checker_lock_frame(struct sim *sim, uint32_t node, const struct node_client
 	bool reads = connection->client > SIM_CLIENTS_MAX;
 	const struct client *client = reads ? NULL : &sim->clients[connection->client - 1];
 	const struct client_frame *asked = reads ? NULL : client_find_frame(client, frame->connection, frame->id);
-	if ((!asked && !reads) || connection->client == CALLER_ADMIN || arena_reset(arena, frame->body_bytes) < 0)
+	if ((!asked && !reads) || connection->client >= CALLER_ADMIN || arena_reset(arena, frame->body_bytes) < 0)
 		return;
 	const Client__Reply *reply = client__reply__unpack(&arena->allocator, frame->body_bytes, frame->body);
 	if (!reply)

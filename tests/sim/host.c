@@ -112,6 +112,14 @@ void host_post_peer(struct sim *sim, uint32_t id, const struct node_event *event
 	host->inbox[host->n_inbox - 1].of_leader = of_leader;
 }
 
+void host_report_backup(struct sim *sim, uint32_t id, const struct node_backup_report *report) {
+	struct node_backup_report *copy = memory_new(sizeof(*copy) + report->n);
+	*copy = *report;
+	if (report->n > 0)
+		copy->data = memcpy(copy + 1, report->data, report->n);
+	post(sim, sim_host(sim, id), &(struct node_event){.kind = NODE_BACKUP_DONE, .backup = copy}, copy);
+}
+
 /* ---- Effects -------------------------------------------------------------------------------------------------------
  */
 
@@ -162,6 +170,8 @@ static void execute(struct sim *sim, struct host *host, const struct node_effect
 		disk_start_checkpoint(sim, host->id, effects->checkpoint);
 	for (size_t i = 0; i < effects->n_snapshots; i++)
 		network_send_snapshot(sim, host->id, &effects->snapshots[i]);
+	for (size_t i = 0; i < effects->n_backups; i++)
+		backup_files_execute(sim, host->id, &effects->backups[i]);
 }
 
 /* A driver is late by a little, always. */
@@ -376,6 +386,7 @@ void host_crash(struct sim *sim, uint32_t id) {
 	end_suspension(host, sim->now);
 	network_crash(sim, id);
 	disk_crash(sim, id);
+	backup_files_crash(&sim->backup_files[id - 1]);
 	drop_process(host);
 	checker_raft_crash(sim, id);
 }

@@ -84,6 +84,8 @@ void host_post_peer(struct sim *sim, uint32_t id, const struct node_event *event
 		    bool of_leader);
 /* What the peer has sent and the host has not taken is lost. */
 void host_drop_frames(struct host *host, uint32_t peer);
+/* What was asked of the driver is done; what a cut points to stays until the node drops the backup. */
+void host_report_backup(struct sim *sim, uint32_t id, const struct node_backup_report *report);
 /* A whole snapshot has come in: true if it is staged, false while another one still is. */
 bool host_stage(struct sim *sim, uint32_t id, const struct host_snapshot *snapshot);
 

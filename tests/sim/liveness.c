@@ -59,6 +59,8 @@ static const char *look_at_clients(const struct sim *sim) {
 		if (!reader_is_idle(&sim->readers[reader]))
 			return "a read waits for an answer";
 	}
+	if (!archivist_is_idle(&sim->archivist))
+		return "a backup has no end";
 	if (!admin_is_idle(&sim->admin))
 		return "a change of members or leader has no end";
 	for (size_t i = 0; i < sim->model.n_sessions; i++) {

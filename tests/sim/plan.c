@@ -148,4 +148,6 @@ void plan_draw(struct plan *plan, struct prng *prng) {
 		plan->old_copy_every = prng_range(prng, 500 * MS, 3 * SECOND);
 	draw_upgrades(plan, prng);
 	draw_damage(plan, prng);
+	if (prng_chance(prng, 300000))
+		plan->backup_every = prng_range(prng, 200 * MS, 2 * SECOND);
 }

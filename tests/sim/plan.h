@@ -75,6 +75,7 @@ struct plan {
 	/* Administration. */
 	sim_usec change_every;   /* of members */
 	sim_usec transfer_every; /* of leadership, on request */
+	sim_usec backup_every;
 
 	/* Clients. */
 	uint32_t readers;

@@ -47,8 +47,10 @@ void sim_free(struct sim *sim) {
 	for (uint32_t node = 1; node <= sim->plan.nodes; node++) {
 		host_deinit(sim_host(sim, node));
 		disk_deinit(sim_disk(sim, node));
+		backup_files_crash(&sim->backup_files[node - 1]);
 	}
 	old_copy_deinit(&sim->old_copy);
+	archivist_deinit(&sim->archivist);
 	queue_deinit(&sim->queue);
 	model_deinit(&sim->model);
 	arena_deinit(&sim->model_arena);
@@ -109,6 +111,7 @@ void sim_run(uint64_t seed, uint32_t seconds, char *const *replay, struct totals
 	checker_session_start(sim);
 	old_copy_start(sim, prng_fork(&sim->prng));
 	damage_start(sim, prng_fork(&sim->prng));
+	archivist_start(sim, prng_fork(&sim->prng));
 	while (!liveness_is_reached(sim))
 		sim_step(sim);
 	sim->totals.seeds = 1;

@@ -5,6 +5,8 @@
 
 #include "api/arena.h"
 #include "tests/sim/admin.h"
+#include "tests/sim/archivist.h"
+#include "tests/sim/backup_files.h"
 #include "tests/sim/checker_lease.h"
 #include "tests/sim/checker_lock.h"
 #include "tests/sim/checker_raft.h"
@@ -45,6 +47,8 @@ struct sim {
 	struct client clients[SIM_CLIENTS_MAX];
 	struct reader readers[SIM_READERS_MAX];
 	struct admin admin;
+	struct archivist archivist;
+	struct backup_files backup_files[SIM_NODES_MAX];
 	struct model model;
 	struct arena model_arena, client_arena;
 	uint64_t compared[SIM_NODES_MAX]; /* applied index of the last comparison */

@@ -71,6 +71,9 @@
 	X(reads_session, "session reads")                                                                              \
 	X(reads_stale, "stale reads")                                                                                  \
 	X(reads_refused, "reads refused")                                                                              \
+	X(backups, "backups taken")                                                                                    \
+	X(backups_following, "of them of followers")                                                                   \
+	X(backups_broken, "backups broken off")                                                                        \
 	X(keep_alives, "keep-alives acknowledged")                                                                     \
 	X(client_crashes, "client crashes")                                                                            \
 	X(expiries, "sessions expired")                                                                                \
