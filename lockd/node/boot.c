@@ -63,11 +63,15 @@ int node_restore_header(struct node *node, uint32_t group, const void *header, s
 	struct replica *replica = boot_find(node, group);
 	struct checkpoint_header *found;
 	const char *fault;
+	int r;
 
 	if (!replica)
 		return -ENOTSUP;
 	found = &replica->boot->header;
-	if (checkpoint_unpack_header(node, header, n, found, &fault) < 0)
+	r = checkpoint_unpack_header(node, header, n, found, &fault);
+	if (r == -ENOTSUP)
+		return BOOT_TOO_NEW(node, "the checkpoint of group %u was made by a later version: %s", group, fault);
+	if (r < 0)
 		return BOOT_FAIL(node, "the checkpoint of group %u cannot be used: %s", group, fault);
 	if (!node->identified || found->group != group || found->epoch != node->epoch ||
 	    memcmp(found->incarnation.bytes, node->incarnation.bytes, sizeof node->incarnation.bytes) != 0)

@@ -42,10 +42,8 @@ const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n) {
 }
 
 static const char *checkpoint_find_fault(const Record__Header *header) {
-	if (header->format != CHECKPOINT_FORMAT)
-		return "it has another format";
-	if (header->machine_version == 0 || header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16 ||
-	    header->founding.len == 0)
+	if (header->format != CHECKPOINT_FORMAT || header->machine_version == 0 ||
+	    header->incarnation.len != LIMIT_UUID_BYTES || header->hash.len != 16 || header->founding.len == 0)
 		return "its header lacks a field, or has one of wrong size";
 	if (header->index == 0 || header->term == 0 || header->configuration_index == 0 ||
 	    header->configuration_index > header->index)
@@ -60,10 +58,16 @@ int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, 
 
 	node_arena_reset(&node->arena, n);
 	header = record__header__unpack(&node->arena.allocator, n, bytes);
+	if (header && header->format > CHECKPOINT_FORMAT) {
+		*ret_fault = "it has a later format: upgrade this node";
+		return -ENOTSUP;
+	}
 	fault = header ? checkpoint_find_fault(header) : "its header does not decode";
-	if (!fault &&
-	    configuration_unpack(node, header->configuration.data, header->configuration.len, &ret->configuration) < 0)
-		fault = "its configuration does not decode";
+	if (!fault && configuration_unpack(node, header->configuration.data, header->configuration.len,
+					   &ret->configuration) < 0) {
+		*ret_fault = "its configuration does not decode";
+		return header->machine_version > node->machine_version_max ? -ENOTSUP : -EBADMSG;
+	}
 	if (fault) {
 		*ret_fault = fault;
 		return -EBADMSG;

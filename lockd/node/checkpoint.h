@@ -66,7 +66,8 @@ struct checkpoint_header {
 };
 /* Of the cut, on the heap. */
 const uint8_t *checkpoint_pack_header(struct replica *replica, size_t *ret_n);
-/* 0, or -EBADMSG with *ret_fault saying why. Its machine version may be one that this node does not know. */
+/* 0, or with *ret_fault saying why: -EBADMSG; -ENOTSUP: what cannot be read comes from a later program. Its machine version
+ * may be one that this node does not know. */
 int checkpoint_unpack_header(struct node *node, const uint8_t *bytes, size_t n, struct checkpoint_header *ret,
 			     const char **ret_fault);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "api/record.pb-c.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -56,6 +58,50 @@ static void test_boot__refuses_another_group_a_bad_header_and_stray_rows(void **
 	assert_error(node, node_restore_header(node, 1, "\xff\xff", 2), "does not decode");
 	assert_error(node, node_restore_row(node, 1, 1, "", 0), "without a header");
 	node_free(node);
+}
+
+/* A program that was put back to an earlier version must not take what the later one wrote for damage, and have it set
+ * aside. */
+static void test_boot__tells_a_later_checkpoint_from_damage(void **unused) {
+	struct cluster cluster;
+	Record__Header *header;
+	uint8_t bytes[4096];
+	const struct cluster_disk *disk;
+	struct node *node;
+	size_t n;
+
+	(void)unused;
+	cluster_init_with(&cluster, 1, &(struct node_config){.checkpoint_log_entries = 2, .trailing_log_entries = 1});
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	(void)cluster_open(&cluster, 1, 5, "nonce", 60000);
+	cluster_advance(&cluster, 100 * CLUSTER_MS);
+	disk = &cluster.nodes[0].disk;
+	assert_non_null(disk->header);
+	header = record__header__unpack(NULL, disk->header_bytes, disk->header);
+	node = blank();
+	assert_int_equal(node_restore_identity(node, &disk->incarnation, disk->epoch), 0);
+
+	header->configuration.data[header->configuration.len - 1] ^= 0xff;
+	assert_true(record__header__get_packed_size(header) <= sizeof bytes);
+	n = record__header__pack(header, bytes);
+	assert_error(node, node_restore_header(node, CLUSTER_GROUP, bytes, n), "configuration does not decode");
+	header->machine_version = 99;
+	n = record__header__pack(header, bytes);
+	assert_int_equal(node_restore_header(node, CLUSTER_GROUP, bytes, n), -ENOTSUP);
+	assert_non_null(strstr(node_error(node), "made by a later version"));
+
+	header->machine_version = 1;
+	header->format++;
+	n = record__header__pack(header, bytes);
+	assert_int_equal(node_restore_header(node, CLUSTER_GROUP, bytes, n), -ENOTSUP);
+	assert_non_null(strstr(node_error(node), "later format: upgrade this node"));
+	header->format = 0;
+	n = record__header__pack(header, bytes);
+	assert_error(node, node_restore_header(node, CLUSTER_GROUP, bytes, n), "lacks a field");
+	record__header__free_unpacked(header, NULL);
+	node_free(node);
+	cluster_deinit(&cluster);
 }
 
 static void test_boot__refuses_a_log_of_a_term_that_was_never_stored(void **unused) {
@@ -144,6 +190,7 @@ int main(void) {
 		cmocka_unit_test(test_boot__refuses_a_log_that_begins_behind_its_checkpoint),
 		cmocka_unit_test(test_boot__refuses_entries_out_of_order),
 		cmocka_unit_test(test_boot__refuses_another_group_a_bad_header_and_stray_rows),
+		cmocka_unit_test(test_boot__tells_a_later_checkpoint_from_damage),
 		cmocka_unit_test(test_boot__refuses_a_log_of_a_term_that_was_never_stored),
 		cmocka_unit_test(test_boot__refuses_a_log_shorter_than_its_checkpoint),
 		cmocka_unit_test(test_boot__is_blank_again_after_a_founding_that_was_cut_short),
