@@ -438,6 +438,9 @@ static const char *complaint(const struct lockd_client *client, const struct loc
 	if (endpoint->greeted && client->leader.doubted && endpoint->node == client->leader.node &&
 	    endpoint->connection->asked_us > endpoint->connection->heard_us)
 		return "the leader does not answer";
+	/* With a leader the others do without it. */
+	if (endpoint->greeted && endpoint->disk_full && client->leader.node == 0)
+		return "its disk is full";
 	return NULL;
 }
 

@@ -388,6 +388,7 @@ static void take_cluster(struct lockd_client *client, struct lockd__endpoint *en
 		client->incarnated = true;
 	}
 	endpoint->drift_ppm = reply->drift_ppm ? reply->drift_ppm : DRIFT_PPM_UNSAID;
+	endpoint->disk_full = reply->disk_full;
 }
 
 /* What a node says of the leader counts at once when it is news; at its greeting only if nobody is known, or if it was

@@ -34,6 +34,7 @@ struct lockd__endpoint {
 	bool greeted;                           /* HELLO_REPLY said OK on `connection` */
 	bool left;                              /* its node is no member any more: a last resort, if configured */
 	bool tried;                             /* an attempt has ended, well or not */
+	bool disk_full;                         /* its node said so, and leads nothing until there is space */
 	char address[LOCKD__ADDRESS_BYTES_MAX]; /* "host:port", or "[v6]:port" */
 	uint32_t node;                          /* which node answers there; 0: not known yet */
 	uint32_t drift_ppm;
@@ -79,7 +80,8 @@ void lockd__endpoint_hurry(struct lockd_client *client, struct lockd__endpoint *
 void lockd__endpoint_greet(struct lockd_client *client, struct lockd__endpoint *endpoint,
 			   const Client__HelloReply *reply);
 
-/* The node says it again, since it knows another leader or other members. */
+/* The node says it again, since it knows another leader or other members, or since its disk is full or is not any
+ * more. */
 void lockd__endpoint_news(struct lockd_client *client, struct lockd__endpoint *endpoint,
 			  const Client__HelloReply *reply);
 

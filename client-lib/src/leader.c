@@ -33,6 +33,18 @@ struct lockd__connection *lockd__leader_connection(struct lockd_client *client) 
 	return endpoint && endpoint->greeted ? endpoint->connection : NULL;
 }
 
+bool lockd__leader_lacks_space(const struct lockd_client *client) {
+	unsigned full = 0, fit = 0;
+
+	for (const struct lockd__endpoint *e = client->endpoints; e < client->endpoints + LOCKD__ENDPOINTS_MAX; e++) {
+		if (!e->used || !e->greeted || e->left)
+			continue;
+		full += e->disk_full;
+		fit += !e->disk_full;
+	}
+	return client->leader.node == 0 && full > 0 && full >= fit;
+}
+
 static int64_t ask_backoff_us(struct lockd_client *client) {
 	int64_t range_us = client->leader.asks < ASKS_QUICK ? ASK_US_QUICK : ASK_US_MAX;
 

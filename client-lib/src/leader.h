@@ -56,6 +56,10 @@ void lockd__leader_gone(struct lockd_client *client, struct lockd__connection *c
 bool lockd__leader_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,
 			    const Client__Reply *reply);
 
+/* Nobody is known to lead, and of the members that are connected at least half have a full disk: those that could lead
+ * or vote are no majority. */
+bool lockd__leader_lacks_space(const struct lockd_client *client);
+
 /* Asks when it is due. Returns when to come again. */
 int64_t lockd__leader_tick(struct lockd_client *client, int64_t now_us);
 

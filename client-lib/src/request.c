@@ -707,11 +707,19 @@ void lockd__request_cancel(struct lockd_client *client, struct lockd__request *a
 	lockd__request_submit(client, cancel);
 }
 
+/* Why it has had no effect. Who asks just one node wants to hear of that one. */
+static enum lockd_status why_not_done(const struct lockd_client *client, const struct lockd__request *request) {
+	return !request->endpoint && lockd__leader_lacks_space(client) ? LOCKD_DISK_FULL : LOCKD_UNREACHABLE;
+}
+
 enum lockd_status lockd__request_abandon(struct lockd_client *client, struct lockd__request *request) {
+	enum lockd_status status;
+
 	request->waiter = NULL;
 	if (request->state == LOCKD__WAITING && !request->in_doubt) {
-		lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
-		return LOCKD_UNREACHABLE;
+		status = why_not_done(client, request);
+		lockd__request_finish(client, request, status, 0, 0);
+		return status;
 	}
 	if (request->kind == LOCKD__ACQUIRE)
 		lockd__request_cancel(client, request);

@@ -43,6 +43,7 @@ static void hello_fill(struct node *node, Client__HelloReply *reply) {
 	reply->node = node->id;
 	reply->group = replica->group;
 	reply->leader = replica->status.leader;
+	reply->disk_full = node->blocked;
 	if (members)
 		reply->drift_ppm = members->drift_ppm;
 	if (!node_is_blank(node))
@@ -60,11 +61,13 @@ static void hello_take_news(struct node *node) {
 	struct hello_news *news = &node->news;
 	bool blank = node_is_blank(node);
 
-	if (!news->members && news->leader == replica->status.leader && news->blank == blank)
+	if (!news->members && news->leader == replica->status.leader && news->blank == blank &&
+	    news->disk_full == node->blocked)
 		return;
 	news->members = false;
 	news->leader = replica->status.leader;
 	news->blank = blank;
+	news->disk_full = node->blocked;
 	news->number++;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The greeting of a client: protocol version, incarnation, and where the other nodes are. It is repeated whenever this
- * node learns of another leader or of other members, so that a client finds its way without asking around. */
+ * node learns of another leader or of other members, so that a client finds its way without asking around, and when its
+ * disk is full or is not any more, so that a client knows why nobody leads. */
 #ifndef LOCKD_NODE_HELLO_H
 #define LOCKD_NODE_HELLO_H
 
@@ -10,7 +11,7 @@
 struct hello_news {
 	uint64_t number, told; /* the latest, the one that everybody was told */
 	uint32_t leader;
-	bool blank;
+	bool blank, disk_full;
 	bool members; /* have changed since the latest */
 };
 

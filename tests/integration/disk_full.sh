@@ -20,6 +20,12 @@ has_reserve() { [ "$(reserve_kib "$1")" -ge 2048 ]; }
 is_full() { $lockctl status --json | jq -e --argjson n "$1" '.nodes[] | select(.node == $n) | .disk_full'; }
 is_not_full() { ! is_full "$1"; }
 
+# A new client, of a node that leads no more, is told why.
+is_refused() {
+	expect_exit 69 "$lockctl" --timeout 500ms "$@"
+	expect_text "$folder/err" "the node's disk is full \\(127.0.0.1:${client_port[1]}: its disk is full; no node leads\\)"
+}
+
 # Requests until the disk of node 1 is full.
 run_full() {
 	local told load
@@ -50,7 +56,8 @@ alone() {
 
 	run_full
 	eventually 5 is_full 1 || fail "the status does not say that the disk is full: $($lockctl status --json)"
-	expect_exit 69 $lockctl --timeout 500ms lock refused --try -- true
+	is_refused lock refused --try -- true
+	is_refused show kept
 	[ "$($lockctl show kept --read stale --json | jq -r .token)" = "$token" ] || fail "no stale read with a full disk"
 	kill -0 "${node_pid[1]}" || fail "the node died of the full disk: $(tail -n 3 "$folder/node1.log")"
 	[ "${flags[1]}" = 0 ] || [ "$(reserve_kib 1)" -eq 0 ] || fail "the reserve was not given up"
@@ -80,7 +87,7 @@ alone() {
 	node_start 1 "${flags[@]}" || fail "the node does not start on a full disk"
 	if [ "${flags[1]}" != 0 ]; then
 		eventually 5 is_full 1 || fail "the disk is full, and the node does not say so: $(cat "$folder/node1.log")"
-		expect_exit 69 $lockctl --timeout 500ms lock refused --try -- true
+		is_refused lock refused --try -- true
 		rm "$folder/node1/ballast"
 	fi
 	eventually 20 $lockctl --timeout 1s lock after --try -- true || fail "no lock after room was made for a started node"

@@ -46,16 +46,18 @@ int main(int argc, char *argv[]) {
 	struct lockd_session_options options = {0};
 	struct lockd_client *client;
 	enum lockd_status status;
+	long n;
 
 	if (argc != 4)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	options.ttl_ms = (uint32_t)atoi(argv[2]);
-	timeout_ms = atoi(argv[3]);
+	n = strtol(argv[1], NULL, 10);
+	options.ttl_ms = (uint32_t)strtoul(argv[2], NULL, 10);
+	timeout_ms = (int)strtol(argv[3], NULL, 10);
 	if ((status = lockd_open(NULL, &client)) != LOCKD_OK ||
 	    (status = lockd_session_open(client, &options, timeout_ms, &session)) != LOCKD_OK)
 		fail("session", status);
-	for (long i = 0; i < atol(argv[1]); i++)
+	for (long i = 0; i < n; i++)
 		take(i);
 	_exit(0); /* what is held stays held */
 }

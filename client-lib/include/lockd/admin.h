@@ -40,8 +40,9 @@ enum { LOCKD_MEMBER_CHANGES_MAX = 18 }; /* all members of the largest cluster re
  * UNSETTLED: another change of members or leader is under way. NOT_READY: a node has not called, does not answer, or
  * too few voters would be left that answer. INVALID, LIMIT: no cluster could be like that. Whatever the refusal, nobody
  * has got or lost a vote; a node that did not catch up may stay as a learner. DEADLINE: not known; it goes on, or ends
- * half-way with a learner too many; the same call again completes it. UNREACHABLE: nothing was asked for. MISUSE: no
- * changes or more than LOCKD_MEMBER_CHANGES_MAX, node 0, a node twice, a priority above 255, an address too long. */
+ * half-way with a learner too many; the same call again completes it. UNREACHABLE, DISK_FULL: nothing was asked for.
+ * MISUSE: no changes or more than LOCKD_MEMBER_CHANGES_MAX, node 0, a node twice, a priority above 255, an address too
+ * long. */
 LOCKD_PUBLIC enum lockd_status
 lockd_change_members(struct lockd_client *client, const struct lockd_member_change *changes, size_t n, int timeout_ms);
 
@@ -50,7 +51,7 @@ lockd_change_members(struct lockd_client *client, const struct lockd_member_chan
  *
  * OK: that node leads, or, with 0, another one than before. NOT_READY: it is no voter, says that it cannot lead, or did
  * not take over in time; the present leader goes on. UNSETTLED: another transfer or change of members is under way.
- * DEADLINE: not known. UNREACHABLE: not asked for. MISUSE: a time-out below LOCKD_FOREVER. */
+ * DEADLINE: not known. UNREACHABLE, DISK_FULL: not asked for. MISUSE: a time-out below LOCKD_FOREVER. */
 LOCKD_PUBLIC enum lockd_status lockd_transfer_leader(struct lockd_client *client, uint32_t node, int timeout_ms);
 
 /* ---- Backups ---- */

@@ -129,8 +129,8 @@ LOCKD_PUBLIC enum lockd_status lockd_acquire_async(struct lockd_session *session
 						   uint64_t *ret_sequence);
 
 /* Gives the lock back. NOT_HOLDER: it was not held under this token any more. After DEADLINE the library goes on
- * asking; the same release again finds out: OK or NOT_HOLDER, either way it is not held under this token. UNREACHABLE:
- * not asked for, the lock is still held. */
+ * asking; the same release again finds out: OK or NOT_HOLDER, either way it is not held under this token. UNREACHABLE,
+ * DISK_FULL: not asked for, the lock is still held. */
 LOCKD_PUBLIC enum lockd_status lockd_release(struct lockd_session *session, const char *name, uint64_t token,
 					     int timeout_ms);
 LOCKD_PUBLIC enum lockd_status lockd_release_async(struct lockd_session *session, const char *name, uint64_t token,

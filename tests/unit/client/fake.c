@@ -131,6 +131,7 @@ static void say_hello_reply(struct fake *fake, struct connection *connection, ui
 	reply.group = 1;
 	reply.leader = manner->leader;
 	reply.drift_ppm = manner->drift_ppm;
+	reply.disk_full = manner->disk_full;
 	reply.nodes = pointers;
 	for (unsigned i = 0; i < FAKE_NODES_MAX && manner->nodes[i]; i++) {
 		client__node__init(&nodes[i]);

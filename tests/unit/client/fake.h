@@ -27,6 +27,7 @@ struct fake_manner {
 	/* Handed to the test instead of being answered: */
 	bool takes_open, takes_keep_alive, takes_status, takes_close, takes_cancel;
 	bool drops_keep_alive; /* neither answered nor handed over */
+	bool disk_full;        /* says so in HELLO_REPLY */
 	bool silent;           /* answers nothing at all, HELLO apart */
 	bool mute;             /* not even HELLO */
 };

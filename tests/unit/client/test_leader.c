@@ -135,6 +135,75 @@ static void test_leader__that_says_it_leads_no_more_gets_nothing(void **test) {
 	end_at_second(&scene);
 }
 
+/* Three nodes, none of which leads; so many of them say that their disk is full. */
+static enum lockd_status open_without_leader(unsigned full, char *text, size_t n) {
+	struct fake *nodes[3];
+	struct lockd_client *client;
+	struct lockd_session *session = NULL;
+	enum lockd_status status;
+	char endpoints[120];
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct fake_manner manner = manner_of(i + 1, 0);
+		manner.disk_full = i < full;
+		nodes[i] = fake_new(&manner);
+	}
+	snprintf(endpoints, sizeof endpoints, "%s,%s,%s", fake_address(nodes[0]), fake_address(nodes[1]),
+		 fake_address(nodes[2]));
+	client = fake_client(endpoints);
+	status = lockd_session_open(client, NULL, 300, &session);
+	lockd_last_error(client, text, n);
+	lockd_close(client);
+	for (unsigned i = 0; i < 3; i++)
+		fake_free(nodes[i]);
+	return status;
+}
+
+static void test_leader__is_missing_for_full_disks_only_if_they_stand_in_the_way(void **test) {
+	char text[256];
+
+	(void)test;
+	assert_int_equal(open_without_leader(0, text, sizeof text), LOCKD_UNREACHABLE);
+	assert_null(strstr(text, "disk is full"));
+	assert_int_equal(open_without_leader(1, text, sizeof text), LOCKD_UNREACHABLE);
+	assert_int_equal(open_without_leader(2, text, sizeof text), LOCKD_DISK_FULL);
+	assert_non_null(strstr(text, "its disk is full; 127.0.0.1:"));
+	assert_non_null(strstr(text, "no node leads"));
+}
+
+/* What the node says later counts, in either direction; and a full disk beside a leader is nobody's business. */
+static void test_leader__lacks_space_for_as_long_as_a_node_says_so(void **test) {
+	struct fake_manner manner = manner_of(1, 0);
+	struct lockd_grant grant;
+	struct scene scene;
+	char text[256] = "";
+
+	(void)test;
+	begin(&scene);
+	elect(&scene, 0, 2);
+	manner.disk_full = true;
+	manner.term = 2;
+	fake_set(scene.nodes[0], &manner);
+	fake_greet_again(scene.nodes[0], 0);
+	while (!strstr(text, "its disk is full; no node leads"))
+		lockd_last_error(scene.client, text, sizeof text);
+	assert_int_equal(lockd_acquire(scene.session, "b", NULL, LOCKD_TRY, 100, &grant), LOCKD_DISK_FULL);
+	manner.disk_full = false;
+	fake_set(scene.nodes[0], &manner);
+	fake_greet_again(scene.nodes[0], 0);
+	while (strstr(text, "its disk is full"))
+		lockd_last_error(scene.client, text, sizeof text);
+	assert_int_equal(lockd_acquire(scene.session, "b", NULL, LOCKD_TRY, 100, &grant), LOCKD_UNREACHABLE);
+	manner.disk_full = true;
+	fake_set(scene.nodes[0], &manner);
+	fake_greet_again(scene.nodes[0], 0);
+	manner = manner_of(2, 2);
+	manner.term = 3;
+	fake_set(scene.nodes[1], &manner);
+	fake_greet_again(scene.nodes[1], 0);
+	end_at_second(&scene);
+}
+
 /* A follower heard of the next leader before the handle had a connection there. */
 static void test_leader__that_was_named_is_used_once_it_is_connected(void **test) {
 	struct fake_manner manner = manner_of(1, 1);
@@ -380,6 +449,8 @@ int main(void) {
 		cmocka_unit_test(test_leader__is_asked_for_again_soon_after_an_answer),
 		cmocka_unit_test(test_leader__that_says_so_is_used_at_once),
 		cmocka_unit_test(test_leader__that_says_it_leads_no_more_gets_nothing),
+		cmocka_unit_test(test_leader__is_missing_for_full_disks_only_if_they_stand_in_the_way),
+		cmocka_unit_test(test_leader__lacks_space_for_as_long_as_a_node_says_so),
 		cmocka_unit_test(test_leader__that_was_named_is_used_once_it_is_connected),
 		cmocka_unit_test(test_leader__that_is_gone_is_replaced),
 		cmocka_unit_test(test_leader__that_hangs_is_replaced),

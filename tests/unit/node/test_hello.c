@@ -86,6 +86,30 @@ static void test_hello__is_repeated_when_the_leader_changes(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* The client of an only node must learn why it leads no more. */
+static void test_hello__says_that_the_disk_is_full(void **unused) {
+	struct cluster cluster;
+	Client__HelloReply *reply;
+	size_t n;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, cluster_leader(&cluster) % 3 + 1, 5);
+	for (int full = 1; full >= 0; full--) {
+		cluster_post(&cluster, cluster_leader(&cluster) % 3 + 1,
+			     &(struct node_event){.kind = full ? NODE_SAVE_BLOCKED : NODE_SAVE_UNBLOCKED});
+		cluster_settle(&cluster);
+		reply = cluster_take_news(&cluster, 5, &n);
+		assert_non_null(reply);
+		assert_int_equal(n, 1);
+		assert_int_equal(reply->disk_full, full);
+		assert_int_equal(reply->leader, cluster_leader(&cluster));
+		client__hello_reply__free_unpacked(reply, NULL);
+	}
+	cluster_deinit(&cluster);
+}
+
 /* A client that waits at a blank node learns to which cluster it has come. */
 static void test_hello__is_repeated_when_the_cluster_is_founded(void **unused) {
 	struct cluster cluster;
@@ -176,6 +200,7 @@ int main(void) {
 		cmocka_unit_test(test_hello__is_not_repeated_without_news),
 		cmocka_unit_test(test_hello__is_repeated_to_greeted_clients_only),
 		cmocka_unit_test(test_hello__is_repeated_when_the_leader_changes),
+		cmocka_unit_test(test_hello__says_that_the_disk_is_full),
 		cmocka_unit_test(test_hello__is_repeated_when_the_cluster_is_founded),
 		cmocka_unit_test(test_hello__is_repeated_when_the_members_change),
 		cmocka_unit_test(test_hello__is_repeated_once_a_turn),
