@@ -281,6 +281,37 @@ static int past_choose_folder(const struct folder *folder, uint32_t number, uint
 	return r;
 }
 
+static int past_count_kept(const struct folder *folder, int *ret, struct store_error *error) {
+	int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *names = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	uint32_t number;
+
+	*ret = 0;
+	if (!names) {
+		int r = failure_errno(error, "list the data folder", folder->path);
+
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while ((entry = readdir(names)))
+		*ret += sscanf(entry->d_name, "damaged-%u", &number) == 1;
+	closedir(names);
+	return 0;
+}
+
+static int past_check_kept(const struct folder *folder, struct store_error *error) {
+	int n, r = past_count_kept(folder, &n, error);
+
+	if (r != 0 || n < PAST_KEPT_MAX)
+		return r;
+	return failure(error, -EDQUOT,
+		       "nothing was moved, since %s holds %d damaged folders already: the disk seems to lose what is "
+		       "written to it; replace it, or delete %s/damaged-* to have this one repaired, too",
+		       folder->path, n, folder->path);
+}
+
 static int past_is_all(const struct folder *folder, bool *ret, struct store_error *error) {
 	static const char *const files[] = {"superblock", "raft.db", "state.db"};
 	bool found = false;
@@ -305,6 +336,8 @@ int past_set_aside(const struct folder *folder, const char *reason, struct store
 	r = past_is_all(folder, &all, error);
 	if (r == 0 && before.n > 0 && all)
 		return folder_sync(folder, error);
+	if (r == 0)
+		r = past_check_kept(folder, error);
 	if (r == 0)
 		r = past_identify(folder, &before, sure, &past, error);
 	if (r == 0)

@@ -9,6 +9,12 @@
 
 #include "lockd/io/folder.h"
 
+enum {
+	/* Folders `damaged-<n>`. A disk that loses whatever is written to it must not be filled with evidence, nor cost the others a
+	 * snapshot at every start: with so many the next one waits until somebody has looked. */
+	PAST_KEPT_MAX = 8,
+};
+
 /* Reads the file, and completes what a crash has interrupted. A folder without one has a past of no stores. 0,
  * STORE_FULL or negative errno; -EBADMSG: the file is damaged. */
 int past_open(const struct folder *folder, struct store_past *ret, struct store_error *error);

@@ -44,7 +44,8 @@ int repair_folder(const struct loop_config *config, const char *found, struct st
 	log_error("damaged: node=%u data=%s reason=\"%s\"", config->node, config->data, found);
 	r = store_set_aside(config->data, found, &cause);
 	if (r != 0)
-		return refuse(error, r == -ENODATA ? found : "the damaged data folder could not be set aside",
+		return refuse(error,
+			      r == -ENODATA || r == -EDQUOT ? found : "the damaged data folder could not be set aside",
 			      cause.text);
 	r = store_open(config->data, ret, &cause);
 	if (r < 0)

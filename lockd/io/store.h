@@ -50,7 +50,7 @@ void store_note_failure(const struct store *store, int r, const struct store_err
 /* The folder cannot be used: store_open() or store_load() has refused it with -EBADMSG, for `reason`. Moves the files of
  * the store to the folder `damaged-<n>` within, where nothing opens it again; the next store_open() finds an empty store under a uuid of
  * its own that knows in whose place it stands. A crash in the middle is completed by that, too. 0; -ENODATA: nothing that can
- * be read says which store this was, so nothing was moved; -ESTALE: the folder is an older copy of itself; STORE_FULL; other
+ * be read says which store this was, so nothing was moved; -EDQUOT: nor was it because enough damaged folders are kept there; -ESTALE: the folder is an older copy of itself; STORE_FULL; other
  * negative errno. The folder must be closed. */
 int store_set_aside(const char *folder, const char *reason, struct store_error *error);
 

@@ -4,6 +4,7 @@
 #include "scene.h"
 
 #include "api/bytes.h"
+#include "lockd/io/past.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -84,6 +85,19 @@ static int teardown(void **state) {
 static void damage(struct scene *scene) {
 	scene_flip(scene, "raft.db-wal", scene_file_bytes(scene, "raft.db-wal") / 2, 4);
 	assert_int_equal(scene_open(scene), -EBADMSG);
+}
+
+static void damage_next(struct scene *scene) {
+	scene_truncate(scene, "state.db", 0);
+	assert_int_equal(scene_open(scene), -EBADMSG);
+}
+
+/* As an operator does who has seen enough. */
+static void delete_kept(const struct scene *scene, int number) {
+	char command[DAMAGED_BYTES];
+
+	(void)snprintf(command, sizeof command, "rm -rf %s/damaged-%d", scene->folder, number);
+	assert_int_equal(system(command), 0);
 }
 
 static bool has(const struct scene *scene, const char *name) {
@@ -352,7 +366,33 @@ static void test_past__is_a_chain_of_the_latest_stores(void **state) {
 			assert_uuid(&past.stores[k], &all[(size_t)i - k]);
 		assert_uuid(&past.stores[past.n - 1], &all[0]); /* which the configuration names still */
 		scene_crash(scene);
+		delete_kept(scene, i); /* the one before */
 	}
+}
+
+/* A disk that loses whatever is written to it is not filled up with evidence. */
+static void test_past__waits_for_somebody_who_looks_when_enough_is_kept(void **state) {
+	struct scene *scene = *state;
+	struct store_past past;
+
+	for (int i = 0; i < PAST_KEPT_MAX; i++) {
+		damage_next(scene);
+		assert_int_equal(set_aside(scene, "again"), 0);
+		scene_must_open(scene);
+		scene_crash(scene);
+	}
+	damage_next(scene);
+	assert_int_equal(set_aside(scene, "once too often"), -EDQUOT);
+	assert_non_null(strstr(scene->error.text, "holds 8 damaged folders already"));
+	assert_true(has(scene, "superblock"));
+	assert_int_equal(scene_open(scene), -EBADMSG);
+
+	delete_kept(scene, 3);
+	assert_int_equal(set_aside(scene, "looked at"), 0);
+	assert_true(has(scene, "damaged-9")); /* not one of before */
+	scene_must_open(scene);
+	past = past_of(scene);
+	assert_int_equal(past.repairs, PAST_KEPT_MAX + 1);
 }
 
 /* A configuration, a backup: the next start may need it where it is. */
@@ -497,6 +537,7 @@ int main(void) {
 		test(of_a_blank_store_belongs_to_no_cluster),
 		test(begins_anew_with_a_store_that_was_let_in),
 		test(is_a_chain_of_the_latest_stores),
+		test(waits_for_somebody_who_looks_when_enough_is_kept),
 		test(leaves_what_is_not_the_store_where_it_is),
 		test(that_is_damaged_is_damage),
 		test(begins_with_damage_that_a_running_node_has_met),
