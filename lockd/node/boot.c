@@ -222,9 +222,15 @@ static int boot_restore_entry(struct replica *replica, const struct node_entry *
 	struct node *node = replica->node;
 	struct raft_configuration configuration;
 	struct raft_entry entry = {.term = from->term, .type = from->type};
+	int r;
 
 	if (from->type == RAFT_ENTRY_CONFIGURATION) {
-		if (configuration_unpack(node, from->data, from->n, &configuration) < 0)
+		r = configuration_unpack(node, from->data, from->n, &configuration);
+		if (r == -ENOTSUP) {
+			upgrade_explain_configuration(replica, from->index, node->error, sizeof node->error);
+			return r;
+		}
+		if (r < 0)
 			return BOOT_TOO_NEW(node, "entry %llu of group %u is no configuration that this version knows",
 					    (unsigned long long)from->index, replica->group);
 		entry.configuration = &configuration;

@@ -45,11 +45,13 @@ uint32_t configuration_count(const struct raft_configuration *configuration, uin
 /* ---- From bytes ---------------------------------------------------------------------------------------------------
  */
 
-/* What came with a later machine version than this node knows is not understood here. */
-static bool configuration_roles_are_valid(const struct node *node, uint32_t roles) {
-	if ((roles & RAFT_ROLE_LOST) && node->machine_version_max >= STATE_MACHINE_VERSION_REPLACEMENT)
-		return roles == CONFIGURATION_ROLES_LOST;
-	return roles > 0 && (roles & ~(uint32_t)CONFIGURATION_ROLES) == 0;
+/* What came with a later machine version than this node knows is not understood here, and no damage. */
+static int configuration_check_roles(const struct node *node, uint32_t roles) {
+	bool lost = (roles & RAFT_ROLE_LOST) && node->machine_version_max >= STATE_MACHINE_VERSION_REPLACEMENT;
+
+	if (roles == 0 || (lost && roles != CONFIGURATION_ROLES_LOST))
+		return -EBADMSG;
+	return lost || (roles & ~(uint32_t)CONFIGURATION_ROLES) == 0 ? 0 : -ENOTSUP;
 }
 
 static bool configuration_member_is_valid(const struct raft_configuration *before, const Command__Member *member) {
@@ -75,10 +77,13 @@ static int configuration_decode(struct node *node, const void *bytes, size_t n, 
 	for (size_t i = 0; i < in->n_members; i++) {
 		const Command__Member *from = in->members[i];
 		struct raft_member *member = &configuration.members[configuration.n];
+		int r;
 
-		if (!configuration_member_is_valid(&configuration, from) ||
-		    !configuration_roles_are_valid(node, from->roles))
+		if (!configuration_member_is_valid(&configuration, from))
 			return -EBADMSG;
+		r = configuration_check_roles(node, from->roles);
+		if (r < 0)
+			return r;
 		member->node = from->node;
 		member->roles = (uint8_t)from->roles;
 		member->priority = (uint8_t)from->priority;

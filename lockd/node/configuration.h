@@ -15,7 +15,8 @@ struct configuration {
 	struct node_address addresses[RAFT_MEMBERS_MAX]; /* of core.members, by position; NULL: it gives none */
 };
 
-/* 0, or -EBADMSG when the bytes are no valid configuration. */
+/* 0; -EBADMSG when the bytes are no valid configuration, -ENOTSUP when they are one of a later machine version than this
+ * node knows. */
 int configuration_unpack(struct node *node, const void *bytes, size_t n, struct raft_configuration *ret);
 /* With addresses, which stand in memory of the turn. */
 int configuration_read(struct node *node, struct node_bytes bytes, struct configuration *ret);

@@ -10,6 +10,7 @@
 #include "replica.h"
 
 #include <assert.h>
+#include <errno.h>
 
 static Peer__Entry **peer_pack_entries(struct replica *replica, const struct raft_message *message) {
 	struct turn *turn = &replica->node->turn;
@@ -103,6 +104,24 @@ static const char *peer_find_entry_fault(const Peer__Message *in, const Peer__En
 	return NULL;
 }
 
+/* One of a later version ends this process: the leader would send it again for ever, and entries behind it, among them
+ * the one that raises the version, would never be taken. */
+static const char *peer_take_configuration(struct replica *replica, const Peer__Entry *entry, raft_index index,
+					   struct raft_configuration **ret) {
+	struct node *node = replica->node;
+	char text[NODE_ERROR_BYTES_MAX];
+
+	*ret = turn_alloc(&node->turn, sizeof **ret);
+	switch (configuration_unpack(node, entry->data.data, entry->data.len, *ret)) {
+	case 0: return NULL;
+	case -ENOTSUP:
+		upgrade_explain_configuration(replica, index, text, sizeof text);
+		node_fail(node, text);
+		return "a configuration is of a later version";
+	default: return "a configuration does not decode";
+	}
+}
+
 /* Entries in both shapes: with bytes for the cache, and what the consensus core wants to know. */
 struct peer_entries {
 	struct node_entry *bytes;
@@ -121,13 +140,10 @@ static const char *peer_take_entries(struct replica *replica, const Peer__Messag
 		struct raft_configuration *configuration = NULL;
 		const char *fault = peer_find_entry_fault(in, entry, index, term);
 
+		if (!fault && entry->type == RAFT_ENTRY_CONFIGURATION)
+			fault = peer_take_configuration(replica, entry, index, &configuration);
 		if (fault)
 			return fault;
-		if (entry->type == RAFT_ENTRY_CONFIGURATION) {
-			configuration = turn_alloc(&node->turn, sizeof *configuration);
-			if (configuration_unpack(node, entry->data.data, entry->data.len, configuration) < 0)
-				return "a configuration does not decode";
-		}
 		ret->bytes[i] = (struct node_entry){.index = index,
 						    .term = entry->term,
 						    .type = (uint8_t)entry->type,
@@ -185,7 +201,7 @@ static void peer_take_state(struct replica *replica, const struct node_event *fr
 
 /* Our configuration may be outdated, and the member it names under this id may have another store by now. That store
  * may lead us and be voted for, as its log and its term say. But what it grants or acknowledges is not counted: it
- * speaks for a voter that may have voted otherwise. */
+ * speaks for a voter that may have voted otherwise, and that was told of entries which it never had. */
 static bool peer_may_not_count(const struct replica *replica, const struct node_event *event, const Peer__Message *in) {
 	const struct raft_member *member = configuration_find(raft_members(replica->raft, NULL), event->peer);
 
@@ -224,7 +240,7 @@ void peer_recv(struct node *node, const struct node_event *from) {
 
 	message = peer_message(in);
 	if (replica->group == NODE_GROUP_DEFAULT)
-		testimony_hear(node, &message);
+		testimony_hear(node, &from->store, &message);
 	peer_take_state(replica, from, in);
 	event.entries = entries.terms;
 	/* A core whose save ring is full refuses: the message counts as lost. */

@@ -7,6 +7,7 @@
 #include "replica.h"
 
 #include <assert.h>
+#include <errno.h>
 
 struct staged {
 	struct state *state;
@@ -153,8 +154,17 @@ static const char *snapshot_build(struct replica *replica, struct staged *staged
 static const char *snapshot_unpack(struct replica *replica, const struct node_event *event, struct staged *staged) {
 	char text[NODE_ERROR_BYTES_MAX];
 	const char *fault;
+	int r;
 
-	if (checkpoint_unpack_header(replica->node, event->header, event->header_bytes, &staged->header, &fault) < 0)
+	r = checkpoint_unpack_header(replica->node, event->header, event->header_bytes, &staged->header, &fault);
+	if (r == -ENOTSUP) {
+		(void)snprintf(
+			text, sizeof text,
+			"a checkpoint of group %u was made by a later version than this node's: upgrade this node",
+			replica->group);
+		node_fail(replica->node, text);
+	}
+	if (r < 0)
 		return fault;
 	fault = snapshot_find_fault(replica, &staged->header);
 	if (fault)

@@ -43,10 +43,11 @@ static bool testimony_acknowledges(const struct raft_message *message) {
 	       (message->type == RAFT_APPEND_REPLY && !(message->flags & RAFT_FLAG_REJECT));
 }
 
-void testimony_hear(struct node *node, const struct raft_message *message) {
+/* What the store before has sent may arrive behind the HELLO of the one in its place, whose disk never held it. */
+void testimony_hear(struct node *node, const struct node_uuid *store, const struct raft_message *message) {
 	struct testimony *testimony = testimony_find(&node->testimonies, message->from);
 
-	if (!testimony || !testimony_speaks_of_disk(message))
+	if (!testimony || memcmp(&testimony->store, store, sizeof *store) != 0 || !testimony_speaks_of_disk(message))
 		return;
 	if (message->term > testimony->term)
 		testimony->term = message->term;

@@ -26,7 +26,7 @@ struct testimonies {
 	struct testimony all[RAFT_MEMBERS_MAX];
 };
 
-/* A message of the default group from a node that was greeted. */
-void testimony_hear(struct node *node, const struct raft_message *message);
+/* A message of the default group from a node that was greeted, and the store that it came from. */
+void testimony_hear(struct node *node, const struct node_uuid *store, const struct raft_message *message);
 
 #endif

@@ -127,6 +127,14 @@ void upgrade_explain(const struct replica *replica, raft_index index, int r, cha
 			at, replica->group, version.current, version.max);
 }
 
+void upgrade_explain_configuration(const struct replica *replica, raft_index index, char *text, size_t n) {
+	(void)snprintf(
+		text, n,
+		"entry %llu of group %u names members in a way that came after machine version %u, the latest that "
+		"this node knows: upgrade this node",
+		(unsigned long long)index, replica->group, replica->node->machine_version_max);
+}
+
 bool upgrade_check_checkpoint(const struct replica *replica, uint32_t version, char *text, size_t n) {
 	if (version <= replica->node->machine_version_max)
 		return true;

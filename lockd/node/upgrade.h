@@ -30,6 +30,8 @@ void upgrade_advance(struct replica *replica);
 
 /* Writes why an entry, for which state_apply() gave `r`, ends this process. */
 void upgrade_explain(const struct replica *replica, raft_index index, int r, char *text, size_t n);
+/* Likewise for an entry that is a configuration of a later version. */
+void upgrade_explain_configuration(const struct replica *replica, raft_index index, char *text, size_t n);
 /* Whether a checkpoint under that version can be used here; false with the reason in `text`. */
 bool upgrade_check_checkpoint(const struct replica *replica, uint32_t version, char *text, size_t n);
 

@@ -157,6 +157,20 @@ static void test_testimony__a_new_store_under_an_old_id_begins_anew(void **unuse
 	cluster_deinit(&cluster);
 }
 
+/* Its frames may wait while the HELLO of the store in its place is judged. */
+static void test_testimony__is_not_heard_from_the_store_before(void **unused) {
+	struct node_memory fresh = {.boot_count = 1, .boot = 300};
+	struct cluster cluster;
+
+	(void)unused;
+	begin(&cluster);
+	assert_null(judge(&cluster, &fresh, 77));
+	cluster_advance(&cluster, 500 * CLUSTER_MS);
+	fresh = (struct node_memory){.boot_count = 2, .boot = 301};
+	assert_null(judge(&cluster, &fresh, 77));
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_testimony__a_blank_node_may_start_again),
@@ -166,6 +180,7 @@ int main(void) {
 		cmocka_unit_test(test_testimony__a_sound_disk_and_the_same_process_pass),
 		cmocka_unit_test(test_testimony__entries_of_an_earlier_term_are_not_asked_for),
 		cmocka_unit_test(test_testimony__a_new_store_under_an_old_id_begins_anew),
+		cmocka_unit_test(test_testimony__is_not_heard_from_the_store_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SECOND = 1000 * CLUSTER_MS, OLD = 1, NEW = 2 };
+enum { SECOND = 1000 * CLUSTER_MS, OLD = 1, NEW = 2, SWAPPING = STATE_MACHINE_VERSION_REPLACEMENT };
 
 static uint32_t version_of(struct cluster *cluster, uint32_t node) {
 	return state_get_version(node_state(cluster_node(cluster, node)->node, CLUSTER_GROUP)).current;
@@ -188,6 +188,37 @@ static void test_upgrade__stops_a_node_that_joins_too_old(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* The entry that raises the version comes in the same message as the configuration that it allows. */
+static void test_upgrade__stops_a_node_that_a_later_configuration_reaches(void **unused) {
+	const struct cluster_change learner = {CLIENT__MEMBER_CHANGE__KIND__LEARNER, 4, -1};
+	const struct node_config config = {.machine_version_max = SWAPPING};
+	struct cluster cluster;
+	struct cluster_node *late = &cluster.nodes[3];
+	uint32_t leader;
+
+	(void)unused;
+	cluster_init_spare(&cluster, 3, 4, &config);
+	late->machine_version_max = NEW;
+	cluster_restart(&cluster, 4);
+	cluster_found(&cluster);
+	cluster_advance(&cluster, SECOND);
+	leader = cluster_leader(&cluster);
+	cluster_damage(&cluster, leader % 3 + 1);
+	cluster_advance(&cluster, 3 * SECOND);
+	assert_non_null(strstr(cluster_node(&cluster, leader)->traces, "event=replaced"));
+	late->calling = late->may_fail = true;
+	cluster_advance(&cluster, SECOND);
+	change(&cluster, leader, 1, &learner, 1);
+	cluster_advance(&cluster, SECOND);
+	assert_non_null(strstr(late->fatal, "names members in a way that came after machine version 2, the latest that "
+					    "this node knows: upgrade this node"));
+	late->machine_version_max = SWAPPING;
+	cluster_restart(&cluster, 4);
+	cluster_advance(&cluster, 2 * SECOND);
+	assert_int_equal(version_of(&cluster, 4), SWAPPING);
+	cluster_deinit(&cluster);
+}
+
 static void test_upgrade__does_not_open_a_later_checkpoint(void **unused) {
 	struct node_config config = {.checkpoint_log_entries = 4, .trailing_log_entries = 1};
 	const struct cluster_disk *disk;
@@ -249,6 +280,7 @@ int main(void) {
 		cmocka_unit_test(test_upgrade__waits_for_a_learner),
 		cmocka_unit_test(test_upgrade__waits_for_a_voter_that_leaves),
 		cmocka_unit_test(test_upgrade__stops_a_node_that_joins_too_old),
+		cmocka_unit_test(test_upgrade__stops_a_node_that_a_later_configuration_reaches),
 		cmocka_unit_test(test_upgrade__does_not_open_a_later_checkpoint),
 		cmocka_unit_test(test_upgrade__shows_in_the_status),
 	};
