@@ -7,11 +7,13 @@
 # The sources are copied to WORK once and built there; each patch (tests/mutants/*.patch) is applied, rebuilt, run and
 # taken back. Its header says what must be found, as an extended regular expression for the name of the violation, and
 # where: within which seeds, in which scenarios, or both; each of them must find it. A bug of the data folder is looked for by
-# lockd-fault instead, and named by the kind of fault that shows it.
+# lockd-fault instead, and named by the kind of fault that shows it; what no cluster meets by the unit test of its file, and
+# named by the first test that fails.
 #   # expect: I6 vote-twice
 #   # seeds: 1..200
 #   # scenario: q09_no_self_vote
 #   # program: lockd-fault --script votes --policy lose
+#   # unit: node-recover
 set -eu
 
 source=$(realpath "$1")
@@ -22,11 +24,12 @@ jobs=${3:-2}
 
 # All of it anew: by their times, objects of the last mutant of a run before would pass for built from these sources.
 rm -rf "${work:?}/tree" "${work:?}/build"
-for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node lockd/io tests/sim tests/fault tests/scenarios; do
+for path in cmake api raft lockd/CMakeLists.txt lockd/state lockd/node lockd/io tests/sim tests/fault tests/scenarios \
+	tests/unit/CMakeLists.txt tests/unit/io tests/unit/node; do
 	mkdir -p "$work/tree/$(dirname "$path")"
 	cp -Rp "$source/$path" "$work/tree/$path"
 done
-# Only what lockd-sim and lockd-fault need: no daemon, no client, no other tests.
+# Only what the programs of the mutants need: no daemon, no client.
 cat >"$work/tree/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.25)
 project(lockd VERSION 0.1.0 LANGUAGES C CXX)
@@ -40,6 +43,7 @@ add_subdirectory(lockd/io)
 add_subdirectory(tests/sim)
 add_subdirectory(tests/fault)
 add_subdirectory(tests/scenarios)
+add_subdirectory(tests/unit)
 CMAKE
 cmake -S "$work/tree" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$work/cmake.log"
 cmake --build "$work/build" --target lockd-sim lockd-fault --parallel "$jobs" >"$work/build.log"
@@ -67,6 +71,10 @@ violation() {
 	sed -n 's/^VIOLATION \([^:]*\):.*/\1/p' "$1" | head -n 1
 }
 
+failed_test() {
+	sed -n 's/^\[  FAILED  \] \(test_[a-z_]*\)$/\1/p' "$1" | head -n 1
+}
+
 failed=0
 printf '%-34s %-30s %s\n' mutant 'caught by' 'seed or scenario'
 for patch in "$@"; do
@@ -76,7 +84,9 @@ for patch in "$@"; do
 	seeds=$(header "$patch" seeds)
 	scenarios=$(sed -n 's/^# scenario: //p' "$patch")
 	program=$(header "$patch" program)
-	target=${program%% *}
+	unit=$(header "$patch" unit)
+	target=${unit:+test-$unit}
+	target=${target:-${program%% *}}
 	(cd "$work/tree" && patch -s -p1 <"$patch")
 	if cmake --build "$work/build" --target "${target:-lockd-sim}" --parallel "$jobs" >"$work/build.log" 2>&1; then
 		if [ -n "$seeds" ]; then
@@ -88,6 +98,10 @@ for patch in "$@"; do
 			# shellcheck disable=SC2086 # words
 			"$work/build/tests/fault/"$program >"$work/$name.log" 2>&1 || true
 			judge "$name" "$(violation "$work/$name.log")" "${program#* }" "${program#* }"
+		fi
+		if [ -n "$unit" ]; then
+			"$work/build/tests/unit/${unit%%-*}/$target" >"$work/$name.log" 2>&1 || true
+			judge "$name" "$(failed_test "$work/$name.log")" "$unit" "$unit"
 		fi
 		for scenario in $scenarios; do
 			"$work/build/tests/sim/lockd-sim" --scenario "$scenario" >"$work/$name.log" 2>&1 || true
