@@ -5,6 +5,7 @@
 #include "fatal.h"
 #include "log.h"
 #include "metrics.h"
+#include "storage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 struct checkpointer {
 	struct store *store;
+	struct storage *storage;
 	struct inbox *inbox;
 	pthread_mutex_t *state_db;
 	pthread_t thread;
@@ -42,6 +44,8 @@ static void write_checkpoint(struct checkpointer *checkpointer, struct checkpoin
 	job->result = store_checkpoint(checkpointer->store, &job->checkpoint, &error);
 	if (job->result == 0)
 		metrics_time(METRICS_CHECKPOINT, clock_mono() - began);
+	/* Before an install takes the lock: it does away with what found the disk full. */
+	storage_note_checkpoint(checkpointer->storage, job->result == STORE_FULL);
 	pthread_mutex_unlock(checkpointer->state_db);
 
 	if (job->result < 0) {
@@ -119,11 +123,13 @@ static void *run(void *arg) {
 	}
 }
 
-struct checkpointer *checkpointer_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db) {
+struct checkpointer *checkpointer_start(struct store *store, struct storage *storage, struct inbox *inbox,
+					pthread_mutex_t *state_db) {
 	struct checkpointer *checkpointer = fatal_alloc(sizeof *checkpointer);
 	int r;
 
 	checkpointer->store = store;
+	checkpointer->storage = storage;
 	checkpointer->inbox = inbox;
 	checkpointer->state_db = state_db;
 	STAILQ_INIT(&checkpointer->jobs);

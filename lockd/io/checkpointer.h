@@ -13,11 +13,12 @@ struct checkpointer;
 struct checkpointer_job {
 	struct inbox_item item;
 	void *owner;
-	int result; /* 0; STORE_FULL, which for a snapshot is logged already, or negative errno of a snapshot, likewise */
+	int result; /* 0; STORE_FULL, which for a snapshot is logged already, or negative errno of a snapshot, likewise
+		     */
 	/* INBOX_CHECKPOINTED: write `checkpoint`, whose bytes belong to the node until it is told of the end. */
 	struct node_checkpoint checkpoint;
-	/* INBOX_SNAPSHOT_CUT and INBOX_BACKUP_CUT: copy the group's checkpoint into `snapshot`, unless it still is the one at
-	 * `have`. */
+	/* INBOX_SNAPSHOT_CUT and INBOX_BACKUP_CUT: copy the group's checkpoint into `snapshot`, unless it still is the
+	 * one at `have`. */
 	uint32_t group;
 	raft_index have; /* 0: none */
 	bool unchanged;
@@ -29,8 +30,11 @@ struct checkpointer_job {
 	uint8_t *bytes;
 };
 
-/* `state_db` is held during every write of state.db. */
-struct checkpointer *checkpointer_start(struct store *store, struct inbox *inbox, pthread_mutex_t *state_db);
+struct storage;
+
+/* `state_db` is held during every write of state.db. `storage` is told whether a checkpoint has found the disk full. */
+struct checkpointer *checkpointer_start(struct store *store, struct storage *storage, struct inbox *inbox,
+					pthread_mutex_t *state_db);
 void checkpointer_add(struct checkpointer *checkpointer, struct checkpointer_job *job);
 /* Ends after the job at hand; what is queued comes back undone, with a negative result. */
 void checkpointer_stop(struct checkpointer *checkpointer);

@@ -133,8 +133,6 @@ static void on_checkpointed(struct loop *loop, struct checkpointer_job *job) {
 	event->group = job->checkpoint.group;
 	event->index = job->checkpoint.index;
 	event->ok = job->result == 0;
-	if (job->result != -ECANCELED)
-		storage_note_checkpoint(loop->storage, job->result == STORE_FULL);
 	free(job);
 }
 
@@ -685,7 +683,7 @@ void loop_start(struct loop *loop) {
 	int r;
 
 	loop->storage = storage_start(loop->store, &loop->inbox, &loop->state_db);
-	loop->checkpointer = checkpointer_start(loop->store, &loop->inbox, &loop->state_db);
+	loop->checkpointer = checkpointer_start(loop->store, loop->storage, &loop->inbox, &loop->state_db);
 	backup_files_init(&loop->backups, loop->checkpointer);
 	store_get_uuid(loop->store, &peers_config.store);
 	store_get_past(loop->store, &peers_config.past);

@@ -4,6 +4,7 @@
 
 #include "lockd/io/clock.h"
 #include "lockd/io/fatal.h"
+#include "lockd/io/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,8 @@ static struct {
 	bool locked;
 	raft_index index;
 	uint32_t group;
+	bool full;         /* as the storage thread was told … */
+	bool told_in_time; /* … before an install could begin */
 } disk;
 
 static int answer(void) {
@@ -41,6 +44,12 @@ static int answer(void) {
 	if (disk.slow)
 		nanosleep(&pause, NULL);
 	return disk.result;
+}
+
+void storage_note_checkpoint(struct storage *storage, bool full) {
+	(void)storage;
+	disk.full = full;
+	disk.told_in_time = pthread_mutex_trylock(&state_db) == EBUSY;
 }
 
 static int *noted; /* shared with the process that ends */
@@ -83,7 +92,7 @@ static int set_up_alone(void **state) {
 
 static int set_up(void **state) {
 	(void)set_up_alone(state);
-	checkpointer = checkpointer_start(NULL, &inbox, &state_db);
+	checkpointer = checkpointer_start(NULL, NULL, &inbox, &state_db);
 	return 0;
 }
 
@@ -130,7 +139,7 @@ static void expect_fatal(enum inbox_kind kind, int result) {
 	child = fork();
 	if (child == 0) {
 		disk.result = result;
-		checkpointer = checkpointer_start(NULL, &inbox, &state_db);
+		checkpointer = checkpointer_start(NULL, NULL, &inbox, &state_db);
 		checkpointer_add(checkpointer, job_new(kind));
 		(void)await();
 		_exit(0);
@@ -145,6 +154,22 @@ static void expect_fatal(enum inbox_kind kind, int result) {
 static void test_checkpointer__ends_the_process_when_a_checkpoint_fails(void **state) {
 	(void)state;
 	expect_fatal(INBOX_CHECKPOINTED, -EIO);
+}
+
+/* Told later, the storage thread would wait for a checkpoint that an install has replaced, and that nobody makes again.
+ */
+static void test_checkpointer__tells_of_a_full_disk_before_the_next_install(void **state) {
+	(void)state;
+	for (int result = STORE_FULL; result >= 0; result--) {
+		struct checkpointer_job *job = job_new(INBOX_CHECKPOINTED);
+
+		disk.result = result;
+		disk.full = result == 0;
+		disk.told_in_time = false;
+		free(make(job));
+		assert_int_equal(disk.full, result == STORE_FULL);
+		assert_true(disk.told_in_time);
+	}
 }
 
 static void test_checkpointer__ends_the_process_when_the_checkpoint_on_disk_is_damaged(void **state) {
@@ -246,6 +271,7 @@ int main(void) {
 		test(survives_a_full_disk_and_a_want_of_descriptors),
 		test(refuses_to_read_behind_the_end),
 		test(holds_the_lock_of_state_db),
+		test(tells_of_a_full_disk_before_the_next_install),
 		test(does_not_cut_again_what_is_the_same),
 		test(gives_back_undone_what_it_had_not_begun),
 	};
