@@ -18,7 +18,6 @@
 #ifndef API_ARCHIVE_H
 #define API_ARCHIVE_H
 
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
