@@ -166,7 +166,6 @@ static int take_batch(struct connection *c, const uint8_t *from, size_t n, size_
 		taken += one;
 		count++;
 	}
-	metrics_add(METRICS_FRAMES_RECEIVED + c->kind, count);
 	if (count > 0 && post_batch(c, from, taken, frames, count) < 0)
 		die(c, "out of memory");
 	*ret_taken = taken;
@@ -302,7 +301,6 @@ void connection_send(struct connection *c, uint8_t type, uint64_t id, const void
 				memcpy(out + FRAME_HEADER_BYTES, body, body_bytes);
 			frame_seal(c->kind, type, id, body_bytes, out);
 			c->filling.n += bytes;
-			metrics_add(METRICS_FRAMES_SENT + c->kind, 1);
 		}
 	}
 	unlock_and_end(c);

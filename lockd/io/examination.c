@@ -29,6 +29,7 @@ struct examiner {
 	struct superblock superblock;
 	struct logdb log;
 	struct statedb state;
+	int failure; /* of this program, which says nothing about the folder */
 };
 
 /* ---- Findings -----------------------------------------------------------------------------------------------------
@@ -79,9 +80,16 @@ __attribute__((format(printf, 2, 3))) static void note(struct examiner *examiner
 	find(examiner, false, sentence);
 }
 
-/* A part that cannot be used at all, for whatever reason, is damage here: nothing is there that could try again. */
+static bool is_our_fault(int r) {
+	return r == STORE_FULL || r == -ENOSPC || r == -ENOMEM;
+}
+
+/* A part that cannot be used at all is damage here, unless it is our own fault: nothing is there that could try again.
+ */
 static bool is_usable(struct examiner *examiner, int r, const struct store_error *error) {
-	if (r != 0)
+	if (is_our_fault(r))
+		examiner->failure = r;
+	else if (r != 0)
 		find(examiner, true, error->text);
 	return r == 0;
 }
@@ -369,18 +377,6 @@ static void examine_parts(struct examiner *examiner) {
 	statedb_close(&examiner->state, false);
 }
 
-static bool is_ours(const char *name) {
-	static const char *const names[] = {
-		".",        "..",           "superblock",      "raft.db",          "raft.db-wal",
-		"state.db", "state.db-wal", "raft.db-journal", "state.db-journal", "lock",
-		"past",     "past.new",     "old-copy",        "found-damaged",    "reserve"};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
 static void examine_names(struct examiner *examiner) {
 	DIR *names = opendir(examiner->twin.of);
 	struct dirent *entry;
@@ -394,7 +390,8 @@ static void examine_names(struct examiner *examiner) {
 			     "when the "
 			     "node has been let in again",
 			     entry->d_name);
-		else if (!is_ours(entry->d_name))
+		else if (!twin_knows(entry->d_name) && strcmp(entry->d_name, ".") != 0 &&
+			 strcmp(entry->d_name, "..") != 0)
 			note(examiner, "%s is no file of lockd's", entry->d_name);
 	}
 	if (names)
@@ -494,7 +491,8 @@ static int load_content(struct examination *result, struct store *store, struct 
 	return r;
 }
 
-/* Damage that only the trial has met stands in the reason alone, and belongs among the findings. */
+/* Damage that only the trial has met stands in the reason alone, and belongs among the findings. Other refusals are no
+ * damage. */
 static void judge_refusal(struct examiner *examiner, int r, const struct store_error *refusal) {
 	struct examination *result = examiner->result;
 	struct store_error error = *refusal;
@@ -502,8 +500,13 @@ static void judge_refusal(struct examiner *examiner, int r, const struct store_e
 	examiner->part = "folder";
 	result->verdict = EXAMINATION_REFUSED;
 	result->mark_of_old_copy = r == -ESTALE;
-	find(examiner, true, refusal->text);
-	if (r == -EBADMSG && store_set_aside(examiner->twin.path, refusal->text, &error) == 0) {
+	if (r == -EBADMSG) {
+		find(examiner, true, refusal->text);
+		r = store_set_aside(examiner->twin.path, refusal->text, &error);
+	}
+	if (is_our_fault(r))
+		examiner->failure = r;
+	if (r == 0) {
 		result->verdict = EXAMINATION_SET_ASIDE;
 		error = *refusal;
 	}
@@ -529,7 +532,7 @@ static void try_start(struct examiner *examiner) {
  */
 
 static bool is_data_folder(const struct folder *folder) {
-	static const char *const names[] = {"superblock", "raft.db", "state.db", "past"};
+	static const char *const names[] = {"superblock", "raft.db", "state.db", "past", "restoring"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (folder_has(folder, names[i]))
@@ -537,23 +540,32 @@ static bool is_data_folder(const struct folder *folder) {
 	return false;
 }
 
+/* The next restore throws away what stands behind the mark, and nobody else reads it. */
+static bool is_being_restored(const struct folder *folder) {
+	return folder_has(folder, "restoring");
+}
+
 static int examine(struct examiner *examiner, struct store_error *error) {
 	int r = folder_open(&examiner->folder, examiner->twin.path, error);
 
 	if (r != 0)
 		return r;
-	if (is_data_folder(&examiner->folder))
-		examine_parts(examiner);
-	else
+	if (!is_data_folder(&examiner->folder))
 		r = failure(error, -ENOENT, "%s is no data folder of a node: it holds none of its files",
 			    examiner->twin.of);
+	else if (!is_being_restored(&examiner->folder))
+		examine_parts(examiner);
 	superblock_close(&examiner->superblock);
 	folder_close(&examiner->folder); /* the trial takes its lock again */
 	if (r != 0)
 		return r;
 	try_start(examiner);
 	examine_names(examiner);
-	return 0;
+	if (examiner->failure == STORE_FULL || examiner->failure == -ENOSPC)
+		return failure(error, -ENOSPC,
+			       "there is no space left for a stand-in for %s: TMPDIR names another place",
+			       examiner->twin.of);
+	return examiner->failure ? failure(error, examiner->failure, "out of memory") : 0;
 }
 
 int examination_run(const char *folder, struct examination *ret, struct store_error *error) {
@@ -595,7 +607,7 @@ int examination_main(const char *folder, bool json) {
 		fprintf(stderr, "lockd: %s\n", error.text);
 		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? EX_NOINPUT : EX_IOERR;
 	}
-	status = examination.n_damages > 0 ? EX_DATAERR : 0;
+	status = examination.n_damages > 0 || examination.verdict == EXAMINATION_REFUSED ? EX_DATAERR : 0;
 	if (json && examination_print_json(&examination, stdout) < 0)
 		status = EX_IOERR;
 	if (!json)

@@ -243,7 +243,10 @@ static void print_advice(const struct examination *examination, FILE *out) {
 }
 
 void examination_print(const struct examination *examination, FILE *out) {
-	fprintf(out, "%s: %s\n\n", examination->folder, examination->n_damages > 0 ? "DAMAGED" : "sound");
+	fprintf(out, "%s: %s\n\n", examination->folder,
+		examination->n_damages > 0                    ? "DAMAGED"
+		: examination->verdict == EXAMINATION_REFUSED ? "REFUSED"
+							      : "sound");
 	print_superblock(examination, out);
 	print_log(examination, out);
 	print_state(examination, out);

@@ -14,17 +14,6 @@ static void begin(FILE *out, const char *name, const char *type, const char *hel
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-void exposition_write_label(FILE *out, const char *text) {
-	for (; *text; text++) {
-		if (*text == '\n')
-			fputs("\\n", out);
-		else if (*text == '"' || *text == '\\')
-			fprintf(out, "\\%c", *text);
-		else
-			fputc(*text, out);
-	}
-}
-
 static void put_seconds(FILE *out, raft_usec duration) {
 	fprintf(out, "%" PRIu64 ".%06" PRIu64 "\n", duration / 1000000, duration % 1000000);
 }
@@ -69,32 +58,16 @@ static void write_histogram(FILE *out, const char *name, const char *help, const
 
 static void write_build(const struct exposition *from, FILE *out) {
 	begin(out, "lockd_build_info", "gauge", "Always 1; the labels say which program runs.");
-	fputs("lockd_build_info{version=\"", out);
-	exposition_write_label(out, from->version);
-	fputs("\"} 1\n", out);
+	fprintf(out, "lockd_build_info{version=\"%s\"} 1\n", from->version);
 	write_gauge(out, "lockd_node_id", "Id of this node.", from->survey.node);
 	write_gauge(out, "lockd_ready", "1 while /readyz answers 200.",
 		    !survey_why_not_ready(&from->survey, from->now));
 }
 
-static void write_role(const struct survey *survey, FILE *out) {
-	static const char *const names[] = {
-		[RAFT_FOLLOWER] = "follower",
-		[RAFT_PRECANDIDATE] = "pre-candidate",
-		[RAFT_CANDIDATE] = "candidate",
-		[RAFT_LEADER] = "leader",
-	};
-
-	begin(out, "lockd_raft_role", "gauge", "1 for the role that this node has, 0 for the others.");
-	for (enum raft_role role = RAFT_FOLLOWER; role <= RAFT_LEADER; role++)
-		fprintf(out, "lockd_raft_role{role=\"%s\"} %d\n", names[role], survey->raft.role == role);
-	write_gauge(out, "lockd_raft_is_leader", "1 if this node leads.", survey->raft.role == RAFT_LEADER);
-}
-
 static void write_raft(const struct survey *survey, FILE *out) {
 	const struct raft_status *raft = &survey->raft;
 
-	write_role(survey, out);
+	write_gauge(out, "lockd_raft_is_leader", "1 if this node leads.", raft->role == RAFT_LEADER);
 	write_gauge(out, "lockd_raft_term", "Latest term that this node knows.", raft->term);
 	write_gauge(out, "lockd_raft_leader_id", "Id of the leader in that term, 0 if none is known.", raft->leader);
 	write_counter(out, "lockd_raft_leader_changes_total",
@@ -102,9 +75,7 @@ static void write_raft(const struct survey *survey, FILE *out) {
 		      survey->tally.leaders);
 	write_gauge(out, "lockd_raft_commit_index", "Highest log index known to be committed.", raft->commit);
 	write_gauge(out, "lockd_raft_applied_index", "Highest log index applied.", survey->applied);
-	write_gauge(out, "lockd_raft_first_index", "First index of the retained log.", raft->first);
 	write_gauge(out, "lockd_raft_last_index", "Last index of the log, durable or not.", raft->last);
-	write_gauge(out, "lockd_raft_durable_index", "Last index of the log on this node's disk.", raft->durable);
 	write_gauge(out, "lockd_raft_log_memory_bytes", "Bytes of the retained log in memory.",
 		    survey->tally.log_bytes);
 }
@@ -213,8 +184,6 @@ static void write_service(const struct survey *survey, FILE *out) {
 	write_gauge(out, "lockd_client_connections", "Connections of clients.", survey->connections);
 	write_requests(&survey->tally, out);
 	write_replies(&survey->tally, out);
-	write_counter(out, "lockd_sessions_kept_total",
-		      "Live sessions in the keep-alives that this node has taken as leader.", survey->tally.kept);
 	write_counter(out, "lockd_sessions_expired_total",
 		      "Sessions that this node, as leader, gave up because nobody kept them alive.",
 		      survey->tally.expired);
@@ -231,9 +200,7 @@ static void write_traffic(const struct metrics *metrics, const char *name, const
 }
 
 static void write_transport(const struct metrics *metrics, FILE *out) {
-	write_traffic(metrics, "lockd_received_frames_total", "Frames received.", METRICS_FRAMES_RECEIVED, out);
 	write_traffic(metrics, "lockd_received_bytes_total", "Bytes received.", METRICS_BYTES_RECEIVED, out);
-	write_traffic(metrics, "lockd_sent_frames_total", "Frames queued for sending.", METRICS_FRAMES_SENT, out);
 	write_traffic(metrics, "lockd_sent_bytes_total", "Bytes sent.", METRICS_BYTES_SENT, out);
 	write_counter(out, "lockd_snapshots_sent_total", "Snapshots that nodes which lagged have taken from this one.",
 		      metrics->counters[METRICS_SNAPSHOTS_SENT]);
@@ -253,8 +220,6 @@ static void write_store(const struct metrics *metrics, FILE *out) {
 			&metrics->timings[METRICS_STORE_WRITE]);
 	write_counter(out, "lockd_store_entries_total", "Log entries made durable.",
 		      metrics->counters[METRICS_STORE_ENTRIES]);
-	write_counter(out, "lockd_store_bytes_total", "Bytes of those entries.",
-		      metrics->counters[METRICS_STORE_BYTES]);
 	write_counter(out, "lockd_store_refused_total", "Transactions of the log that found the disk full.",
 		      metrics->counters[METRICS_STORE_REFUSED]);
 	write_histogram(out, "lockd_checkpoint_seconds", "Duration of the transaction that writes a checkpoint.",
@@ -267,7 +232,6 @@ static raft_usec since(raft_usec then, raft_usec now) {
 
 static void write_disk(const struct exposition *from, FILE *out) {
 	const struct survey *survey = &from->survey;
-	raft_usec full = survey->full_since > 0 ? since(survey->full_since, from->now) : 0;
 
 	write_seconds(out, "lockd_store_waiting_seconds", "gauge",
 		      "For how long the log's disk has owed an answer; 0 if it owes none.",
@@ -281,7 +245,6 @@ static void write_disk(const struct exposition *from, FILE *out) {
 		    from->sizes.reserve_bytes);
 	write_gauge(out, "lockd_disk_full", "1 while the log waits for space: nothing is admitted.",
 		    survey->full_since > 0);
-	write_seconds(out, "lockd_disk_full_seconds", "gauge", "For how long it has waited; 0 if it does not.", full);
 	write_gauge(out, "lockd_restoring",
 		    "1 after the data folder was found damaged, until the other nodes have caught this one up.",
 		    survey->tally.restoring);

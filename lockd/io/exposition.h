@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 struct exposition {
-	const char *version;
+	const char *version; /* as it stands in a label: without quotes and backslashes */
 	struct survey survey;
 	struct metrics metrics;
 	struct process process;
@@ -24,8 +24,5 @@ struct exposition {
 
 /* Whether all of it was written, the stream knows. */
 void exposition_write(const struct exposition *exposition, FILE *out);
-
-/* Text as it may stand between the quotes of a label. */
-void exposition_write_label(FILE *out, const char *text);
 
 #endif

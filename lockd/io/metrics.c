@@ -10,7 +10,8 @@ const raft_usec metrics_bounds[METRICS_BOUNDS] = {
 	50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
 };
 
-/* A cache line each: what nng's threads add would otherwise take the line away from the loop, frame by frame. */
+/* A cache line each: what nng's threads add would otherwise take the line away from the loop, with every read and
+ * write. */
 static struct { alignas(64) _Atomic uint64_t value; } counters[METRICS_COUNTERS];
 static struct {
 	_Atomic uint64_t buckets[METRICS_BOUNDS + 1];

@@ -9,16 +9,11 @@
 
 enum metrics_counter {
 	/* Of clients, each followed by that of other nodes: added to METRICS_… + enum frame_kind. */
-	METRICS_FRAMES_RECEIVED,
-	METRICS_FRAMES_RECEIVED_OF_PEERS,
 	METRICS_BYTES_RECEIVED,
 	METRICS_BYTES_RECEIVED_OF_PEERS,
-	METRICS_FRAMES_SENT,
-	METRICS_FRAMES_SENT_TO_PEERS,
 	METRICS_BYTES_SENT,
 	METRICS_BYTES_SENT_TO_PEERS,
 	METRICS_STORE_ENTRIES, /* durable log entries */
-	METRICS_STORE_BYTES,   /* of their data */
 	METRICS_STORE_REFUSED, /* transactions that found the disk full */
 	METRICS_SNAPSHOTS_SENT,
 	METRICS_SNAPSHOTS_RECEIVED,

@@ -262,18 +262,12 @@ void storage_note_checkpoint(struct storage *storage, bool full) {
  */
 
 static void count_durable(const struct storage *storage, size_t n, raft_usec took) {
-	uint64_t entries = 0, bytes = 0;
+	uint64_t entries = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct node_save *save = &storage->batch[i];
-
-		entries += save->n_entries;
-		for (size_t j = 0; j < save->n_entries; j++)
-			bytes += save->entries[j].n;
-	}
+	for (size_t i = 0; i < n; i++)
+		entries += storage->batch[i].n_entries;
 	metrics_time(METRICS_STORE_WRITE, took);
 	metrics_add(METRICS_STORE_ENTRIES, entries);
-	metrics_add(METRICS_STORE_BYTES, bytes);
 }
 
 static _Noreturn void stop_for(const struct storage *storage, int r, const struct store_error *error) {

@@ -31,6 +31,18 @@ static bool is_database(const char *name) {
 	return ends_with(name, ".db") || ends_with(name, ".db-wal") || ends_with(name, ".db-journal");
 }
 
+bool twin_knows(const char *name) {
+	static const char *const names[] = {"superblock", "raft.db",      "raft.db-wal",      "raft.db-journal",
+					    "state.db",   "state.db-wal", "state.db-journal", "lock",
+					    "past",       "past.new",     "old-copy",         "found-damaged",
+					    "restoring",  "reserve",      "restoring"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return strncmp(name, "damaged-", 8) == 0;
+}
+
 static char *join(const char *folder, const char *name) {
 	char *path;
 
@@ -69,7 +81,8 @@ static int link_file(const char *from, const char *to, struct store_error *error
 
 static int stand_in(const char *from, const char *to, int depth, struct store_error *error);
 
-/* What a node never touches has no place in the twin: it could only be touched there. */
+/* What a node never touches has no place in the twin: it could only be touched there, and need not be readable, as
+ * lost+found is not. */
 static int stand_in_entry(const char *from, const char *to, const char *name, int depth, struct store_error *error) {
 	char *source = join(from, name), *target = join(to, name);
 	struct stat stat;
@@ -99,7 +112,7 @@ static int stand_in(const char *from, const char *to, int depth, struct store_er
 	if (!dir)
 		return failure_errno(error, "read the folder", from);
 	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+		if (twin_knows(entry->d_name))
 			r = stand_in_entry(from, to, entry->d_name, depth, error);
 	if (r == 0 && errno != 0)
 		r = failure_errno(error, "read the folder", from);
@@ -166,16 +179,36 @@ static int try_open(struct twin *twin, struct store_error *error) {
 	return r;
 }
 
+/* Ctrl-C leaves nothing behind either. */
+static void hold_signals(struct twin *twin) {
+	sigset_t held;
+
+	(void)sigemptyset(&held);
+	(void)sigaddset(&held, SIGHUP);
+	(void)sigaddset(&held, SIGINT);
+	(void)sigaddset(&held, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &held, &twin->signals);
+}
+
+static void leave(struct twin *twin) {
+	sigset_t signals = twin->signals;
+
+	free(twin->path);
+	free(twin->of);
+	*twin = (struct twin){0};
+	(void)pthread_sigmask(SIG_SETMASK, &signals, NULL);
+}
+
 int twin_open(struct twin *twin, const char *folder, struct store_error *error) {
 	int r;
 
 	*twin = (struct twin){.of = realpath(folder, NULL), .lock_fd = -1};
 	if (!twin->of)
 		return failure_errno(error, "find", folder);
+	hold_signals(twin);
 	r = overlay_begin(error);
 	if (r != 0) {
-		free(twin->of);
-		*twin = (struct twin){0};
+		leave(twin);
 		return r;
 	}
 	r = try_open(twin, error);
@@ -208,9 +241,7 @@ void twin_close(struct twin *twin) {
 		remove_place(twin->path);
 	if (twin->lock_fd >= 0)
 		close(twin->lock_fd);
-	free(twin->path);
-	free(twin->of);
-	*twin = (struct twin){0};
+	leave(twin);
 }
 
 void twin_rename(const struct twin *twin, char *sentence, size_t bytes) {

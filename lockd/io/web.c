@@ -218,13 +218,14 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 
 int web_start(struct web *web) {
 	assert(web->survey.node > 0);
+	errno = 0;
 	web->daemon = MHD_start_daemon(
 		MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request, web, MHD_OPTION_LISTEN_SOCKET,
 		web->socket, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * WEB_CONNECTIONS_MAX),
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)WEB_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, web, MHD_OPTION_END);
 	if (!web->daemon)
-		return -errno;
+		return errno ? -errno : -ENOMEM; /* it sets none where its own memory ran out */
 	web->socket = -1;
 	return 0;
 }

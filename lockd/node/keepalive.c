@@ -127,10 +127,8 @@ void keepalive_serve(struct replica *replica, struct query *query) {
 	for (size_t i = 0; i < request->n_sessions; i++) {
 		struct lease *lease = keepalive_find(replica, request->sessions[i]);
 
-		if (!lease)
-			continue;
-		replica->node->tally.kept++;
-		keepalive_hear(replica, lease, query->arrived, &renewals);
+		if (lease)
+			keepalive_hear(replica, lease, query->arrived, &renewals);
 	}
 	keepalive_flush(replica, &renewals);
 

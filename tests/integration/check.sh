@@ -55,12 +55,32 @@ elif [ "$(id -u)" = 0 ] && unshare -m mount --bind "$data" "$data" 2>/dev/null; 
 	fail "on a read-only file system: $(cat "$folder/out" "$folder/err")"
 fi
 
+# What is not lockd's need not be readable: a folder that is a mount point of its own has a lost+found.
+mkdir -m 0 "$data/lost+found"
+as_anybody=()
+[ "$(id -u)" != 0 ] || as_anybody=(setpriv --bounding-set=-dac_override,-dac_read_search)
+expect_exit 0 "${as_anybody[@]}" "$lockd" check "$data"
+expect_text "$folder/out" 'lost.found is no file'
+rmdir "$data/lost+found"
+
+# A full folder for temporary files is no damage.
+if unshare -m true 2>/dev/null; then
+	node_start 1
+	node_kill 1 TERM
+	cp -a "$data" "$folder/copy"
+	rm "$folder"/copy/*-wal
+	expect_exit 74 unshare -m sh -c "mount -t tmpfs -o size=76k tmp $TMPDIR && exec $lockd check $folder/copy"
+	expect_text "$folder/err" 'no space left for a stand-in'
+	rm -rf "$folder/copy"
+fi
+
 # An old copy is named as such, and what lockd says is what check has said.
 cp -a "$data" "$folder/copy"
 echo 'node 1 has said more than this' >"$folder/copy/old-copy"
 check 65 "$folder/copy"
+expect_text "$folder/text" ': REFUSED$'
 expect_text "$folder/text" 'old copy and must not be used \(node 1 has said more than this\)'
-jq -e '.verdict == "refused"' "$folder/out" >/dev/null || fail "$(cat "$folder/out")"
+jq -e '.verdict == "refused" and (.damaged | not)' "$folder/out" >/dev/null || fail "$(cat "$folder/out")"
 
 # Several parts at once: all are named.
 rm "$folder/copy/old-copy"

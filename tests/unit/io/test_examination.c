@@ -5,12 +5,14 @@
 
 #include "lockd/io/founding.h"
 #include "lockd/io/recovery.h"
+#include "lockd/io/twin.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,8 +328,30 @@ static void test_examination__knows_an_old_copy(void **state) {
 	assert_int_equal(examine(), 0);
 	assert_int_equal(found.verdict, EXAMINATION_REFUSED);
 	assert_true(found.mark_of_old_copy);
+	assert_int_equal(found.n_damages, 0);
 	assert_non_null(strstr(found.reason, "node 1 was heard to say more"));
 	assert_non_null(strstr(found.reason, folder));
+}
+
+static struct twin twin;
+static bool interrupted, interrupted_early;
+
+static void on_interrupt(int number) {
+	(void)number;
+	interrupted = true;
+	interrupted_early = twin.path && access(twin.path, F_OK) == 0;
+}
+
+static void test_examination__cleans_up_before_it_is_interrupted(void **state) {
+	(void)state;
+	assert_true(signal(SIGINT, on_interrupt) != SIG_ERR);
+	assert_int_equal(twin_open(&twin, folder, &error), 0);
+	assert_int_equal(raise(SIGINT), 0);
+	assert_false(interrupted);
+	twin_close(&twin);
+	assert_true(interrupted);
+	assert_false(interrupted_early);
+	assert_true(signal(SIGINT, SIG_DFL) != SIG_ERR);
 }
 
 static void test_examination__reads_what_was_set_aside(void **state) {
@@ -359,6 +383,32 @@ static void test_examination__knows_a_folder_that_was_being_created(void **state
 	assert_int_equal(found.n_damages, 0);
 	assert_int_equal(found.verdict, EXAMINATION_BLANK);
 	expect_finding(false, "superblock", "was being created and holds nothing yet");
+}
+
+/* Only the next restore reads the mark; the rest may be anything. */
+static void test_examination__knows_a_restore_that_was_interrupted(void **state) {
+	struct store *store;
+	struct folder place;
+	char path[160];
+
+	(void)state;
+	snprintf(folder, sizeof folder, "%s/restoring", base);
+	assert_int_equal(folder_open(&place, folder, &error), 0);
+	assert_int_equal(folder_claim(&place, "restoring", &error), 0);
+	folder_close(&place);
+	assert_int_equal(examine(), 0);
+	assert_int_equal(found.verdict, EXAMINATION_REFUSED);
+	assert_non_null(strstr(found.reason, "run `lockd restore` again"));
+
+	assert_int_equal(store_open_to_restore(folder, &store, &error), 0);
+	store_close(store, false);
+	path_of("raft.db", path);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(examine(), 0);
+	assert_int_equal(found.verdict, EXAMINATION_REFUSED);
+	assert_non_null(strstr(found.reason, "run `lockd restore` again"));
+	assert_non_null(strstr(found.reason, folder));
+	assert_int_equal(found.n_findings, 0);
 }
 
 static void test_examination__names_a_transaction_that_was_never_completed(void **state) {
@@ -401,7 +451,8 @@ static void test_examination__knows_a_recovery_that_was_interrupted(void **state
 	folder_close(&place);
 	assert_int_equal(examine(), 0);
 	assert_int_equal(found.verdict, EXAMINATION_REFUSED);
-	expect_finding(true, "folder", "a forced recovery of");
+	assert_int_equal(found.n_damages, 0);
+	assert_non_null(strstr(found.reason, "a forced recovery of"));
 	assert_non_null(strstr(found.reason, "run `lockd recover` again"));
 }
 
@@ -480,10 +531,12 @@ int main(void) {
 		test(finds_all_that_is_damaged),
 		test(tells_lost_entries_from_what_was_acknowledged),
 		test(knows_an_old_copy),
+		test(cleans_up_before_it_is_interrupted),
 		test(reads_what_was_set_aside),
 		test(knows_a_folder_that_was_being_created),
 		test(knows_a_recovery_that_was_interrupted),
 		test(bears_one_bad_slot),
+		test(knows_a_restore_that_was_interrupted),
 		test(names_a_transaction_that_was_never_completed),
 		test(tells_what_a_sound_folder_holds),
 		test(prints_for_programs),
