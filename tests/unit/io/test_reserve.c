@@ -170,6 +170,19 @@ static void test_reserve__writes_zeros_where_nothing_can_be_allocated(void **sta
 	expect_whole(place, BYTES + 5);
 }
 
+/* Of zeros a part is written before the disk is full. */
+static void test_reserve__keeps_no_part_of_itself_on_a_full_disk(void **state) {
+	struct place *place = *state;
+
+	fallocate_errno = EOPNOTSUPP;
+	mount_small(place, BYTES / 2048);
+	open_reserve(place, BYTES);
+	expect_empty(place);
+	make_room(place);
+	assert_int_equal(reserve_refill(&place->reserve, &place->error), 0);
+	expect_whole(place, BYTES);
+}
+
 /* As a copy of the folder may have it. */
 static void test_reserve__fills_holes(void **state) {
 	struct place *place = *state;
@@ -213,6 +226,7 @@ int main(void) {
 		test(fails_on_a_broken_disk),
 		test(takes_its_blocks_at_once),
 		test(writes_zeros_where_nothing_can_be_allocated),
+		test(keeps_no_part_of_itself_on_a_full_disk),
 		test(fills_holes),
 		test(of_no_bytes_has_no_file),
 		test(is_given_up_without_being_open),

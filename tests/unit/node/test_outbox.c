@@ -22,7 +22,7 @@ static struct sent step(struct node *node, raft_usec now, const struct node_even
 		Peer__Message *message =
 			peer__message__unpack(NULL, effects.peer_frames[i].body_bytes, effects.peer_frames[i].body);
 
-		sent.votes += message->type == RAFT_VOTE;
+		sent.votes += message->type == RAFT_PREVOTE || message->type == RAFT_VOTE;
 		sent.vote_replies += message->type == RAFT_VOTE_REPLY;
 		peer__message__free_unpacked(message, NULL);
 	}

@@ -41,10 +41,31 @@ static void test_peer__a_leader_with_another_store_is_followed(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* Beside a silent leader the other follower needs its vote. With space again it gives it. */
+static void test_peer__a_node_with_a_full_disk_votes_for_nobody(void **unused) {
+	struct cluster cluster;
+	uint32_t leader, full;
+
+	(void)unused;
+	cluster_init(&cluster, 3);
+	cluster_found(&cluster);
+	leader = cluster_leader(&cluster);
+	full = leader % 3 + 1;
+	cluster_post(&cluster, full, &(struct node_event){.kind = NODE_SAVE_BLOCKED});
+	cluster_settle(&cluster);
+	cluster_node(&cluster, leader)->cut = true;
+	cluster_advance(&cluster, 10 * 1000 * CLUSTER_MS);
+	assert_int_equal(cluster_leader(&cluster), 0);
+	cluster_post(&cluster, full, &(struct node_event){.kind = NODE_SAVE_UNBLOCKED});
+	assert_int_not_equal(cluster_await_leader(&cluster, leader), 0);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_peer__answers_of_another_store_are_not_counted),
 		cmocka_unit_test(test_peer__a_leader_with_another_store_is_followed),
+		cmocka_unit_test(test_peer__a_node_with_a_full_disk_votes_for_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
