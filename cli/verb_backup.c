@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,28 @@ static void end_progress(struct target *target) {
 
 /* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
+static bool has_its_name(const struct target *target) {
+	struct stat file, named;
+
+	return fstat(target->fd, &file) == 0 && lstat(target->partial, &named) == 0 && file.st_dev == named.st_dev &&
+	       file.st_ino == named.st_ino;
+}
+
+/* Secrets of sessions are in it. What an earlier attempt has left is of no use; another one that still writes, or has
+ * just given the file its name, must not find our bytes among its own. */
+static int open_partial(struct target *target) {
+	target->fd = open(target->partial, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (target->fd < 0)
+		return fail(target, "create");
+	if ((flock(target->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) || !has_its_name(target)) {
+		report("backup: another process is writing %s", target->partial);
+		(void)close(target->fd);
+		target->fd = -1; /* it is not ours to remove */
+		return EXIT_OTHER;
+	}
+	return ftruncate(target->fd, 0) < 0 || fchmod(target->fd, 0600) < 0 ? fail(target, "empty") : 0;
+}
+
 static int open_target(const struct arguments *arguments, struct target *target) {
 	const char *path = arguments->operands[0];
 
@@ -82,9 +105,7 @@ static int open_target(const struct arguments *arguments, struct target *target)
 		target->partial = NULL;
 		return fail(target, "make room for the name of");
 	}
-	/* Secrets of sessions are in it. What an earlier attempt has left is of no use. */
-	target->fd = open(target->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return target->fd < 0 ? fail(target, "create") : 0;
+	return open_partial(target);
 }
 
 /* The backup begins once more: what has been written is void. */

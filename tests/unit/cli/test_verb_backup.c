@@ -4,12 +4,15 @@
 
 #include "cli/report.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -79,6 +82,30 @@ static void test_verb_backup__leaves_nothing_of_a_backup_that_failed(void **stat
 	       "try 'lockctl backup --help'\n");
 }
 
+/* Two that overlap must not mix their bytes; what was left behind is emptied, and nobody else's to read any more. */
+static void test_verb_backup__leaves_the_partial_file_to_who_writes_it(void **state) {
+	int fd = open(partial, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct stat stat_of;
+	char err[256];
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(fchmod(fd, 0644), 0);
+	assert_int_equal(write(fd, "of another one", 14), 14);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	snprintf(err, sizeof err, "lockctl: backup: another process is writing %s\n", partial);
+	expect("backup %s", EXIT_OTHER, "", err);
+	assert_int_equal(access(file, F_OK), -1);
+	assert_int_equal(fstat(fd, &stat_of), 0);
+	assert_int_equal(stat_of.st_size, 14);
+	assert_int_equal(stat_of.st_nlink, 1);
+	(void)close(fd);
+	expect("backup %s", 0, "index     10\n", "");
+	assert_file("abcdef");
+	assert_int_equal(stat(file, &stat_of), 0);
+	assert_int_equal(stat_of.st_mode & 0777, 0600);
+}
+
 static void test_verb_backup__replaces_a_file_only_when_told_to(void **state) {
 	char err[256];
 
@@ -119,6 +146,8 @@ static void test_verb_backup__verifies_without_a_cluster(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_verb_backup__leaves_nothing_of_a_backup_that_failed, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_verb_backup__leaves_the_partial_file_to_who_writes_it, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_verb_backup__replaces_a_file_only_when_told_to, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_verb_backup__begins_again_where_it_can, set_up, tear_down),
