@@ -37,6 +37,7 @@ load() {
 	while [ "$(now_ms)" -lt $end ]; do sleep 0.02; done
 	rm "$folder/go-on"
 	wait $pairs || fail "requests did not go on: $(cat "$folder/pairs.err")"
+	! grep -q '^0 of 0' "$folder/pairs.out" || fail "void: no request was made"
 }
 rate() { sed -E 's/.*: ([0-9]+)\/s.*/\1/' "$folder/pairs.out"; }
 gap() { sed -E 's/.*longest gap ([0-9]+) ms.*/\1/' "$folder/pairs.out"; }
@@ -67,7 +68,7 @@ slow_leader() {
 		load 1000 eventually 10 leads_not "$leader" || fail "node $leader goes on leading with a disk of $ms ms"
 		took=" handed over within $(($(now_ms) - began)) ms,"
 	else
-		load 1000 true
+		load $((1000 + 10 * ms)) true
 	fi
 	quick
 	eventually $((ms / 1000 + 15)) follows_or_leads "$leader" || fail "node $leader does not come back: $($lockctl status)"
