@@ -71,10 +71,9 @@ static void report_orphaned(struct founding *founding, const struct peers *peers
 		return;
 	founding->orphaned = true;
 	log_error("not founding a cluster: reason=\"every listed node has found its data folder damaged, and a new "
-		  "cluster "
-		  "would grant their locks again\" next=\"waiting for a node that has what they knew: lockd restore "
-		  "makes "
-		  "one from a backup\"");
+		  "cluster would grant their locks again\" next=\"on one node lockd restore a backup, or lockd recover "
+		  "a damaged-<n> in which lockd check finds nothing wrong; empty the folders of the others and add "
+		  "them to it\"");
 }
 
 static ProtobufCBinaryData text_of(const char *text) {

@@ -18,13 +18,11 @@ static bool knows_others(const struct loop_config *config) {
 static const char *why_not(const struct loop_config *config) {
 	if (!knows_others(config))
 		return "no other node is configured that could restore this one, so nothing was moved: restore a "
-		       "backup with "
-		       "`lockd restore`, or, if this node is a member of a cluster, list others as `peer` and start it "
-		       "again";
+		       "backup with `lockd restore`, or, if this node is a member of a cluster, list others as "
+		       "`peer` and start it again";
 	if (!config->repair)
 		return "nothing was moved, as `repair = no` demands: start it with `repair = yes`, or move the folder "
-		       "away, "
-		       "take the node out by `lockctl cluster remove`, and add it anew";
+		       "away, take the node out by `lockctl cluster remove`, and add it anew";
 	return NULL;
 }
 
@@ -51,9 +49,8 @@ int repair_folder(const struct loop_config *config, const char *found, struct st
 	if (r < 0)
 		return refuse(error, "the damaged data folder was set aside, but there is no new one", cause.text);
 	store_get_past(*ret, &past);
-	log_warning("set aside: node=%u files=%s/damaged-%u next=\"the cluster puts an empty store in its place and "
-		    "restores "
-		    "it\"",
+	log_warning("set aside: node=%u files=%s/damaged-%u "
+		    "next=\"the cluster puts an empty store in its place and restores it\"",
 		    config->node, config->data, past.repairs);
 	return 0;
 }

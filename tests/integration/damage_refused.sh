@@ -48,6 +48,14 @@ expect_exit 1 timeout 20 "$lockd" "${flags[@]}" --data "$data" --repair no
 expect_text "$folder/err" "^lockd: $data/raft.db is damaged: it is empty; nothing was moved, as .repair = no. demands"
 [ ! -e "$data/damaged-1" ] && [ -s "$data/raft.db-wal" ] || fail "files were moved: $(ls -R "$data")"
 
+# Not for the ninth time, unless somebody has looked.
+mkdir "$data"/damaged-{1..8}
+expect_exit 1 timeout 20 "$lockd" "${flags[@]}" --data "$data"
+expect_text "$folder/err" "^lockd: $data/raft.db is damaged: it is empty; nothing was moved, since $data holds 8 damaged folders already"
+[ ! -e "$data/past" ] && [ -s "$data/raft.db-wal" ] || fail "files were moved: $(ls -R "$data")"
+expect_exit 65 "$lockd" check "$data"
+expect_text "$folder/out" 'holds 8 damaged folders already'
+
 # A damaged folder of another cluster joins neither that one, which is not here, nor this one.
 rm -rf "$data"
 "$lockd" --node 3 --data "$data" --listen-client 127.0.0.1:0 --listen-peer 127.0.0.1:0 >"$folder/other.log" 2>&1 &

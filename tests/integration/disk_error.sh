@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # One call on one file of a node's data folder fails once with an I/O error: the node stops with status 70 and a reason that
 # names the file and what was attempted, never tries again, and acknowledges nothing any more. The others go on, and it
-# starts again with all that was acknowledged. At the start a read that fails is refused in the same way, and nothing is
-# taken for damaged.
+# starts again with all that was acknowledged. A read that fails at the start is the loss of a sector: the folder is refused, or set
+# aside and restored by the others.
 . "$(dirname "$0")/test.bash"
 . "$(dirname "$0")/strace.bash"
 strace_or_skip
