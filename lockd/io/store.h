@@ -16,7 +16,7 @@ struct store_error {
 };
 
 enum {
-	STORE_FULL = 1, /* disk full: nothing of the transaction is durable, the same call may be made again */
+	STORE_FULL = 1, /* disk full: the same call may be made again, and only then is it done */
 };
 
 /* Opens or creates the folder. Negative errno with *error filled in: in use by another process (-EBUSY), damaged (-EBADMSG),
@@ -86,8 +86,10 @@ int store_load(struct store *store, struct node *node, struct store_error *error
 uint32_t store_take_back_identity(struct store *store);
 
 /* Executes saves in one transaction: (term, vote) synced to the superblock first, then one COMMIT of raft.db. 0: all are
- * durable. STORE_FULL: none is. Negative: the process must stop (a failed COMMIT is indeterminate). A save that installs a
- * snapshot must come alone and additionally writes state.db; the caller keeps the checkpoint thread idle meanwhile. */
+ * durable. STORE_FULL: (term, vote) may be, and of the rest nothing is. Negative: the process must stop (a failed COMMIT is
+ * indeterminate). A save that installs a snapshot must come alone and additionally writes state.db, before raft.db: on
+ * STORE_FULL it may be half done, and is then completed by the same call or by the next start. The caller keeps the
+ * checkpoint thread idle meanwhile. */
 int store_write(struct store *store, const struct node_save *saves, size_t n, struct store_error *error);
 
 /* The storage thread has run out of saves: a good moment for what may wait but must not wait for ever (the log's WAL is

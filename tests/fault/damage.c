@@ -155,6 +155,17 @@ static int damage_take_back(const char *folder, struct store **ret, struct node 
 	return r;
 }
 
+/* But for a state of before nobody may have another name. */
+static bool damage_has_uuid(const struct run *run, const struct store *store, enum outcome outcome) {
+	struct node_uuid uuid;
+	bool known = outcome == OUTCOME_FORMER;
+
+	store_get_uuid(store, &uuid);
+	for (size_t i = 0; !known && i < run->n_expected; i++)
+		known = !run->expected[i].created || memcmp(&uuid, &run->expected[i].uuid, sizeof uuid) == 0;
+	return known;
+}
+
 static void damage_look(struct run *run, struct report_row *row, bool power_cut) {
 	static struct node node;
 	struct medium *image = medium_cut(run->medium, power_cut ? MEDIUM_LOSE_ALL : MEDIUM_KEEP_ALL, 0);
@@ -177,7 +188,9 @@ static void damage_look(struct run *run, struct report_row *row, bool power_cut)
 		run_violation(run, "the folder feeds what nobody stored: %s", node.alien);
 	else
 		outcome = damage_outcome(run, &node.ledger, power_cut);
-	if (outcome < OUTCOMES)
+	if (store && outcome < OUTCOMES && !damage_has_uuid(run, store, outcome))
+		run_violation(run, "the folder has another uuid");
+	else if (outcome < OUTCOMES)
 		row->outcomes[outcome]++;
 	else
 		run_violation(run, "the folder feeds what was not stored: %s",
@@ -187,14 +200,13 @@ static void damage_look(struct run *run, struct report_row *row, bool power_cut)
 	medium_free(image);
 }
 
-static void damage_count(struct damage *damage, const struct run *run, struct report_row *row) {
+static void damage_count(const struct damage *damage, struct report_row *row) {
 	row->points++;
 	if (damage->fault.bit)
 		row->bit++;
 	else
 		row->void_runs++;
 	row->failed += damage->failed > 0;
-	(void)run;
 }
 
 static uint64_t damage_tell(const struct run *prepared, struct damage *damage, uint64_t point, uint64_t seed) {
@@ -208,7 +220,7 @@ static uint64_t damage_tell(const struct run *prepared, struct damage *damage, u
 	medium_disarm(run.medium, &damage->fault);
 	run_abandon(&run);
 	for (int cut = 0; point && cut < 2; cut++) {
-		damage_count(damage, &run, &damage->rows[cut]);
+		damage_count(damage, &damage->rows[cut]);
 		if (damage->fault.bit)
 			damage_look(&run, &damage->rows[cut], cut);
 		if (run.violations)

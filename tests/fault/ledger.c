@@ -189,16 +189,43 @@ const char *ledger_differ(const struct ledger *x, const struct ledger *y) {
 	return found;
 }
 
-static bool group_lags(uint32_t number, const struct ledger_group *loaded, const struct ledger_group *group,
-		       const struct ledger *past, size_t n) {
-	bool known = loaded->checkpoint == 0;
+/* Of an entry that is trimmed: as it was last. 0: nobody knows. */
+static raft_term past_term(uint32_t number, const struct ledger *past, size_t n, raft_index index) {
+	while (n-- > 0) {
+		const struct ledger_group *group = &past[n].groups[number];
 
-	if (hard_differ(number, loaded, group) || loaded->last != group->last || loaded->base > group->base ||
-	    loaded->checkpoint < loaded->base)
+		if (index == group->base)
+			return group->base_term;
+		if (index > group->base && index <= group->last)
+			return group->terms[index];
+	}
+	return 0;
+}
+
+static bool log_lags(uint32_t number, const struct ledger_group *loaded, const struct ledger_group *group,
+		     const struct ledger *past, size_t n) {
+	if (loaded->last != group->last || loaded->base > group->base)
 		return false;
 	for (raft_index i = group->base + 1; i <= group->last; i++)
 		if (loaded->terms[i] != group->terms[i])
 			return false;
+	if (loaded->base == group->base)
+		return loaded->base_term == group->base_term;
+	for (raft_index i = loaded->base + 1; i < group->base; i++)
+		if (loaded->terms[i] != past_term(number, past, n, i))
+			return false;
+	return loaded->terms[group->base] == group->base_term &&
+	       loaded->base_term == past_term(number, past, n, loaded->base);
+}
+
+static bool group_lags(uint32_t number, const struct ledger_group *loaded, const struct ledger_group *group,
+		       const struct ledger *past, size_t n) {
+	static const struct ledger_group none;
+	bool known = !checkpoint_differ(number, loaded, &none);
+
+	if (hard_differ(number, loaded, group) || !log_lags(number, loaded, group, past, n) ||
+	    loaded->checkpoint < loaded->base)
+		return false;
 	for (size_t i = 0; !known && i < n; i++)
 		known = !checkpoint_differ(number, loaded, &past[i].groups[number]);
 	return known || !checkpoint_differ(number, loaded, group);

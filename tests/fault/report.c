@@ -57,6 +57,9 @@ void report_row(FILE *out, const struct report_row *row) {
 void report_violation(struct report_row *row, uint64_t point, uint64_t seed, const char *why) {
 	if (row->violations++ >= SHOWN_PER_ROW)
 		return;
-	(void)printf("VIOLATION %s: %s\n  lockd-fault --script %s --point %" PRIu64 " --policy %s --seed %" PRIu64 "\n",
-		     row->policy, why, row->story, point, row->policy, seed);
+	(void)printf("VIOLATION %s: %s\n  lockd-fault --script %s --policy %s", row->policy, why, row->story,
+		     row->policy);
+	if (point)
+		(void)printf(" --point %" PRIu64 " --seed %" PRIu64, point, seed);
+	(void)putchar('\n');
 }

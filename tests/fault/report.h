@@ -45,7 +45,7 @@ bool selection_has_policy(const struct selection *selection, const char *policy)
 
 void report_head(FILE *out, const char *title);
 void report_row(FILE *out, const struct report_row *row);
-/* Says it, with the command that shows it again. The first ones are enough. */
+/* Says it, with the command that shows it again; point 0: at none of them. The first ones are enough. */
 void report_violation(struct report_row *row, uint64_t point, uint64_t seed, const char *why);
 
 #endif

@@ -199,6 +199,22 @@ static void test_storage__retries_the_same_save_while_the_disk_is_full(void **st
 	assert_memory_equal(disk.bytes, "firstsecond", 11);
 }
 
+static void test_storage__lets_nothing_overtake_what_met_a_full_disk(void **state) {
+	struct storage *storage;
+
+	(void)state;
+	disk.full_left = 2;
+	storage = storage_start(NULL, &inbox, &state_db);
+	put(storage, 1, 1, "first");
+	expect_outcome(STORAGE_BLOCKED);
+	put(storage, 1, 2, "second");
+	expect_saved(1, 1);
+	expect_outcome(STORAGE_UNBLOCKED);
+	expect_saved(1, 2);
+	assert_true(storage_stop(storage));
+	assert_memory_equal(disk.bytes, "firstsecond", 11);
+}
+
 /* What met the full disk is durable and reported before the node steps down for it. */
 static void test_storage__spends_the_reserve_on_what_met_a_full_disk(void **state) {
 	struct storage *storage;
@@ -395,6 +411,8 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_storage__ends_the_process_when_the_log_is_damaged, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__retries_the_same_save_while_the_disk_is_full, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_storage__lets_nothing_overtake_what_met_a_full_disk, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_storage__spends_the_reserve_on_what_met_a_full_disk, set_up,
 						tear_down),
