@@ -63,8 +63,8 @@ static void backup_replace(struct node *node, node_connection connection) {
 	}
 }
 
-/* It holds what a read would be answered from now. The index of the proof is no measure: a follower that has asked for
- * it and leads by now has none, and goes by what it has applied. */
+/* It holds what a read would be answered from now. The index of the proof is no measure: a leader that has begun its
+ * round before its no-op is committed did not know yet what others had committed. */
 void backup_begin(struct replica *replica, const struct query *query) {
 	struct node *node = replica->node;
 	struct backup *backup;
