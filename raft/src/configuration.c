@@ -72,6 +72,13 @@ bool raft__configuration_votes(const struct raft_configuration *configuration, u
 	       same_store(&configuration->members[i].store, store);
 }
 
+bool raft__configuration_replaces(const struct raft_configuration *configuration, uint32_t node,
+				  const struct raft_uuid *store) {
+	int i = raft__configuration_find(configuration, node);
+
+	return i >= 0 && !same_store(&configuration->members[i].store, store);
+}
+
 bool raft__configuration_sole(const struct raft_configuration *configuration, uint32_t node,
 			      const struct raft_uuid *store) {
 	return count(configuration, RAFT__ROLES_VOTING) == 1 && raft__configuration_votes(configuration, node, store);

@@ -19,6 +19,10 @@ int raft__configuration_find(const struct raft_configuration *configuration, uin
 bool raft__configuration_votes(const struct raft_configuration *configuration, uint32_t node,
 			       const struct raft_uuid *store);
 
+/* The node is a member, with another store. */
+bool raft__configuration_replaces(const struct raft_configuration *configuration, uint32_t node,
+				  const struct raft_uuid *store);
+
 /* {node, store} is the only voter. */
 bool raft__configuration_sole(const struct raft_configuration *configuration, uint32_t node,
 			      const struct raft_uuid *store);

@@ -100,15 +100,16 @@ static bool self_votes(const struct raft *raft) {
 }
 
 /* Not on a blank node. Anybody else votes, whatever the own log says of this node: it may be the outdated one. If it
- * names a store that was lost, the present one is a voter by an entry that is still to come, and the vote may be the one
- * that the cluster needs to send it. Whoever does not know of that entry counts no vote of this store (raft.h). */
+ * names a store that was lost, the present one is a voter by an entry that is still to come, and the vote may be the
+ * one that the cluster needs to send it. Whoever does not know of that entry counts no vote of this store (raft.h). */
 static bool may_vote(const struct raft *raft) {
 	return raft__members(raft) != NULL;
 }
 
 /* A leader that removes itself replicates the configuration without it until that is committed; if it could not stand
  * again after a crash in between, a cluster whose other members lack that entry would be stuck (dissertation §4.2.2).
- */
+ * Not so if another store has its number by then: votes are cast for numbers, so both might get those of a majority in
+ * one term. Neither half of that configuration needs it. */
 bool raft__promotable(const struct raft *raft) {
 	const struct raft__history_item *latest = raft__history_latest(&raft->history), *committed;
 
@@ -116,7 +117,8 @@ bool raft__promotable(const struct raft *raft) {
 		return false;
 	if (self_votes(raft))
 		return true;
-	if (latest->index <= raft->commit)
+	if (latest->index <= raft->commit ||
+	    raft__configuration_replaces(&latest->configuration, raft->node, &raft->store))
 		return false;
 	committed = raft__history_at(&raft->history, latest->index - 1);
 	return committed && raft__configuration_votes(&committed->configuration, raft->node, &raft->store);

@@ -383,6 +383,32 @@ static void test_election__new_store_needs_the_votes_of_the_others(void **state)
 	replica_free(&replica);
 }
 
+/* It lives on although it was called lost, and hears so itself. What stands in its place goes by the same number. */
+static void test_election__store_that_is_called_lost_does_not_stand(void **state) {
+	struct raft_configuration joint = replica_configuration(3), absent = replica_configuration(3);
+	struct raft_entry entry = {.term = 3, .type = RAFT_ENTRY_CONFIGURATION, .configuration = &absent};
+	struct raft_message append = {.type = RAFT_APPEND, .group = 1, .from = 2, .to = 1, .term = 3, .n = 1};
+	struct replica replica;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		joint.members[i].roles = RAFT_ROLE_VOTER | RAFT_ROLE_VOTER_OUTGOING;
+	joint.members[0].roles |= RAFT_ROLE_LOST;
+	joint.members[0].store.bytes[0] = 77;
+	absent.members[0] = absent.members[--absent.n];
+	for (int i = 0; i < 2; i++, entry.configuration = &joint) {
+		replica = replica_new((struct replica_boot){.term = 3});
+		append.index = replica_status(&replica).last;
+		append.index_term = raft_term_at(replica.raft, append.index);
+		replica_step(&replica, (struct raft_event){.kind = RAFT_RECV, .message = &append, .entries = &entry});
+		replica_saved(&replica);
+		replica_pass(&replica, 2000 * MS);
+		/* Of a configuration that just leaves it out, nobody may know but itself. */
+		assert_int_equal(replica_status(&replica).role, i == 0 ? RAFT_PRECANDIDATE : RAFT_FOLLOWER);
+		replica_free(&replica);
+	}
+}
+
 /* ---- Promises -------------------------------------------------------------------------------------------------------
  */
 
@@ -658,6 +684,7 @@ int main(void) {
 		cmocka_unit_test(test_election__joint_election_needs_both_halves),
 		cmocka_unit_test(test_election__lost_store_has_no_vote_in_the_old_half),
 		cmocka_unit_test(test_election__new_store_needs_the_votes_of_the_others),
+		cmocka_unit_test(test_election__store_that_is_called_lost_does_not_stand),
 		cmocka_unit_test(test_election__promise_refuses_votes_without_taking_the_term),
 		cmocka_unit_test(test_election__promise_survives_a_new_term),
 		cmocka_unit_test(test_election__promise_does_not_bind_against_the_leader_itself),
