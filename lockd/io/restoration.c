@@ -65,7 +65,8 @@ static int read_bytes(struct restoration *restoration, int fd) {
 }
 
 static int read_file(struct restoration *restoration) {
-	int fd = open(restoration->backup, O_RDONLY | O_CLOEXEC), r;
+	int fd = open(restoration->backup, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+	    r; /* a FIFO is refused, not waited for */
 	struct stat stat;
 
 	if (fd < 0)

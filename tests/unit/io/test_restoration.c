@@ -359,6 +359,9 @@ static void test_restoration__refuses_what_is_no_file(void **unused) {
 	(void)unused;
 	assert_int_equal(unlink(file), 0);
 	assert_refused(EX_NOINPUT, "cannot open");
+	assert_int_equal(mkfifo(file, 0600), 0);
+	assert_refused(EX_NOINPUT, "is no file");
+	assert_int_equal(unlink(file), 0);
 	assert_int_equal(mkdir(file, 0700), 0);
 	assert_refused(EX_NOINPUT, "is no file");
 	assert_int_equal(rmdir(file), 0);
