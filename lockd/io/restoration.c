@@ -65,8 +65,8 @@ static int read_bytes(struct restoration *restoration, int fd) {
 }
 
 static int read_file(struct restoration *restoration) {
-	int fd = open(restoration->backup, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-	    r; /* a FIFO is refused, not waited for */
+	/* A FIFO is refused, not waited for. */
+	int fd = open(restoration->backup, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
 	struct stat stat;
 
 	if (fd < 0)
