@@ -41,7 +41,8 @@ struct backing {
 	bool aside; /* and set aside since: the next one stands in its place */
 };
 
-static struct { uint64_t points, flips; } options = {.flips = 4};
+enum { FLIPS = 4 };
+static struct { uint64_t points, flips; } options = {.flips = FLIPS};
 
 /* ---- Options ------------------------------------------------------------------------------------------------------
  */
@@ -70,6 +71,13 @@ void backing_usage(FILE *out) {
 	      "                    crashes a node (0)\n"
 	      "  --flips N         turn so many bits at each crash, one at a time, in a copy of the folder (4)\n",
 	      out);
+}
+
+void backing_print_options(FILE *out) {
+	if (options.points)
+		(void)fprintf(out, " --points %" PRIu64, options.points);
+	if (options.flips != FLIPS)
+		(void)fprintf(out, " --flips %" PRIu64, options.flips);
 }
 
 const char *backing_find_zero(const struct totals *totals) {

@@ -21,6 +21,8 @@ extern const char backing_program[];
 /* Options of the program beside those that both have; false: unknown, or a wrong value. */
 bool backing_parse(const char *name, const char *value);
 void backing_usage(FILE *out);
+/* What is not as it is without options, for the line that replays a seed. */
+void backing_print_options(FILE *out);
 /* Name of a count of the store that is zero and should not be, or NULL. */
 const char *backing_find_zero(const struct totals *totals);
 

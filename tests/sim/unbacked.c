@@ -14,6 +14,10 @@ void backing_usage(FILE *out) {
 	(void)out;
 }
 
+void backing_print_options(FILE *out) {
+	(void)out;
+}
+
 const char *backing_find_zero(const struct totals *totals) {
 	(void)totals;
 	return NULL;

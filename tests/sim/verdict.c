@@ -67,6 +67,7 @@ _Noreturn static void finish(enum verdict verdict, const char *name, const char 
 		printf("replay: %s --seed %" PRIu64, backing_program, current->seed);
 		if (current->seconds)
 			printf(" --seconds %u", current->seconds);
+		backing_print_options(stdout);
 		printf("\n");
 	}
 	fflush(stdout);
