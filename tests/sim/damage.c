@@ -107,8 +107,10 @@ static void strike_at(struct sim *sim, uint32_t node) {
 	const struct disk *disk = sim_disk(sim, node);
 	bool member = checker_raft_member(sim, node) != NULL;
 
-	/* A folder that was not opened since it was set aside holds nothing yet. */
-	if ((!disk->has_identity && host->n_past == 0) || disk->boot_count == 0 || !can_be_spared(sim, node))
+	/* A folder that was not opened since it was set aside holds nothing yet, and a node that has lost so many on
+	 * its way back that it cannot name them all needs another disk: lockd refuses to begin once more. */
+	if ((!disk->has_identity && host->n_past == 0) || disk->boot_count == 0 ||
+	    (!disk->has_identity && host->n_past == LIMIT_PAST_STORES_MAX) || !can_be_spared(sim, node))
 		return;
 	sim->totals.damages++;
 	sim->totals.damages_leading += host_leads(host);
