@@ -71,6 +71,7 @@ static void begin(struct sim *sim) {
 
 	ask(sim, 0, 0);
 	archivist->stage = ARCHIVIST_BEGUN;
+	archivist->connection = archivist->caller.connection;
 	archivist->floor = archivist->caller.floor;
 }
 
@@ -101,8 +102,10 @@ static void tick(struct sim *sim, void *item) {
 
 	if (!sim->healed && sim->nemesis.begun) {
 		disturb(sim);
-		if (sim->now >= archivist->again_at && caller_is_ready(sim, &archivist->caller, PATIENCE_US) &&
-		    archivist->stage == ARCHIVIST_IDLE)
+		bool ready = sim->now >= archivist->again_at && caller_is_ready(sim, &archivist->caller, PATIENCE_US);
+		if (archivist->caller.connection != archivist->connection)
+			break_off(sim); /* out of patience: what was begun there is gone with the connection */
+		if (ready && archivist->stage == ARCHIVIST_IDLE)
 			begin(sim);
 	}
 	if (archivist->stage > ARCHIVIST_BEGUN && !archivist->caller.waiting)

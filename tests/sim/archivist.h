@@ -20,6 +20,7 @@ struct sim;
 struct archivist {
 	struct caller caller;
 	enum archivist_stage stage;
+	node_connection connection; /* that it was begun on */
 	sim_usec again_at;
 	uint64_t floor; /* highest log index acknowledged to anybody when it was begun */
 	bool following; /* by a node that did not lead when it answered */
