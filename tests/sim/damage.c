@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 enum {
+	STRIKES_MAX = 8, /* of one node: lockd keeps so many folders, and sets no other aside until they are deleted */
 	AGAIN_PPM = 300000, /* of strikes, while a damaged node waits: at that one */
 	FALSE_PPM = 400000, /* of strikes, where they can be told from true ones: false calls */
 	CALM_US = 1000000,  /* before a false call: who is well is heard by then … */
@@ -107,10 +108,9 @@ static void strike_at(struct sim *sim, uint32_t node) {
 	const struct disk *disk = sim_disk(sim, node);
 	bool member = checker_raft_member(sim, node) != NULL;
 
-	/* A folder that was not opened since it was set aside holds nothing yet, and a node that has lost so many on
-	 * its way back that it cannot name them all needs another disk: lockd refuses to begin once more. */
-	if ((!disk->has_identity && host->n_past == 0) || disk->boot_count == 0 ||
-	    (!disk->has_identity && host->n_past == LIMIT_PAST_STORES_MAX) || !can_be_spared(sim, node))
+	/* A folder that was not opened since it was set aside holds nothing yet. */
+	if ((!disk->has_identity && host->n_past == 0) || disk->boot_count == 0 || host->repairs == STRIKES_MAX ||
+	    !can_be_spared(sim, node))
 		return;
 	sim->totals.damages++;
 	sim->totals.damages_leading += host_leads(host);
