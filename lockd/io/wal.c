@@ -13,6 +13,8 @@
 enum {
 	HEADER_BYTES = 32,
 	FRAME_HEADER_BYTES = 24,
+	FRAME_SALTS = 8, /* behind page number and commit field */
+	SECTOR_BYTES = 512,
 	PAGE_BYTES_MAX = 65536,
 };
 
@@ -91,21 +93,28 @@ struct frame_state {
 	bool continues; /* its checksum is right, given what its predecessor stores */
 };
 
+/* Of a frame that a power cut has torn, page number and commit field may be those of an older one while its salts are
+ * its own: where a sector ends between them. The checksum alone tells then whether they belong together. */
+static bool wal_tears_header(uint64_t offset) {
+	return (offset + FRAME_SALTS) % SECTOR_BYTES == 0;
+}
+
 static int wal_read_frame(struct wal *wal, uint64_t number, uint8_t *buffer, struct frame_state *ret,
 			  struct store_error *error) {
 	size_t bytes = FRAME_HEADER_BYTES + wal->page_bytes;
+	uint64_t offset = HEADER_BYTES + number * bytes;
 	struct sum sum;
-	int r = wal_pread(wal, buffer, bytes, HEADER_BYTES + number * bytes, error);
+	int r = wal_pread(wal, buffer, bytes, offset, error);
 
 	if (r != 0)
 		return r;
 
 	sum = sum_add(wal, wal->sum, buffer, 8);
 	sum = sum_add(wal, sum, buffer + FRAME_HEADER_BYTES, wal->page_bytes);
-	ret->ours = memcmp(buffer + 8, wal->salts, sizeof wal->salts) == 0;
-	ret->commit = ret->ours && get_big(buffer + 4) != 0;
+	ret->ours = memcmp(buffer + FRAME_SALTS, wal->salts, sizeof wal->salts) == 0;
 	wal->sum = sum_stored(buffer + 16);
 	ret->continues = ret->ours && sum_equal(sum, wal->sum);
+	ret->commit = ret->ours && get_big(buffer + 4) != 0 && (ret->continues || !wal_tears_header(offset));
 	return 0;
 }
 

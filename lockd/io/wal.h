@@ -8,7 +8,8 @@
  * other salts, and a frame counts as following only if its checksum continues its predecessor's.
  *
  * Undecidable here, and left to the watermark: damage to the last transaction, or to the last frame in front of it if it is one
- * frame long: without the header of that frame the two look like one transaction that was torn. Format:
+ * frame long: without the header of that frame the two look like one transaction that was torn. So does damage to the body of such a
+ * frame, if a sector ends between its commit field and its salts (one frame in 64): a power cut may have joined those two. Format:
  * sqlite.org/fileformat2.html §4. */
 #ifndef LOCKD_IO_WAL_H
 #define LOCKD_IO_WAL_H

@@ -200,6 +200,30 @@ static void test_wal__is_not_deceived_by_what_a_torn_commit_left(void **state) {
 	assert_int_equal(rows(f), COMMITS + 2);
 }
 
+/* A sector ends between the commit field and the salts of the 42nd frame. Of a transaction whose sync the power cut
+ * prevented, the first frame is lost, and of that one only the second part of its header has replaced an older one. */
+static void test_wal__is_not_deceived_by_a_header_torn_between_sectors(void **state) {
+	const uint8_t older_commit[] = {0, 0, 0, 9};
+	struct fixture *f = *state;
+
+	open_database(f);
+	run(f, "CREATE TABLE u (content)");
+	close_database(f);
+	assert_int_equal(scan(f), 0);
+	open_database(f);
+	commit_rows(f, 40 - (int)f->frames);
+	run(f, "INSERT INTO u VALUES (zeroblob(20000))");
+	close_database(f);
+	assert_int_equal(scan(f), 0);
+	assert_true(f->frames >= 45);
+
+	assert_int_equal((frame(41) + 8) % 512, 0);
+	flip(f, frame(40) + 8);
+	assert_int_equal(pwrite(f->fd, older_commit, sizeof older_commit, (off_t)frame(41) + 4), sizeof older_commit);
+	assert_int_equal(scan(f), 0);
+	assert_int_equal(f->frames, 40);
+}
+
 static void test_wal__notices_lost_commits_after_sqlite_has_written_over_the_damage(void **state) {
 	struct fixture *f = *state;
 
@@ -226,6 +250,7 @@ int main(void) {
 		test(takes_a_torn_last_commit_for_the_end),
 		test(takes_a_cut_file_for_the_end),
 		test(is_not_deceived_by_an_earlier_round),
+		test(is_not_deceived_by_a_header_torn_between_sectors),
 		test(is_not_deceived_by_what_a_torn_commit_left),
 		test(notices_lost_commits_after_sqlite_has_written_over_the_damage),
 		test(accepts_a_missing_file),
