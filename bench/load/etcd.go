@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command load-etcd drives etcd as bench/README.md asks of a load generator: with etcd's own client and its own lock, the Mutex of the
+// package concurrency. A session is a lease with its keep-alive; sessions are spread over clients, each of which has one connection to every
+// endpoint and sends its calls to them in turn, as etcd's client does unless told otherwise.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	v3 "go.etcd.io/etcd/clientv3"
+	"go.etcd.io/etcd/clientv3/concurrency"
+	pb "go.etcd.io/etcd/etcdserver/etcdserverpb"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	exitFailed = 1
+	exitUsage  = 64
+
+	// A lease lives until the session asks to end it; calls that open or close the stage get this long, then something is wrong.
+	stageTimeout = 30 * time.Second
+
+	// So many calls open sessions at the same time: enough for group commit, few enough for etcd's queue of proposals.
+	openersMax = 256
+
+	// A call that got no answer during an election is never answered before etcd's own limit of several seconds. Asking again after this
+	// long keeps that limit out of the gap; it is far above the time of a call while a leader is there.
+	retryTimeout = 250 * time.Millisecond
+
+	// Between two attempts that failed at once, as they do against a connection that is gone.
+	retryPause = 5 * time.Millisecond
+
+	// Streams over which one client renews leases. etcd answers the requests of a stream one after the other.
+	streamsPerClient = 4
+)
+
+type options struct {
+	workload  string
+	endpoints []string
+	sessions  int
+	handles   int
+	seconds   float64
+	warmup    float64
+	ttl       time.Duration
+	prefix    string
+	locks     int
+}
+
+// load is what the workloads share: the clients, the sessions, and when to measure.
+type load struct {
+	options
+	clients  []*v3.Client
+	sessions []*concurrency.Session
+	begin    time.Time // operations that end in [begin, end) count
+	end      time.Time
+}
+
+type fields map[string]interface{}
+
+// worker is what one goroutine has counted; nobody else touches it before the goroutine is done.
+type worker struct {
+	done    int
+	acquire []float64 // microseconds
+	release []float64
+	handoff []float64
+}
+
+var workloads = map[string]func(*load) (fields, error){
+	"pairs":     (*load).pairs,
+	"handoff":   (*load).handoff,
+	"keepalive": (*load).keepalive,
+	"gap":       (*load).gap,
+	"hold":      (*load).hold,
+	"wait":      (*load).wait,
+	"idle":      (*load).idle,
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load-etcd:", err)
+		os.Exit(exitUsage)
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintf(os.Stderr, "load-etcd: %s: %v\n", o.workload, err)
+		os.Exit(exitFailed)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var endpoints, api string
+	var ttlMs int
+
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		o.workload, args = args[0], args[1:]
+	}
+	f := flag.NewFlagSet("load-etcd", flag.ContinueOnError)
+	f.StringVar(&endpoints, "endpoints", "", "HOST:PORT,… of every node")
+	f.IntVar(&o.sessions, "sessions", 1, "sessions, each with one outstanding operation")
+	f.IntVar(&o.handles, "handles", 0, "clients over which they are spread (default min(sessions, 16))")
+	f.Float64Var(&o.seconds, "seconds", 5, "how long to measure")
+	f.Float64Var(&o.warmup, "warmup", 1, "seconds before that which are not counted")
+	f.IntVar(&ttlMs, "ttl-ms", 10000, "of leases; etcd counts in whole seconds, so it is rounded up")
+	f.StringVar(&o.prefix, "prefix", "bench", "of every name")
+	f.IntVar(&o.locks, "locks", 1000, "of hold")
+	f.StringVar(&api, "api", "completion", "lockd only; a goroutine is the one way here")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+
+	o.endpoints = strings.Split(endpoints, ",")
+	o.ttl = time.Duration(ttlMs) * time.Millisecond
+	if o.handles == 0 {
+		o.handles = o.sessions
+		if o.handles > 16 {
+			o.handles = 16
+		}
+	}
+	switch {
+	case workloads[o.workload] == nil:
+		return o, fmt.Errorf("unknown workload %q", o.workload)
+	case f.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case endpoints == "":
+		return o, errors.New("--endpoints is missing")
+	case o.sessions < 1 || o.handles < 1 || o.locks < 1 || ttlMs < 1:
+		return o, errors.New("--sessions, --handles, --locks and --ttl-ms must be at least 1")
+	case o.seconds <= 0 || o.warmup < 0:
+		return o, errors.New("--seconds must be above 0, --warmup at least 0")
+	case api != "completion":
+		return o, fmt.Errorf("--api %s: only load-lockd has a choice", api)
+	}
+	return o, nil
+}
+
+func run(o options) error {
+	l := &load{options: o}
+	defer l.close()
+	if err := l.connect(o.endpoints); err != nil {
+		return err
+	}
+	result, err := workloads[o.workload](l)
+	if err != nil || result == nil {
+		return err
+	}
+	return l.report(result)
+}
+
+func (l *load) connect(endpoints []string) error {
+	for i := 0; i < l.handles; i++ {
+		client, err := v3.New(v3.Config{Endpoints: endpoints, DialTimeout: stageTimeout})
+		if err != nil {
+			return err
+		}
+		l.clients = append(l.clients, client)
+	}
+	return nil
+}
+
+func (l *load) close() {
+	for _, client := range l.clients {
+		_ = client.Close() // The process ends here; leases that are left run out.
+	}
+}
+
+func (l *load) report(result fields) error {
+	result["workload"] = l.workload
+	result["sessions"] = l.options.sessions
+	result["handles"] = l.handles
+	if result["seconds"] == nil {
+		result["seconds"] = l.seconds
+	}
+	line, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Println(string(line))
+	return err
+}
+
+func (l *load) client(i int) *v3.Client {
+	return l.clients[i%len(l.clients)]
+}
+
+func (l *load) ttlSeconds() int {
+	return int(math.Ceil(l.ttl.Seconds()))
+}
+
+func (l *load) openSession(i int) (*concurrency.Session, error) {
+	return concurrency.NewSession(l.client(i), concurrency.WithTTL(l.ttlSeconds()))
+}
+
+func (l *load) openSessions(count int) error {
+	l.sessions = make([]*concurrency.Session, count)
+	return parallel(count, openersMax, func(i int) (err error) {
+		l.sessions[i], err = l.openSession(i)
+		return err
+	})
+}
+
+func (l *load) ownMutex(i int) *concurrency.Mutex {
+	return concurrency.NewMutex(l.sessions[i], fmt.Sprintf("%s/own/%d", l.prefix, i))
+}
+
+func (l *load) sharedMutex(i int) *concurrency.Mutex {
+	return concurrency.NewMutex(l.sessions[i], l.prefix+"/shared")
+}
+
+// startClock is called when the stage is set: warm-up and measurement begin.
+func (l *load) startClock() {
+	l.begin = time.Now().Add(toDuration(l.warmup))
+	l.end = l.begin.Add(toDuration(l.seconds))
+}
+
+func (l *load) counts(at time.Time) bool {
+	return !at.Before(l.begin) && at.Before(l.end)
+}
+
+// each runs one goroutine per session until it returns, and adds up what they have counted.
+func (l *load) each(body func(i int, w *worker) error) (worker, error) {
+	workers := make([]worker, len(l.sessions))
+	err := parallel(len(workers), len(workers), func(i int) error { return body(i, &workers[i]) })
+
+	var sum worker
+	for _, w := range workers {
+		sum.done += w.done
+		sum.acquire = append(sum.acquire, w.acquire...)
+		sum.release = append(sum.release, w.release...)
+		sum.handoff = append(sum.handoff, w.handoff...)
+	}
+	return sum, err
+}
+
+func (l *load) pairs() (fields, error) {
+	if err := l.openSessions(l.options.sessions); err != nil {
+		return nil, err
+	}
+	l.startClock()
+	sum, err := l.each(l.pairsOfSession)
+	if err != nil {
+		return nil, err
+	}
+	return fields{
+		"done":       sum.done,
+		"per_s":      float64(sum.done) / l.seconds,
+		"acquire_us": percentiles(sum.acquire),
+		"release_us": percentiles(sum.release),
+	}, nil
+}
+
+func (l *load) pairsOfSession(i int, w *worker) error {
+	ctx := l.client(i).Ctx()
+	mutex := l.ownMutex(i)
+
+	for time.Now().Before(l.end) {
+		asked := time.Now()
+		if err := mutex.Lock(ctx); err != nil {
+			return err
+		}
+		held := time.Now()
+		if err := mutex.Unlock(ctx); err != nil {
+			return err
+		}
+		released := time.Now()
+		if l.counts(released) {
+			w.done++
+			w.acquire = append(w.acquire, microseconds(held.Sub(asked)))
+			w.release = append(w.release, microseconds(released.Sub(held)))
+		}
+	}
+	return nil
+}
+
+func (l *load) handoff() (fields, error) {
+	if err := l.openSessions(l.options.sessions); err != nil {
+		return nil, err
+	}
+	l.startClock()
+	var releasing atomic.Value // time.Time of the last release; only the holder stores
+	sum, err := l.each(func(i int, w *worker) error {
+		for time.Now().Before(l.end) {
+			if err := l.takeAndPass(i, &releasing, w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fields{
+		"done":       sum.done,
+		"per_s":      float64(sum.done) / l.seconds,
+		"handoff_us": percentiles(sum.handoff),
+	}, nil
+}
+
+// takeAndPass queues for the shared lock, and releases it as soon as it is granted.
+func (l *load) takeAndPass(i int, releasing *atomic.Value, w *worker) error {
+	ctx := l.client(i).Ctx()
+	mutex := l.sharedMutex(i)
+
+	if err := mutex.Lock(ctx); err != nil {
+		return err
+	}
+	granted := time.Now()
+	if since, ok := releasing.Load().(time.Time); ok && l.counts(granted) {
+		w.done++
+		w.handoff = append(w.handoff, microseconds(granted.Sub(since)))
+	}
+	releasing.Store(time.Now())
+	return mutex.Unlock(ctx)
+}
+
+// keepalive renews leases over the streams that the client library itself would use, but without its pause of a third of the TTL. The
+// streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own, which costs many times as much.
+func (l *load) keepalive() (fields, error) {
+	leader, err := l.leader()
+	if err != nil {
+		return nil, err
+	}
+	l.close()
+	l.clients = nil
+	if err := l.connect([]string{leader}); err != nil {
+		return nil, err
+	}
+	leases, err := l.grantLeases()
+	if err != nil {
+		return nil, err
+	}
+
+	streams := l.handles * streamsPerClient
+	if streams > len(leases) {
+		streams = len(leases)
+	}
+	done := make([]int, streams)
+	var expired int64
+	l.startClock()
+	err = parallel(streams, streams, func(i int) error {
+		var mine []v3.LeaseID
+		for k := i; k < len(leases); k += streams {
+			mine = append(mine, leases[k])
+		}
+		return l.renew(i, mine, &done[i], &expired)
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum := 0
+	for _, n := range done {
+		sum += n
+	}
+	return fields{"done": sum, "per_s": float64(sum) / l.seconds, "expired": expired}, nil
+}
+
+func (l *load) leader() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stageTimeout)
+	defer cancel()
+	for _, endpoint := range l.endpoints {
+		status, err := l.clients[0].Status(ctx, endpoint)
+		if err != nil {
+			return "", err
+		}
+		if status.Leader == status.Header.MemberId {
+			return endpoint, nil
+		}
+	}
+	return "", errors.New("none of the endpoints is the leader")
+}
+
+func (l *load) grantLeases() ([]v3.LeaseID, error) {
+	leases := make([]v3.LeaseID, l.options.sessions)
+	err := parallel(len(leases), openersMax, func(i int) error {
+		grant, err := l.client(i).Grant(l.client(i).Ctx(), int64(l.ttlSeconds()))
+		if err != nil {
+			return err
+		}
+		leases[i] = grant.ID
+		return nil
+	})
+	return leases, err
+}
+
+// renew keeps one request per lease under way on one stream: each answer is followed by the next request for its lease.
+func (l *load) renew(i int, leases []v3.LeaseID, done *int, expired *int64) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stream, err := pb.NewLeaseClient(l.client(i).ActiveConnection()).LeaseKeepAlive(ctx)
+	if err != nil {
+		return err
+	}
+
+	// The sender must not wait for the receiver: with many leases both directions would fill up.
+	next := make(chan int64, len(leases))
+	for _, id := range leases {
+		next <- int64(id)
+	}
+	go func() {
+		for id := range next {
+			if stream.Send(&pb.LeaseKeepAliveRequest{ID: id}) != nil {
+				return // Recv has the reason.
+			}
+		}
+	}()
+	defer close(next)
+
+	for {
+		answer, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if !now.Before(l.end) {
+			return nil
+		}
+		if answer.TTL <= 0 {
+			atomic.AddInt64(expired, 1)
+			continue
+		}
+		if l.counts(now) {
+			*done++
+		}
+		next <- answer.ID
+	}
+}
+
+// finishes finds the longest time in which no pair was finished.
+type finishes struct {
+	mutex       sync.Mutex
+	done        int
+	last        time.Time
+	longest     time.Duration
+	longestFrom time.Time
+}
+
+func (f *finishes) add(at time.Time) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.done++
+	f.until(at)
+}
+
+func (f *finishes) until(at time.Time) {
+	gap := at.Sub(f.last)
+	if gap > f.longest {
+		f.longest, f.longestFrom = gap, f.last
+	}
+	if gap > 0 {
+		f.last = at
+	}
+}
+
+func (l *load) gap() (fields, error) {
+	if err := l.openSessions(l.options.sessions); err != nil {
+		return nil, err
+	}
+	l.startClock()
+	finished := finishes{last: l.begin}
+	var failed int64
+	_, err := l.each(func(i int, _ *worker) error {
+		for time.Now().Before(l.end) {
+			if err := l.pairWithRetries(i, &failed); err != nil {
+				return err
+			}
+			if now := time.Now(); l.counts(now) {
+				finished.add(now)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	finished.until(l.end) // If the service has not come back, that is the gap.
+	return fields{
+		"done":   finished.done,
+		"gap_ms": float64(finished.longest.Microseconds()) / 1000,
+		"at_s":   monotonicSeconds() - time.Since(finished.longestFrom).Seconds(),
+		"failed": failed,
+	}, nil
+}
+
+// pairWithRetries repeats what failed until it is done or time is up. A pair begins anew as a whole: Lock takes the key that an earlier
+// attempt has left for its own.
+func (l *load) pairWithRetries(i int, failed *int64) bool {
+	for time.Now().Before(l.end) {
+		if err := l.attemptPair(i); err == nil {
+			return true
+		}
+		atomic.AddInt64(failed, 1)
+		time.Sleep(retryPause)
+	}
+	return false
+}
+
+func (l *load) attemptPair(i int) error {
+	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
+	defer cancel()
+
+	select {
+	case <-l.sessions[i].Done():
+		if err := l.replaceSession(ctx, i); err != nil {
+			return err
+		}
+	default:
+	}
+	mutex := l.ownMutex(i)
+	if err := mutex.Lock(ctx); err != nil {
+		return err
+	}
+	return mutex.Unlock(ctx)
+}
+
+// replaceSession grants the lease itself because a session lives no longer than a context given to NewSession.
+func (l *load) replaceSession(ctx context.Context, i int) error {
+	grant, err := l.client(i).Grant(ctx, int64(l.ttlSeconds()))
+	if err != nil {
+		return err
+	}
+	session, err := concurrency.NewSession(l.client(i), concurrency.WithTTL(l.ttlSeconds()), concurrency.WithLease(grant.ID))
+	if err != nil {
+		return err
+	}
+	l.sessions[i] = session
+	return nil
+}
+
+func (l *load) hold() (fields, error) {
+	if err := l.openSessions(l.options.sessions); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	_, err := l.each(func(i int, _ *worker) error {
+		for k := i; k < l.locks; k += len(l.sessions) {
+			mutex := concurrency.NewMutex(l.sessions[i], fmt.Sprintf("%s/hold/%d", l.prefix, k))
+			if err := mutex.Lock(l.client(i).Ctx()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began).Seconds()
+	if err := l.report(fields{"done": l.locks, "per_s": float64(l.locks) / took, "seconds": took}); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return nil, err
+}
+
+// wait has one session more than it is asked for: the holder.
+func (l *load) wait() (fields, error) {
+	if err := l.openSessions(l.options.sessions + 1); err != nil {
+		return nil, err
+	}
+	ctx := l.client(0).Ctx()
+	queue := l.client(0).Watch(ctx, l.prefix+"/shared/", v3.WithPrefix(), v3.WithFilterDelete())
+	holder := l.sharedMutex(0)
+	if err := holder.Lock(ctx); err != nil {
+		return nil, err
+	}
+
+	granted := make(chan time.Time, len(l.sessions))
+	proceed := make(chan struct{})
+	failed := make(chan error, len(l.sessions))
+	for i := 1; i < len(l.sessions); i++ {
+		go func(i int) { failed <- l.waitAndPass(i, granted, proceed) }(i)
+	}
+	_ = queue
+	_ = failed
+	return nil, nil
+}
