@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command load-etcd drives etcd as bench/README.md asks of a load generator: with etcd's own client and its own lock, the Mutex of the
-// package concurrency. A session is a lease with its keep-alive; sessions are spread over clients, each of which has one connection to every
-// endpoint and sends its calls to them in turn, as etcd's client does unless told otherwise.
+// Command load-etcd drives etcd as bench/README.md asks of a load generator: with etcd's own client and its own lock,
+// the Mutex of the package concurrency. A session is a lease with its keep-alive; sessions are spread over clients,
+// each of which has one connection to every endpoint and sends its calls to them in turn, as etcd's client does unless
+// told otherwise.
 package main
 
 import (
@@ -31,14 +32,15 @@ const (
 	exitFailed = 1
 	exitUsage  = 64
 
-	// A lease lives until the session asks to end it; calls that open or close the stage get this long, then something is wrong.
+	// Whoever cannot be reached for this long while the stage is set is not there.
 	stageTimeout = 30 * time.Second
 
 	// So many calls open sessions at the same time: enough for group commit, few enough for etcd's queue of proposals.
 	openersMax = 256
 
-	// A call that got no answer during an election is never answered before etcd's own limit of several seconds. Asking again after this
-	// long keeps that limit out of the gap; it is far above the time of a call while a leader is there.
+	// A call that got no answer during an election is never answered before etcd's own limit of several seconds. Asking
+	// again after this long keeps that limit out of the gap; it is far above the time of a call while a leader is
+	// there.
 	retryTimeout = 250 * time.Millisecond
 
 	// Between two attempts that failed at once, as they do against a connection that is gone.
@@ -65,6 +67,7 @@ type load struct {
 	options
 	clients  []*v3.Client
 	sessions []*concurrency.Session
+	leases   []v3.LeaseID // of keepalive, which has no sessions
 	begin    time.Time // operations that end in [begin, end) count
 	end      time.Time
 }
@@ -106,7 +109,7 @@ func main() {
 
 func parse(args []string) (options, error) {
 	var o options
-	var endpoints, api string
+	var endpoints string
 	var ttlMs int
 
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -121,7 +124,6 @@ func parse(args []string) (options, error) {
 	f.IntVar(&ttlMs, "ttl-ms", 10000, "of leases; etcd counts in whole seconds, so it is rounded up")
 	f.StringVar(&o.prefix, "prefix", "bench", "of every name")
 	f.IntVar(&o.locks, "locks", 1000, "of hold")
-	f.StringVar(&api, "api", "completion", "lockd only; a goroutine is the one way here")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -145,8 +147,6 @@ func parse(args []string) (options, error) {
 		return o, errors.New("--sessions, --handles, --locks and --ttl-ms must be at least 1")
 	case o.seconds <= 0 || o.warmup < 0:
 		return o, errors.New("--seconds must be above 0, --warmup at least 0")
-	case api != "completion":
-		return o, fmt.Errorf("--api %s: only load-lockd has a choice", api)
 	}
 	return o, nil
 }
@@ -161,7 +161,11 @@ func run(o options) error {
 	if err != nil || result == nil {
 		return err
 	}
-	return l.report(result)
+	if err := l.report(result); err != nil {
+		return err
+	}
+	l.leave()
+	return nil
 }
 
 func (l *load) connect(endpoints []string) error {
@@ -177,8 +181,23 @@ func (l *load) connect(endpoints []string) error {
 
 func (l *load) close() {
 	for _, client := range l.clients {
-		_ = client.Close() // The process ends here; leases that are left run out.
+		_ = client.Close() // Nothing is lost with a connection.
 	}
+}
+
+// leave ends the leases, so that their expiry does not disturb whoever measures next. One that cannot be ended expires
+// after all.
+func (l *load) leave() {
+	_ = parallel(len(l.sessions), openersMax, func(i int) error {
+		_ = l.sessions[i].Close()
+		return nil
+	})
+	_ = parallel(len(l.leases), openersMax, func(i int) error {
+		ctx, cancel := context.WithTimeout(l.client(i).Ctx(), l.ttl)
+		defer cancel()
+		_, _ = l.client(i).Revoke(ctx, l.leases[i])
+		return nil
+	})
 }
 
 func (l *load) report(result fields) error {
@@ -330,8 +349,9 @@ func (l *load) takeAndPass(i int, releasing *atomic.Value, w *worker) error {
 	return mutex.Unlock(ctx)
 }
 
-// keepalive renews leases over the streams that the client library itself would use, but without its pause of a third of the TTL. The
-// streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own, which costs many times as much.
+// keepalive renews leases over the streams that the client library itself would use, but without its pause of a third
+// of the TTL. The streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own,
+// which costs many times as much.
 func (l *load) keepalive() (fields, error) {
 	leader, err := l.leader()
 	if err != nil {
@@ -342,22 +362,21 @@ func (l *load) keepalive() (fields, error) {
 	if err := l.connect([]string{leader}); err != nil {
 		return nil, err
 	}
-	leases, err := l.grantLeases()
-	if err != nil {
+	if err := l.grantLeases(); err != nil {
 		return nil, err
 	}
 
 	streams := l.handles * streamsPerClient
-	if streams > len(leases) {
-		streams = len(leases)
+	if streams > len(l.leases) {
+		streams = len(l.leases)
 	}
 	done := make([]int, streams)
 	var expired int64
 	l.startClock()
 	err = parallel(streams, streams, func(i int) error {
 		var mine []v3.LeaseID
-		for k := i; k < len(leases); k += streams {
-			mine = append(mine, leases[k])
+		for k := i; k < len(l.leases); k += streams {
+			mine = append(mine, l.leases[k])
 		}
 		return l.renew(i, mine, &done[i], &expired)
 	})
@@ -386,17 +405,16 @@ func (l *load) leader() (string, error) {
 	return "", errors.New("none of the endpoints is the leader")
 }
 
-func (l *load) grantLeases() ([]v3.LeaseID, error) {
-	leases := make([]v3.LeaseID, l.options.sessions)
-	err := parallel(len(leases), openersMax, func(i int) error {
+func (l *load) grantLeases() error {
+	l.leases = make([]v3.LeaseID, l.options.sessions)
+	return parallel(len(l.leases), openersMax, func(i int) error {
 		grant, err := l.client(i).Grant(l.client(i).Ctx(), int64(l.ttlSeconds()))
 		if err != nil {
 			return err
 		}
-		leases[i] = grant.ID
+		l.leases[i] = grant.ID
 		return nil
 	})
-	return leases, err
 }
 
 // renew keeps one request per lease under way on one stream: each answer is followed by the next request for its lease.
@@ -476,10 +494,7 @@ func (l *load) gap() (fields, error) {
 	finished := finishes{last: l.begin}
 	var failed int64
 	_, err := l.each(func(i int, _ *worker) error {
-		for time.Now().Before(l.end) {
-			if err := l.pairWithRetries(i, &failed); err != nil {
-				return err
-			}
+		for l.pairWithRetries(i, &failed) {
 			if now := time.Now(); l.counts(now) {
 				finished.add(now)
 			}
@@ -498,8 +513,8 @@ func (l *load) gap() (fields, error) {
 	}, nil
 }
 
-// pairWithRetries repeats what failed until it is done or time is up. A pair begins anew as a whole: Lock takes the key that an earlier
-// attempt has left for its own.
+// pairWithRetries repeats what failed until it is done or time is up. A pair begins anew as a whole: Lock takes the key
+// that an earlier attempt has left for its own.
 func (l *load) pairWithRetries(i int, failed *int64) bool {
 	for time.Now().Before(l.end) {
 		if err := l.attemptPair(i); err == nil {
@@ -535,7 +550,8 @@ func (l *load) replaceSession(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	session, err := concurrency.NewSession(l.client(i), concurrency.WithTTL(l.ttlSeconds()), concurrency.WithLease(grant.ID))
+	ttl, lease := concurrency.WithTTL(l.ttlSeconds()), concurrency.WithLease(grant.ID)
+	session, err := concurrency.NewSession(l.client(i), ttl, lease)
 	if err != nil {
 		return err
 	}
@@ -568,25 +584,175 @@ func (l *load) hold() (fields, error) {
 	return nil, err
 }
 
+// queue is the line of waiters behind the one lock of wait. Whoever is granted it sends how long the hand-off took, and
+// releases.
+type queue struct {
+	releasing atomic.Value // time.Time at which the last release began; only the holder stores
+	handoffs  chan float64
+	failures  chan error
+}
+
 // wait has one session more than it is asked for: the holder.
 func (l *load) wait() (fields, error) {
 	if err := l.openSessions(l.options.sessions + 1); err != nil {
 		return nil, err
 	}
 	ctx := l.client(0).Ctx()
-	queue := l.client(0).Watch(ctx, l.prefix+"/shared/", v3.WithPrefix(), v3.WithFilterDelete())
 	holder := l.sharedMutex(0)
 	if err := holder.Lock(ctx); err != nil {
 		return nil, err
 	}
-
-	granted := make(chan time.Time, len(l.sessions))
-	proceed := make(chan struct{})
-	failed := make(chan error, len(l.sessions))
-	for i := 1; i < len(l.sessions); i++ {
-		go func(i int) { failed <- l.waitAndPass(i, granted, proceed) }(i)
+	q := &queue{
+		handoffs: make(chan float64, l.options.sessions),
+		failures: make(chan error, l.options.sessions),
 	}
-	_ = queue
-	_ = failed
-	return nil, nil
+	if err := l.lineUp(ctx, q); err != nil {
+		return nil, err
+	}
+	fmt.Printf("{\"waiting\": %d}\n", l.options.sessions)
+	if answer, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil || answer != "go\n" {
+		return nil, fmt.Errorf("wanted a line \"go\" on stdin, got %q", answer)
+	}
+	began := time.Now()
+	q.releasing.Store(began)
+	if err := holder.Unlock(ctx); err != nil {
+		return nil, err
+	}
+	return l.drain(q, began)
+}
+
+// lineUp starts the waiters and returns when all have their key in the queue. It watches for the keys because Lock does
+// not say when it has begun to wait.
+func (l *load) lineUp(ctx context.Context, q *queue) error {
+	arrivals := l.client(0).Watch(ctx, l.prefix+"/shared/", v3.WithPrefix(), v3.WithFilterDelete(), v3.WithCreatedNotify())
+	if created, ok := <-arrivals; !ok || created.Err() != nil {
+		return errors.New("cannot watch the queue")
+	}
+	for i := 1; i < len(l.sessions); i++ {
+		go func(i int) {
+			if err := l.waitAndPass(i, q); err != nil {
+				q.failures <- err
+			}
+		}(i)
+	}
+	for waiting := 0; waiting < l.options.sessions; {
+		select {
+		case arrived := <-arrivals:
+			if err := arrived.Err(); err != nil {
+				return err
+			}
+			waiting += len(arrived.Events)
+		case err := <-q.failures:
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *load) waitAndPass(i int, q *queue) error {
+	ctx := l.client(i).Ctx()
+	mutex := l.sharedMutex(i)
+	if err := mutex.Lock(ctx); err != nil {
+		return err
+	}
+	q.handoffs <- microseconds(time.Since(q.releasing.Load().(time.Time)))
+	q.releasing.Store(time.Now())
+	return mutex.Unlock(ctx)
+}
+
+// drain collects the hand-offs until every waiter had the lock or time is up.
+func (l *load) drain(q *queue, began time.Time) (fields, error) {
+	timeUp := time.After(time.Until(began.Add(toDuration(l.seconds))))
+	var handoffs []float64
+	for running := true; running && len(handoffs) < l.options.sessions; {
+		select {
+		case took := <-q.handoffs:
+			handoffs = append(handoffs, took)
+		case err := <-q.failures:
+			return nil, err
+		case <-timeUp:
+			running = false
+		}
+	}
+	took := time.Since(began).Seconds()
+	return fields{
+		"done":       len(handoffs),
+		"per_s":      float64(len(handoffs)) / took,
+		"seconds":    took,
+		"handoff_us": percentiles(handoffs),
+	}, nil
+}
+
+func (l *load) idle() (fields, error) {
+	if err := l.openSessions(l.options.sessions); err != nil {
+		return nil, err
+	}
+	err := parallel(len(l.sessions), openersMax, func(i int) error {
+		return l.ownMutex(i).Lock(l.client(i).Ctx())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.report(fields{"done": len(l.sessions)}); err != nil {
+		return nil, err
+	}
+	select {} // Until killed; the sessions are kept alive meanwhile.
+}
+
+// parallel calls body for 0 … count-1, at most `width` at a time, and returns the first error at once: the others may
+// never return.
+func parallel(count, width int, body func(i int) error) error {
+	var next int64
+	results := make(chan error, width)
+	for w := 0; w < width; w++ {
+		go func() {
+			for {
+				i := int(atomic.AddInt64(&next, 1)) - 1
+				if i >= count {
+					results <- nil
+					return
+				}
+				if err := body(i); err != nil {
+					results <- err
+					return
+				}
+			}
+		}()
+	}
+	for w := 0; w < width; w++ {
+		if err := <-results; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// percentiles leaves its input sorted; of nothing they are null.
+func percentiles(us []float64) fields {
+	if len(us) == 0 {
+		return nil
+	}
+	sort.Float64s(us)
+	at := func(share float64) float64 {
+		return us[int(share*float64(len(us)-1))]
+	}
+	return fields{"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1)}
+}
+
+func microseconds(d time.Duration) float64 {
+	return float64(d.Nanoseconds()) / 1000
+}
+
+func toDuration(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// monotonicSeconds reads the clock that other processes on this machine can compare with; Go keeps its own reading of
+// it to itself.
+func monotonicSeconds() float64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		panic(err)
+	}
+	return float64(now.Nano()) / 1e9
 }
