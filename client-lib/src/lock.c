@@ -31,8 +31,13 @@ static struct lockd__request *request_new(struct lockd_session *session, enum lo
 					  const char *name, const char *value) {
 	struct lockd__request *request = lockd__request_new(session->client, session, kind, name, value);
 
-	if (request)
-		request->number = session->next_number++;
+	if (!request)
+		return NULL;
+	request->number = lockd__session_number(session);
+	if (!request->number) {
+		lockd__request_free(request);
+		return NULL;
+	}
 	return request;
 }
 
@@ -197,7 +202,7 @@ enum lockd_status lockd_cancel(struct lockd_session *session, uint64_t sequence)
 }
 
 static enum lockd_status recall(const struct lockd_session *session, uint64_t number, struct lockd_grant *ret_grant) {
-	const struct lockd__outcome *outcome = &session->outcomes[number % LOCKD__OUTCOMES];
+	const struct lockd__outcome *outcome = lockd__session_outcome(session, number);
 
 	if (outcome->number != number)
 		return LOCKD_STALE;

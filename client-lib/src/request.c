@@ -652,7 +652,7 @@ static void take_out(struct lockd_client *client, struct lockd__request *request
 	if (request->sequence)
 		TAILQ_REMOVE(&request->session->open, request, open);
 	if (request->number)
-		request->session->outcomes[request->number % LOCKD__OUTCOMES] = (struct lockd__outcome){
+		*lockd__session_outcome(request->session, request->number) = (struct lockd__outcome){
 			.number = request->number,
 			.status = request->status,
 			.grant = request->grant,

@@ -16,6 +16,34 @@ int lockd__session_compare(const struct lockd_session *a, const struct lockd_ses
 
 RB_GENERATE(lockd__sessions, lockd_session, node, lockd__session_compare)
 
+/* ---- Outcomes --------------------------------------------------------------------------------------------------- */
+
+struct lockd__outcome *lockd__session_outcome(const struct lockd_session *session, uint64_t number) {
+	return &session->outcomes[number % session->n_outcomes];
+}
+
+static bool grow_outcomes(struct lockd_session *session) {
+	uint32_t n = session->n_outcomes ? 2 * session->n_outcomes : LOCKD__OUTCOMES_FIRST;
+	struct lockd__outcome *outcomes = calloc(n, sizeof *outcomes);
+
+	if (!outcomes)
+		return false;
+	/* All numbers so far are below n, and stay where they are. */
+	if (session->n_outcomes)
+		memcpy(outcomes, session->outcomes, session->n_outcomes * sizeof *outcomes);
+	free(session->outcomes);
+	session->outcomes = outcomes;
+	session->n_outcomes = n;
+	return true;
+}
+
+uint64_t lockd__session_number(struct lockd_session *session) {
+	if (session->next_number >= session->n_outcomes && session->n_outcomes < LOCKD__OUTCOMES &&
+	    !grow_outcomes(session))
+		return 0;
+	return session->next_number++;
+}
+
 /* ---- The window ------------------------------------------------------------------------------------------------- */
 
 uint64_t lockd__session_floor(const struct lockd_session *session) {
@@ -82,6 +110,15 @@ int64_t lockd__session_update(struct lockd_session *session, int64_t now_us) {
 	return jeopardy_us(session) < session->lease_us ? jeopardy_us(session) : session->lease_us;
 }
 
+/* The tick that visits all sessions comes in time for this one; at once, it would cost as much for every session that
+ * is opened as there are sessions. */
+static void look_again(struct lockd_session *session) {
+	int64_t check_us = lockd__session_update(session, lockd__clock_us());
+
+	if (check_us < session->client->session_check_us)
+		session->client->session_check_us = check_us;
+}
+
 int64_t lockd__session_tick(struct lockd_client *client, int64_t now_us) {
 	struct lockd_session *session;
 	int64_t next_us = LOCKD__NEVER, check_us;
@@ -126,7 +163,7 @@ bool lockd__session_begin(struct lockd_session *session, const Client__Reply *re
 		session->opened = 0; /* a session of ours has this id: the answer makes no sense */
 		return false;
 	}
-	client->session_check_us = 0;
+	look_again(session);
 	if (client->keepalive_us > due_us ||
 	    RB_MIN(lockd__sessions, &client->sessions) == RB_MAX(lockd__sessions, &client->sessions))
 		client->keepalive_us = due_us;
@@ -142,7 +179,7 @@ void lockd__session_renew(struct lockd_session *session, int64_t sent_us, uint32
 	lease_from(session, sent_us, drift_ppm);
 	if (session->state == LOCKD_JEOPARDY && lockd__clock_us() < jeopardy_us(session)) {
 		change_state(session, LOCKD_SAFE);
-		session->client->session_check_us = 0;
+		look_again(session);
 	}
 }
 
@@ -172,10 +209,8 @@ static struct lockd_session *session_new(struct lockd_client *client, const stru
 	TAILQ_INIT(&session->blocked[0]);
 	TAILQ_INIT(&session->blocked[1]);
 	session->label = strdup(options->label ? options->label : "");
-	session->outcomes = calloc(LOCKD__OUTCOMES, sizeof *session->outcomes);
-	if (!session->label || !session->outcomes || lockd__clock_cond_init(&session->resolved) < 0) {
+	if (!session->label || lockd__clock_cond_init(&session->resolved) < 0) {
 		free(session->label);
-		free(session->outcomes);
 		free(session);
 		return NULL;
 	}

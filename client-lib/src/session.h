@@ -9,6 +9,7 @@
 enum {
 	/* Outcomes remembered for lockd_resolve(); of older ones it says STALE. */
 	LOCKD__OUTCOMES = 1024,
+	LOCKD__OUTCOMES_FIRST = 4,
 	/* Changes of state that wait for the user's callback. If it is that far behind, the newest replaces the one
 	   before. */
 	LOCKD__CHANGES = 16,
@@ -43,10 +44,11 @@ struct lockd_session {
 	struct lockd__requests open;       /* those with a sequence, in order of sequence */
 	struct lockd__requests blocked[2]; /* those that the window has no room for, in order of making: acquires, and
 					      releases, which need less room */
-	struct lockd__outcome *outcomes;   /* LOCKD__OUTCOMES of them, by number */
-	pthread_cond_t resolved;           /* signalled whenever a request ends */
-	unsigned resolving;                /* threads that wait there */
-	unsigned callbacks;                /* of its requests, that are due or run */
+	struct lockd__outcome *outcomes;   /* n_outcomes of them, by number modulo that: a power of 2 */
+	uint32_t n_outcomes;
+	pthread_cond_t resolved; /* signalled whenever a request ends */
+	unsigned resolving;      /* threads that wait there */
+	unsigned callbacks;      /* of its requests, that are due or run */
 
 	enum lockd_session_state changes[LOCKD__CHANGES];
 	unsigned n_changes;
@@ -60,6 +62,13 @@ RB_PROTOTYPE(lockd__sessions, lockd_session, node, lockd__session_compare)
 
 /* The first sequence whose outcome is open: results below it may be forgotten. */
 uint64_t lockd__session_floor(const struct lockd_session *session);
+
+/* A number for another request, and the place for its outcome. Sessions that ask for little stay small: a program may
+ * have tens of thousands of them. 0: out of memory. */
+uint64_t lockd__session_number(struct lockd_session *session);
+
+/* Where the outcome of the request with that number stands. */
+struct lockd__outcome *lockd__session_outcome(const struct lockd_session *session, uint64_t number);
 
 /* Whether the window has room for this request, which has no sequence yet. */
 bool lockd__session_admits(const struct lockd_session *session, const struct lockd__request *request);
