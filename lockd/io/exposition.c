@@ -184,6 +184,10 @@ static void write_service(const struct survey *survey, FILE *out) {
 	write_gauge(out, "lockd_client_connections", "Connections of clients.", survey->connections);
 	write_requests(&survey->tally, out);
 	write_replies(&survey->tally, out);
+	write_counter(
+		out, "lockd_sessions_kept_alive_total",
+		"Sessions that this node, as leader, kept alive, each as often as it was. One request may name many.",
+		survey->tally.kept_alive);
 	write_counter(out, "lockd_sessions_expired_total",
 		      "Sessions that this node, as leader, gave up because nobody kept them alive.",
 		      survey->tally.expired);

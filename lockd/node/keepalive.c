@@ -29,8 +29,12 @@ static void keepalive_reply(struct replica *replica, const struct query *query) 
 	reply.status = LOCKD_OK;
 	reply.n_keep_alives = request->n_sessions;
 	reply.keep_alives = turn_alloc(&replica->node->turn, request->n_sessions * sizeof *reply.keep_alives);
-	for (size_t i = 0; i < request->n_sessions; i++)
-		reply.keep_alives[i] = keepalive_find(replica, request->sessions[i]) ? LOCKD_OK : LOCKD_SESSION_EXPIRED;
+	for (size_t i = 0; i < request->n_sessions; i++) {
+		bool found = keepalive_find(replica, request->sessions[i]);
+
+		reply.keep_alives[i] = found ? LOCKD_OK : LOCKD_SESSION_EXPIRED;
+		replica->node->tally.kept_alive += found;
+	}
 	client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
 }
 

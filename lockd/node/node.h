@@ -315,6 +315,7 @@ struct node_tally {
 	/* Counted since the node was made. */
 	uint64_t requests[NODE_VERBS_MAX];   /* by verb, whatever became of them; 0: of no verb that this version knows */
 	uint64_t replies[NODE_STATUSES_MAX]; /* by status; those whose client had gone are left out */
+	uint64_t kept_alive;                 /* leader: sessions that it told that they were heard, one by one */
 	uint64_t expired;                    /* leader: sessions that it gave up for their silence */
 	uint64_t leaders;                    /* another leader, or the same one in another term, became known */
 	/* As it is at the moment. */

@@ -187,6 +187,7 @@ static void test_exposition__has_every_verb_and_every_status_of_the_wire(void **
 	of.survey.tally.requests[0] = 1;
 	of.survey.tally.requests[13] = 4;
 	of.survey.tally.replies[LOCKD_BUSY] = 3;
+	of.survey.tally.kept_alive = 9;
 	text = write_text(&of);
 	expect_line(text, "lockd_requests_total{verb=\"unknown\"} 1");
 	expect_line(text, "lockd_requests_total{verb=\"acquire\"} 4");
@@ -195,6 +196,7 @@ static void test_exposition__has_every_verb_and_every_status_of_the_wire(void **
 	assert_null(strstr(text, "verb=\"session\""));
 	expect_line(text, "lockd_replies_total{status=\"BUSY\"} 3");
 	expect_line(text, "lockd_replies_total{status=\"OK\"} 0");
+	expect_line(text, "lockd_sessions_kept_alive_total 9");
 	expect_line(text, "lockd_replies_total{status=\"NOT_READY\"} 0");
 	assert_null(strstr(text, "status=\"DEADLINE\""));
 	free(text);

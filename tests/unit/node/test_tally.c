@@ -107,6 +107,7 @@ static void test_tally__counts_sessions_that_fall_silent(void **unused) {
 	cluster_settle(&cluster);
 	tally = tally_of(&cluster, 1);
 	assert_int_equal(tally.requests[CLIENT__REQUEST__BODY_KEEP_ALIVE], 2);
+	assert_int_equal(tally.kept_alive, 1); /* nobody has opened the other one */
 	assert_int_equal(tally.expired, 0);
 	cluster_advance(&cluster, 6000 * CLUSTER_MS);
 	assert_int_equal(tally_of(&cluster, 1).expired, 1);
