@@ -68,7 +68,7 @@ type load struct {
 	clients  []*v3.Client
 	sessions []*concurrency.Session
 	leases   []v3.LeaseID // of keepalive, which has no sessions
-	begin    time.Time // operations that end in [begin, end) count
+	begin    time.Time    // operations that end in [begin, end) count
 	end      time.Time
 }
 
