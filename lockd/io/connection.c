@@ -16,6 +16,8 @@ enum {
 	INPUT_BYTES_MIN = 4 << 10, /* an idle client costs this much */
 	INPUT_BYTES_KEPT = 64 << 10,
 	OUTPUT_BYTES_KEPT = 64 << 10,
+	/* Of one callback of nng's, which has but a few threads for all connections. */
+	TURNS_PER_CALLBACK_MAX = 16,
 };
 
 struct output {
@@ -26,6 +28,7 @@ struct output {
 struct connection {
 	nng_stream *stream;
 	nng_aio *recv_aio, *send_aio;
+	nng_aio *try_aio; /* has no callback */
 	struct inbox *inbox;
 	enum frame_kind kind;
 	void *owner; /* used by the loop alone */
@@ -147,7 +150,7 @@ static int post_batch(struct connection *c, const uint8_t *from, size_t taken, c
 		batch->frames[i].body = bytes + (frames[i].body - from);
 	}
 	c->inbox_bytes += batch->item.bytes;
-	if (!inbox_post(c->inbox, &batch->item))
+	if (!inbox_leave(c->inbox, &batch->item))
 		c->inbox_overfull = true;
 	return 0;
 }
@@ -191,6 +194,7 @@ static void take_frames(struct connection *c) {
 
 static void on_recv(void *arg) {
 	struct connection *c = arg;
+	struct inbox *inbox = c->inbox;
 	int r;
 
 	pthread_mutex_lock(&c->lock);
@@ -206,6 +210,7 @@ static void on_recv(void *arg) {
 	}
 	post_recv(c);
 	unlock_and_end(c);
+	inbox_serve(inbox, TURNS_PER_CALLBACK_MAX); /* may free the connection */
 }
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------
@@ -235,29 +240,53 @@ static int output_reserve(struct output *output, size_t more) {
 	return 0;
 }
 
-/* A send may complete short, on TCP as well; the rest goes with the next one. */
-static void post_send(struct connection *c) {
-	nng_iov iov;
+static void set_output(const struct connection *c, nng_aio *aio) {
+	nng_iov iov = {.iov_buf = c->sending.bytes + c->sent, .iov_len = c->sending.n - c->sent};
 
+	nng_aio_set_iov(aio, 1, &iov);
+}
+
+static void count_sent(struct connection *c, nng_aio *aio) {
+	c->sent += nng_aio_count(aio);
+	metrics_add(METRICS_BYTES_SENT + c->kind, nng_aio_count(aio));
+}
+
+static void take_filled(struct connection *c) {
+	struct output filled = c->filling;
+
+	output_reset(&c->sending);
+	c->filling = c->sending;
+	c->sending = filled;
+	c->sent = 0;
+}
+
+/* What the socket has room for is sent when the call returns, and the callback of an aio would only wake one of nng's
+ * threads to say so. Hence an aio without one; what it could not send is cancelled, which on a plain stream takes back
+ * nothing that was sent. */
+static void try_send(struct connection *c) {
+	set_output(c, c->try_aio);
+	nng_stream_send(c->stream, c->try_aio);
+	nng_aio_cancel(c->try_aio);
+	nng_aio_wait(c->try_aio);
+	count_sent(c, c->try_aio);
+}
+
+/* A send may complete short, on TCP as well; the rest goes with the next one. Errors show there, too. */
+static void post_send(struct connection *c) {
 	if (c->dead || c->send_posted)
 		return;
 	if (c->sent == c->sending.n) {
-		struct output filled = c->filling;
-
-		output_reset(&c->sending);
-		c->filling = c->sending;
-		c->sending = filled;
-		c->sent = 0;
+		take_filled(c);
+		if (c->sending.n > 0)
+			try_send(c);
 	}
-	if (c->sending.n == 0) {
-		if (c->finishing)
-			die(c, "finished");
-		return;
+	if (c->sent < c->sending.n) {
+		set_output(c, c->send_aio);
+		c->send_posted = true;
+		nng_stream_send(c->stream, c->send_aio);
+	} else if (c->finishing) {
+		die(c, "finished");
 	}
-	iov = (nng_iov){.iov_buf = c->sending.bytes + c->sent, .iov_len = c->sending.n - c->sent};
-	nng_aio_set_iov(c->send_aio, 1, &iov);
-	c->send_posted = true;
-	nng_stream_send(c->stream, c->send_aio);
 }
 
 static void post_drained(struct connection *c) {
@@ -275,12 +304,10 @@ static void on_sent(void *arg) {
 	pthread_mutex_lock(&c->lock);
 	c->send_posted = false;
 	r = nng_aio_result(c->send_aio);
-	if (r == 0) {
-		c->sent += nng_aio_count(c->send_aio);
-		metrics_add(METRICS_BYTES_SENT + c->kind, nng_aio_count(c->send_aio));
-	} else {
+	if (r == 0)
+		count_sent(c, c->send_aio);
+	else
 		die(c, "the other end closed it");
-	}
 	post_send(c);
 	post_drained(c);
 	post_recv(c);
@@ -357,7 +384,7 @@ int connection_new(const struct connection_config *config, nng_stream *stream, s
 
 	if (!c || nng_aio_alloc(&c->recv_aio, on_recv, c) != 0)
 		goto no_memory;
-	if (nng_aio_alloc(&c->send_aio, on_sent, c) != 0)
+	if (nng_aio_alloc(&c->send_aio, on_sent, c) != 0 || nng_aio_alloc(&c->try_aio, NULL, NULL) != 0)
 		goto no_memory;
 
 	c->stream = stream;
@@ -377,8 +404,10 @@ int connection_new(const struct connection_config *config, nng_stream *stream, s
 
 no_memory:
 	nng_stream_free(stream);
-	if (c && c->recv_aio)
+	if (c) {
 		nng_aio_free(c->recv_aio);
+		nng_aio_free(c->send_aio);
+	}
 	free(c);
 	return -ENOMEM;
 }
@@ -395,6 +424,7 @@ struct connection *connection_free(struct connection *c) {
 	nng_stream_free(c->stream);
 	nng_aio_reap(c->recv_aio);
 	nng_aio_reap(c->send_aio);
+	nng_aio_reap(c->try_aio);
 	pthread_mutex_destroy(&c->lock);
 	free(c->input);
 	free(c->filling.bytes);

@@ -303,7 +303,7 @@ static void turn(struct loop *loop) {
 	raft_usec deadline;
 	bool overfull;
 
-	inbox_take(&loop->inbox, loop->deadline, &taken, &overfull);
+	inbox_take(&loop->inbox, &taken, &overfull);
 	clock_read(&loop->clocks);
 	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
 	client_connections_tick(&loop->clients, loop->clocks.mono);
@@ -447,18 +447,24 @@ static bool advance_stop(struct loop *loop) {
 	return loop->stage != STAGE_CLOSING || !is_closed(loop);
 }
 
+static bool run_turn(void *arg, raft_usec *ret_deadline) {
+	struct loop *loop = arg;
+	bool going;
+
+	turn(loop);
+	tell_ready(loop);
+	tell_restored(loop);
+	tell_alive(loop);
+	tell_watchers(loop);
+	going = loop->stage == STAGE_SERVING || advance_stop(loop);
+	*ret_deadline = loop->deadline;
+	return going;
+}
+
 static void *run(void *arg) {
 	struct loop *loop = arg;
-	bool going = true;
 
-	while (going) {
-		turn(loop);
-		tell_ready(loop);
-		tell_restored(loop);
-		tell_alive(loop);
-		tell_watchers(loop);
-		going = loop->stage == STAGE_SERVING || advance_stop(loop);
-	}
+	inbox_attend(&loop->inbox, run_turn, loop);
 	return NULL;
 }
 

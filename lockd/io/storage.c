@@ -139,6 +139,26 @@ static void report_outcome(struct storage *storage, enum storage_outcome outcome
 	inbox_post(storage->inbox, &report_new(outcome, 0)->item);
 }
 
+static bool nothing_waits(struct storage *storage) {
+	bool empty;
+
+	pthread_mutex_lock(&storage->lock);
+	empty = STAILQ_EMPTY(&storage->queue);
+	pthread_mutex_unlock(&storage->lock);
+	return empty;
+}
+
+/* With nothing to write this thread runs the turn that makes use of what it has written, and most often brings the next
+ * save. Otherwise it goes on writing. */
+static void hand_over(struct storage *storage, struct storage_report *report) {
+	if (!nothing_waits(storage)) {
+		inbox_post(storage->inbox, &report->item);
+		return;
+	}
+	inbox_leave(storage->inbox, &report->item);
+	inbox_serve(storage->inbox, 1);
+}
+
 static void report_saved(struct storage *storage, size_t n) {
 	struct storage_report *report = report_new(STORAGE_SAVED, n);
 
@@ -152,7 +172,7 @@ static void report_saved(struct storage *storage, size_t n) {
 		if (g == report->n)
 			report->n++;
 	}
-	inbox_post(storage->inbox, &report->item);
+	hand_over(storage, report);
 }
 
 /* ---- The thread ---------------------------------------------------------------------------------------------------
@@ -333,15 +353,6 @@ static void free_queue(struct queue *queue) {
 		STAILQ_REMOVE_HEAD(queue, next);
 		free(queued);
 	}
-}
-
-static bool nothing_waits(struct storage *storage) {
-	bool empty;
-
-	pthread_mutex_lock(&storage->lock);
-	empty = STAILQ_EMPTY(&storage->queue);
-	pthread_mutex_unlock(&storage->lock);
-	return empty;
 }
 
 static void use_pause(struct storage *storage) {

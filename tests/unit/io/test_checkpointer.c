@@ -115,8 +115,10 @@ static struct checkpointer_job *await(void) {
 	struct inbox_item *item;
 	bool overfull;
 
-	if (STAILQ_EMPTY(&pending))
-		inbox_take(&inbox, clock_mono() + 10000000, &pending, &overfull);
+	if (STAILQ_EMPTY(&pending)) {
+		inbox_wait(&inbox, clock_mono() + 10000000);
+		inbox_take(&inbox, &pending, &overfull);
+	}
 	item = STAILQ_FIRST(&pending);
 	assert_non_null(item);
 	STAILQ_REMOVE_HEAD(&pending, next);

@@ -27,8 +27,10 @@ static struct inbox_item *next_item(void) {
 	struct inbox_item *item;
 	bool overfull;
 
-	if (STAILQ_EMPTY(&pending))
-		inbox_take(&inbox, clock_mono() + 10000000, &pending, &overfull);
+	if (STAILQ_EMPTY(&pending)) {
+		inbox_wait(&inbox, clock_mono() + 10000000);
+		inbox_take(&inbox, &pending, &overfull);
+	}
 	item = STAILQ_FIRST(&pending);
 	assert_non_null(item); /* nothing for ten seconds */
 	STAILQ_REMOVE_HEAD(&pending, next);
@@ -310,7 +312,8 @@ static void test_connection__stops_reading_while_much_of_it_is_in_the_inbox(void
 		batches[n_batches++] = (struct connection_batch *)expect(INBOX_FRAMES);
 		seen += batches[n_batches - 1]->n;
 	} while (seen < READ_AT_ONCE / n);
-	inbox_take(&inbox, clock_mono() + 50000, &none, &overfull);
+	inbox_wait(&inbox, clock_mono() + 50000);
+	inbox_take(&inbox, &none, &overfull);
 	assert_true(STAILQ_EMPTY(&none));
 
 	while (seen < N) {

@@ -111,8 +111,10 @@ static struct storage_report *next_report(void) {
 	struct inbox_item *item;
 	bool overfull;
 
-	if (STAILQ_EMPTY(&pending))
-		inbox_take(&inbox, clock_mono() + 10000000, &pending, &overfull);
+	if (STAILQ_EMPTY(&pending)) {
+		inbox_wait(&inbox, clock_mono() + 10000000);
+		inbox_take(&inbox, &pending, &overfull);
+	}
 	item = STAILQ_FIRST(&pending);
 	assert_non_null(item);
 	STAILQ_REMOVE_HEAD(&pending, next);
@@ -149,7 +151,8 @@ static void expect_silence(void) {
 	bool overfull;
 
 	assert_true(STAILQ_EMPTY(&pending));
-	inbox_take(&inbox, clock_mono() + 3 * STORAGE_RETRY_MS * 1000, &pending, &overfull);
+	inbox_wait(&inbox, clock_mono() + 3 * STORAGE_RETRY_MS * 1000);
+	inbox_take(&inbox, &pending, &overfull);
 	assert_true(STAILQ_EMPTY(&pending));
 }
 
