@@ -2,6 +2,8 @@
 """Three etcd members."""
 
 import json
+import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,12 @@ class Etcd(Service):
         """Every member proposes, and gets it committed."""
         text = self._control("endpoint", "health", "-w", "json", timeout="5s")
         return bool(text) and all(member["health"] for member in json.loads(text))
+
+    def held(self) -> int:
+        """Keys, which is what a lock is made of."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.client_port[self.find_leader()]}/metrics") as reply:
+            text = reply.read().decode()
+        return int(float(re.findall(r"^etcd_debugging_mvcc_keys_total (\S+)$", text, re.MULTILINE)[0]))
 
     @classmethod
     def version(cls) -> str:

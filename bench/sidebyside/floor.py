@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What disk, network and scheduler of this machine allow at best."""
 
-from pathlib import Path
 from typing import Any
 
-from sidebyside.ports import Ports
 from sidebyside.service import Service
 from sidebyside.workload import Stage, Workload
 
@@ -16,11 +14,11 @@ class Floor(Service):
     size = 0
     settings = "the path of an acquire in bare epoll, pwrite and fdatasync: bench/load/floor.c"
 
-    def __init__(self, folder: Path, ports: Ports) -> None:
-        super().__init__(folder, ports)
-
     def ready(self) -> bool:
         return True
+
+    def load_flags(self) -> dict[str, object]:
+        return {"data": self.folder}
 
     @classmethod
     def version(cls) -> str:

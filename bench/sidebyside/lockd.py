@@ -66,6 +66,23 @@ class Lockd(Service):
         with urllib.request.urlopen(url, timeout=10) as reply:
             return {name: float(value) for name, value in SAMPLE.findall(reply.read().decode())}
 
+    def metrics_endpoints(self) -> str:
+        """Where the nodes tell them."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._metrics_port.values())
+
+    def load_flags(self) -> dict[str, object]:
+        return {**super().load_flags(), "metrics": self.metrics_endpoints()}
+
+    def held(self) -> int:
+        return int(max(self.metrics(node)["lockd_locks"] for node in self.ids()))
+
+    def serves(self, node: int) -> bool:
+        """Whether one node is ready, whatever the others do."""
+        try:
+            return self.metrics(node)["lockd_ready"] == 1
+        except OSError:
+            return False
+
     @classmethod
     def version(cls) -> str:
         return output([str(cls.build / "lockd/lockd"), "--version"]).strip()

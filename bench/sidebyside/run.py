@@ -11,20 +11,43 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from sidebyside import build
+from sidebyside.crowd import Crowd
 from sidebyside.etcd import Etcd
+from sidebyside.expiry import Expiry
 from sidebyside.floor import Floor, FloorWorkload
+from sidebyside.gap import Gap
+from sidebyside.handoff import Handoff
+from sidebyside.hold import Hold, Million
+from sidebyside.keepalive import Keepalive
 from sidebyside.lockd import Lockd
+from sidebyside.overload import Overload
 from sidebyside.pairs import Pairs
 from sidebyside.ports import Ports
 from sidebyside.process import Failure
 from sidebyside.redis import Redis
 from sidebyside.sample import Samples
 from sidebyside.service import Service
+from sidebyside.waiters import Waiters
 from sidebyside.workload import Scale, Stage, Workload
 from sidebyside.zookeeper import ZooKeeper
 
 SERVICES: dict[str, type[Service]] = {service.name: service for service in (Lockd, Etcd, ZooKeeper, Redis, Floor)}
-WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (FloorWorkload(), Pairs())}
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        FloorWorkload(),
+        Pairs(),
+        Handoff(),
+        Keepalive(),
+        Gap(),
+        Hold(),
+        Waiters(),
+        Expiry(),
+        Million(),
+        Crowd(),
+        Overload(),
+    )
+}
 
 
 @dataclass

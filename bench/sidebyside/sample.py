@@ -50,7 +50,7 @@ class Samples:
         return list(dict.fromkeys(sample.key for sample in self.all))
 
     def services(self) -> list[str]:
-        """Likewise."""
+        """Likewise: the rounds begin with different ones, the first with lockd."""
         return list(dict.fromkeys(sample.service for sample in self.all))
 
     def unit(self, key: Key) -> str:

@@ -12,6 +12,8 @@ from sidebyside.process import Failure, cpu_seconds, end, resident_bytes, spawn
 
 POLL_S = 0.02
 START_S = 60
+# Heartbeats of three nodes stay well below this share of a core.
+QUIET_S, QUIET_SHARE = 1.0, 0.2
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience_s: float = START_S, poll_s: float = POLL_S) -> float:
@@ -72,6 +74,14 @@ class Service:
     def endpoints(self) -> str:
         """What the load generators take."""
         return ",".join(f"127.0.0.1:{port}" for port in self.client_port.values())
+
+    def load_flags(self) -> dict[str, object]:
+        """How a load generator finds it."""
+        return {"endpoints": self.endpoints()}
+
+    def held(self) -> int:
+        """Locks that are held now, as the leader counts them."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Starts all nodes and waits until they serve."""
@@ -134,6 +144,16 @@ class Service:
     def cpu_seconds(self, nodes: Sequence[int] | None = None) -> float:
         """Processor time of these nodes, or of all."""
         return sum(cpu_seconds(self._running[node].pid) for node in nodes or self._running)
+
+    def wait_quiet(self) -> None:
+        """Until what is done behind the answers, checkpoints above all, is done: the nodes hardly use the processor."""
+
+        def quiet() -> bool:
+            before = self.cpu_seconds()
+            time.sleep(QUIET_S)
+            return self.cpu_seconds() - before < QUIET_SHARE * QUIET_S
+
+        wait_until(quiet, f"{self.name}: nothing left to do")
 
     def resident_bytes(self) -> dict[int, int]:
         """Memory by node."""

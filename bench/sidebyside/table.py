@@ -40,16 +40,23 @@ def align(rows: Sequence[Sequence[str]], left: int) -> str:
 
 
 def figures(samples: Samples) -> str:
-    """A row per key, a column per service, and lockd's ratio to each of the others."""
-    services = samples.services()
+    """A table per workload."""
+    workloads = dict.fromkeys(key.workload for key in samples.keys())
+    return "\n\n".join(_of_workload(samples, workload) for workload in workloads)
+
+
+def _of_workload(samples: Samples, workload: str) -> str:
+    """A row per figure, a column per service that took part, and lockd's ratio to each of the others."""
+    keys = [key for key in samples.keys() if key.workload == workload]
+    services = [service for service in samples.services() if any(samples.summary(key, service) for key in keys)]
     peers = [service for service in services if service != OURS] if OURS in services else []
-    rows = [["workload", "case", "figure", "unit", *services, *(f"{OURS}/{peer}" for peer in peers)]]
-    for key in samples.keys():
+    rows = [[workload, "figure", "unit", *services, *(f"{OURS}/{peer}" for peer in peers)]]
+    for key in keys:
         cells = [with_spread(samples.summary(key, service)) for service in services]
         ratios = [samples.ratio(key, OURS, peer) for peer in peers]
         shown = ["-" if ratio is None else f"{number(ratio)}×" for ratio in ratios]
-        rows.append([key.workload, key.case, key.metric, samples.unit(key), *cells, *shown])
-    return align(rows, left=4)
+        rows.append([key.case, key.metric, samples.unit(key), *cells, *shown])
+    return align(rows, left=3)
 
 
 def targets(samples: Samples, wanted: Sequence[Target]) -> str:
@@ -59,4 +66,4 @@ def targets(samples: Samples, wanted: Sequence[Target]) -> str:
         value, verdict = target.verdict(samples)
         bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}"
         rows.append([target.text, bound, "-" if value is None else number(value), verdict])
-    return "\n".join(line for line in align(rows, left=1).splitlines())
+    return align(rows, left=1)

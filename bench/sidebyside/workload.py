@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-from sidebyside.generator import Generator, flags
+from sidebyside.generator import OVERHEAD_S, Generator, flags
 from sidebyside.sample import Key, Sample, Samples
 from sidebyside.service import Service
-
-SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,10 @@ class Stage:
 
     def load(self, workload: str, **values: object) -> Generator:
         """Starts the service's generator; the time that it may take is what it measures and plenty for the rest."""
-        command = [str(self._generator), workload]
-        if self.service.size:
-            command += ["--endpoints", self.service.endpoints()]
-        command += flags(**values)
+        command = [str(self._generator), workload, *flags(**self.service.load_flags(), **values)]
         self.commands.append(command)
-        return Generator(command, self.service.folder / "load.log", 600 + float(str(values.get("seconds", 0))))
+        patience_s = OVERHEAD_S + float(str(values.get("seconds", 0)))
+        return Generator(command, self.service.folder / "load.log", patience_s)
 
     def measure(self, workload: str, meanwhile: Callable[[], object] | None = None, **values: object) -> dict[str, Any]:
         """The line of a generator that measures for `scale.seconds` and ends."""

@@ -56,19 +56,26 @@ class ZooKeeper(Service):
         command = ["java", "-cp", f"{home}:{JAR}", "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
         return command + [str(home / "zoo.cfg")]
 
-    def _mode(self, node: int) -> str:
-        """leader, follower, or empty while it does not serve."""
+    def _ask(self, node: int, word: str) -> dict[str, str]:
+        """What a server answers to a four-letter word, by name; empty while it does not serve."""
         try:
             with socket.create_connection(("127.0.0.1", self.client_port[node]), timeout=2) as connection:
                 connection.settimeout(2)
-                connection.sendall(b"srvr")
+                connection.sendall(word.encode())
                 text = b""
                 while part := connection.recv(4096):
                     text += part
         except OSError:
-            return ""
-        lines = text.decode(errors="replace").splitlines()
-        return next((line.removeprefix("Mode: ") for line in lines if line.startswith("Mode: ")), "")
+            return {}
+        lines = text.decode(errors="replace").replace("\t", ": ").splitlines()
+        return {name: value for name, colon, value in (line.partition(": ") for line in lines) if colon}
+
+    def _mode(self, node: int) -> str:
+        return self._ask(node, "srvr").get("Mode", "")
+
+    def held(self) -> int:
+        """Ephemeral nodes, which is what a lock is made of."""
+        return int(self._ask(self.find_leader(), "mntr").get("zk_ephemerals_count", "0"))
 
     def leader(self) -> int | None:
         return next((node for node in self.ids() if self._mode(node) == "leader"), None)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""More than is reasonable, and who behaves badly."""
+
+import contextlib
+import signal
+import subprocess
+from typing import Callable, Iterator
+
+from sidebyside.lockd import Lockd
+from sidebyside.process import end, spawn
+from sidebyside.workload import Stage, Workload, count
+
+SESSIONS = 64
+READERS = 4
+# So that the reply to one List is large.
+LISTED = 1000
+# Requests of one reader before it only waits, and how long it does.
+READER_REQUESTS, READER_S = 500, 60
+
+
+class Overload(Workload):
+    """What others notice of it."""
+
+    name = "overload"
+    about = "pairs at 64 sessions beside a stopped follower, and beside clients that ask and never read"
+    services = ("lockd",)
+
+    def run(self, stage: Stage) -> None:
+        service = stage.service
+        assert isinstance(service, Lockd)
+        with stage.load("hold", sessions=SESSIONS, locks=LISTED, ttl_ms=60_000, prefix="listed") as holder:
+            holder.line()
+            case = count(SESSIONS, "session")
+            _pairs(stage, f"{case}, quiet")
+            with _stopped(service, service.find_leader() % service.size + 1):
+                _pairs(stage, f"{case}, a follower stopped")
+            service.wait_ready()
+            with _slow_readers(service) as keep_reading:
+                _pairs(stage, f"{case}, {READERS} clients never read", keep_reading)
+
+
+def _pairs(stage: Stage, case: str, meanwhile: Callable[[], object] | None = None) -> None:
+    """Pairs, and the most memory that a node had meanwhile."""
+    resident: list[int] = []
+
+    def look() -> None:
+        resident.append(max(stage.service.resident_bytes().values()))
+        if meanwhile:
+            meanwhile()
+
+    result = stage.measure("pairs", look, sessions=SESSIONS)
+    stage.record(case, "pairs", result["per_s"], "1/s")
+    stage.record(case, "acquire p99", result["acquire_us"]["p99"], "µs")
+    stage.record(case, "memory of the largest node", max(resident) / 2**20, "MiB")
+
+
+@contextlib.contextmanager
+def _stopped(service: Lockd, node: int) -> Iterator[None]:
+    service.signal_node(node, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        service.signal_node(node, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _slow_readers(service: Lockd) -> Iterator[Callable[[], None]]:
+    """Yields what starts those again that the node has thrown out."""
+    port = service.client_port[service.find_leader()]
+    program = str(service.build / "tests/integration/slow_reader")
+    command = [program, "127.0.0.1", str(port), str(READER_REQUESTS), str(READER_S)]
+    readers: list[subprocess.Popen] = []
+
+    def keep_reading() -> None:
+        for reader in [reader for reader in readers if reader.poll() is not None]:
+            readers.remove(reader)
+        while len(readers) < READERS:
+            readers.append(spawn(command))
+
+    try:
+        yield keep_reading
+    finally:
+        for reader in readers:
+            end(reader)
