@@ -32,12 +32,12 @@ static void check_session(const struct state *state, const struct session *sessi
 	assert(state_find_nonce(state, session->nonce) == session->id);
 	RB_FOREACH (lock, lock_sequence, (struct lock_sequence *)&session->held) {
 		assert(lock->holder == session);
-		assert(lock_find(state, lock->name) == lock);
+		assert(lock_find(state, lock_name(lock)) == lock);
 		n_held++;
 	}
 	RB_FOREACH (seat, seat_sequence, (struct seat_sequence *)&session->seats) {
 		assert(seat->session == session);
-		assert(lock_find(state, seat->lock->name) == seat->lock);
+		assert(lock_find(state, lock_name(seat->lock)) == seat->lock);
 		n_waiting++;
 	}
 	assert(n_held == session->n_held);
@@ -83,7 +83,7 @@ static void check_locks(const struct state *state) {
 		assert(session_find(state, lock->holder->id) == lock->holder);
 		assert(lock_held_as(lock->holder, lock->sequence) == lock);
 		assert(lock->token > 0);
-		assert(lock->token <= state->counters[slot_of_name(lock->name.bytes, lock->name.n)].last);
+		assert(lock->token <= state->counters[slot_of_name(lock->name, lock->name_n)].last);
 		n_seats += check_queue(lock);
 		n_locks++;
 	}
@@ -134,7 +134,7 @@ void state_check(const struct state *state) {
 	struct state_hash hash = {0};
 	uint32_t n_counters = 0, n_sessions;
 
-	assert(TAILQ_EMPTY(&state->unsettled));
+	assert(state->unsettled.n == 0);
 	n_sessions = check_sessions(state);
 	assert(n_sessions == state->tables[STATE_SESSION].n_rows);
 	check_locks(state);

@@ -8,7 +8,7 @@
 
 void state_cut(struct state *state, struct state_cut *ret) {
 	assert(!state->cutting);
-	assert(TAILQ_EMPTY(&state->unsettled));
+	assert(state->unsettled.n == 0);
 
 	state->side = !state->side;
 	assert(state->lists[state->side].n == 0);

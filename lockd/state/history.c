@@ -35,7 +35,7 @@ void history_deinit(struct history *history) {
 
 void history_append(struct state *state, const struct lock *lock) {
 	struct history *history = &state->history;
-	size_t bytes = (size_t)lock->name.n + lock->value.n;
+	size_t bytes = (size_t)lock->name_n + lock->value_n;
 	struct change *change;
 
 	while (history->n == LIMIT_HISTORY_CHANGES_MAX ||
@@ -45,16 +45,16 @@ void history_append(struct state *state, const struct lock *lock) {
 	change = history_at(history, history->n++);
 	*change = (struct change){
 		.revision = state->revision,
-		.name_hash = XXH3_64bits(lock->name.bytes, lock->name.n),
+		.name_hash = XXH3_64bits(lock->name, lock->name_n),
 		.token = lock->holder ? lock->token : 0,
 		.holder = lock->holder ? lock->holder->id : 0,
 		.text = memory_grow(NULL, bytes),
-		.name_n = lock->name.n,
-		.value_n = lock->value.n,
+		.name_n = lock->name_n,
+		.value_n = lock->value_n,
 	};
-	memcpy(change->text, lock->name.bytes, lock->name.n);
-	if (lock->value.n > 0)
-		memcpy(change->text + lock->name.n, lock->value.bytes, lock->value.n);
+	memcpy(change->text, lock->name, lock->name_n);
+	if (lock->value_n > 0)
+		memcpy(change->text + lock->name_n, lock->value, lock->value_n);
 	history->bytes += bytes;
 }
 

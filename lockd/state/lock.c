@@ -9,13 +9,20 @@
 #include <lockd/status.h>
 #include <string.h>
 
-static int lock_compare_name(const struct lock *a, const struct lock *b) {
-	uint32_t n = a->name.n < b->name.n ? a->name.n : b->name.n;
-	int order = memcmp(a->name.bytes, b->name.bytes, n);
+_Static_assert(LIMIT_NAME_BYTES_MAX <= UINT16_MAX && LIMIT_VALUE_BYTES_MAX <= UINT16_MAX,
+	       "a lock counts both in 16 bits");
+
+static int lock_order(struct state_text name, const struct lock *lock) {
+	uint32_t n = name.n < lock->name_n ? name.n : lock->name_n;
+	int order = memcmp(name.bytes, lock->name, n);
 
 	if (order != 0)
 		return order;
-	return (a->name.n > b->name.n) - (a->name.n < b->name.n);
+	return (name.n > lock->name_n) - (name.n < lock->name_n);
+}
+
+static int lock_compare_name(const struct lock *a, const struct lock *b) {
+	return lock_order(lock_name(a), b);
 }
 
 static int lock_compare_sequence(const struct lock *a, const struct lock *b) {
@@ -26,10 +33,28 @@ RB_GENERATE(lock_names, lock, by_name, lock_compare_name)
 RB_GENERATE(lock_sequence, lock, by_sequence, lock_compare_sequence)
 
 struct lock *lock_find(const struct state *state, struct state_text name) {
-	struct lock key;
+	struct lock *lock = RB_ROOT(&state->locks);
 
-	key.name = name;
-	return RB_FIND(lock_names, (struct lock_names *)&state->locks, &key);
+	while (lock) {
+		int order = lock_order(name, lock);
+		if (order == 0)
+			break;
+		lock = order < 0 ? RB_LEFT(lock, by_name) : RB_RIGHT(lock, by_name);
+	}
+	return lock;
+}
+
+/* The first lock with a greater name. */
+static struct lock *lock_find_after(const struct state *state, struct state_text name) {
+	struct lock *lock = RB_ROOT(&state->locks), *found = NULL;
+
+	while (lock) {
+		bool greater = lock_order(name, lock) < 0;
+		if (greater)
+			found = lock;
+		lock = greater ? RB_LEFT(lock, by_name) : RB_RIGHT(lock, by_name);
+	}
+	return found;
 }
 
 /* What the session holds by the Acquire with that sequence. */
@@ -43,12 +68,17 @@ struct lock *lock_held_as(const struct session *session, uint64_t sequence) {
 /* Without holder, in no tree yet. */
 struct lock *lock_new(struct state_text name) {
 	struct lock *lock = memory_new(sizeof(*lock) + name.n);
-	uint8_t *copy = (uint8_t *)(lock + 1);
 
-	memcpy(copy, name.bytes, name.n);
-	lock->name = (struct state_text){copy, name.n};
+	memcpy(lock->name, name.bytes, name.n);
+	lock->name_n = (uint16_t)name.n;
 	RB_INIT(&lock->queue);
 	return lock;
+}
+
+/* Owned from now on. */
+void lock_set_value(struct lock *lock, struct state_text value) {
+	lock->value = (uint8_t *)value.bytes;
+	lock->value_n = (uint16_t)value.n;
 }
 
 /* With holder, sequence and name. false: the name or the holder's sequence are taken. */
@@ -67,9 +97,9 @@ static void lock_hold(struct state *state, struct lock *lock, struct session *se
 		      struct state_text value) {
 	lock->holder = session;
 	lock->sequence = sequence;
-	lock->token = counter_next(state, slot_of_name(lock->name.bytes, lock->name.n));
+	lock->token = counter_next(state, slot_of_name(lock->name, lock->name_n));
 	lock->granted = state->revision;
-	lock->value = value;
+	lock_set_value(lock, value);
 	RB_INSERT(lock_sequence, &session->held, lock);
 	session->n_held++;
 }
@@ -96,8 +126,8 @@ void lock_pass(struct state *state, struct lock *lock) {
 	RB_REMOVE(lock_sequence, &lock->holder->held, lock);
 	lock->holder->n_held--;
 	lock->holder = NULL;
-	value_free(lock->value);
-	lock->value = (struct state_text){0};
+	free(lock->value);
+	lock_set_value(lock, (struct state_text){0});
 	if (!first) {
 		lock_vacate(state, lock);
 		return;
@@ -171,15 +201,15 @@ void lock_free_all(struct state *state) {
 			value_free(seat->value);
 			free(seat);
 		}
-		value_free(lock->value);
+		free(lock->value);
 		free(lock);
 	}
 }
 
 static void lock_describe(const struct lock *lock, struct state_lock *ret) {
 	*ret = (struct state_lock){
-		.name = lock->name,
-		.value = lock->value,
+		.name = lock_name(lock),
+		.value = lock_value(lock),
 		.holder = lock->holder->id,
 		.sequence = lock->sequence,
 		.token = lock->token,
@@ -198,13 +228,9 @@ bool state_get_lock(const struct state *state, const void *name, size_t n, struc
 }
 
 bool state_next_lock(const struct state *state, const void *after, size_t after_n, struct state_lock *ret) {
-	struct lock_names *locks = (struct lock_names *)&state->locks;
-	struct lock key, *lock;
+	const struct lock *lock = after ? lock_find_after(state, (struct state_text){after, (uint32_t)after_n})
+					: RB_MIN(lock_names, (struct lock_names *)&state->locks);
 
-	key.name = (struct state_text){after, (uint32_t)after_n};
-	lock = after ? RB_NFIND(lock_names, locks, &key) : RB_MIN(lock_names, locks);
-	if (lock && after && lock_compare_name(lock, &key) == 0)
-		lock = RB_NEXT(lock_names, locks, lock);
 	if (!lock)
 		return false;
 	lock_describe(lock, ret);

@@ -25,12 +25,11 @@ enum {
 
 /* ---- Rows ---- */
 
-/* First member of every kind of row. */
+/* First member of every kind of row. There are millions, so it is kept small. */
 struct row {
-	state_row_id id;
 	struct state_hash hash; /* its part of the state hash, once settled */
-	bool settled;
-	TAILQ_ENTRY(row) unsettled;
+	state_row_id id : 63;
+	bool settled : 1;
 };
 
 /* What a local id stands for. */
@@ -54,7 +53,11 @@ struct row_list {
 	size_t n, max;
 };
 
-TAILQ_HEAD(row_queue, row);
+/* Rows that changed since the last settling; one that has gone since, or came twice, is passed over. */
+struct row_queue {
+	state_row_id *ids;
+	size_t n, max;
+};
 
 struct counter {
 	struct row row; /* exists once the slot has granted */
@@ -67,9 +70,9 @@ struct result {
 	RB_ENTRY(result) by_sequence;
 	struct session *session;
 	uint64_t sequence, digest;
-	int status; /* QUEUED exactly while a seat of this session and sequence waits */
 	uint64_t token;
 	state_revision revision;
+	int status; /* QUEUED exactly while a seat of this session and sequence waits */
 	uint32_t slot;
 };
 RB_HEAD(result_tree, result);
@@ -90,14 +93,17 @@ RB_HEAD(seat_sequence, seat); /* of a session, by `sequence` */
 
 struct lock {
 	struct row row;
-	RB_ENTRY(lock) by_name, by_sequence;
-	struct state_text name; /* stands behind the struct */
+	RB_ENTRY(lock) by_sequence;
 	struct session *holder; /* NULL only in the middle of a hand-over */
 	uint64_t sequence, token;
 	state_revision granted;
-	struct state_text value; /* owned */
+	uint8_t *value; /* owned */
 	struct seat_queue queue;
+	/* A search by name passes twenty locks that nothing else has touched for long: it reads what follows only. */
+	RB_ENTRY(lock) by_name;
 	uint32_t n_waiting;
+	uint16_t value_n, name_n;
+	uint8_t name[];
 };
 RB_HEAD(lock_names, lock);
 RB_HEAD(lock_sequence, lock); /* what a session holds, by the sequence of the Acquire */
@@ -219,6 +225,7 @@ void session_free_all(struct state *state);
 struct lock *lock_find(const struct state *state, struct state_text name);
 struct lock *lock_held_as(const struct session *session, uint64_t sequence);
 struct lock *lock_new(struct state_text name);
+void lock_set_value(struct lock *lock, struct state_text value);
 bool lock_insert(struct state *state, struct lock *lock);
 void lock_free_all(struct state *state);
 void lock_pass(struct state *state, struct lock *lock);
@@ -267,6 +274,14 @@ void history_deinit(struct history *history);
 /* command.c */
 int command_decode(struct state *state, const void *bytes, size_t n, Command__Batch **ret_batch);
 void command_apply(struct state *state, uint64_t term, const Command__Command *command);
+
+static inline struct state_text lock_name(const struct lock *lock) {
+	return (struct state_text){.bytes = lock->name, .n = lock->name_n};
+}
+
+static inline struct state_text lock_value(const struct lock *lock) {
+	return (struct state_text){.bytes = lock->value, .n = lock->value_n};
+}
 
 /* Borrowed text of a decoded field. */
 static inline struct state_text text_of(ProtobufCBinaryData data) {

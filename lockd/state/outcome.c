@@ -90,6 +90,6 @@ void outcome_change(struct state *state, const struct lock *lock) {
 	outcome->session = lock->holder ? lock->holder->id : 0;
 	outcome->sequence = lock->holder ? lock->sequence : 0;
 	outcome->token = lock->holder ? lock->token : 0;
-	outcome->name = outcome_text(state, lock->name);
-	outcome->value = outcome_text(state, lock->value);
+	outcome->name = outcome_text(state, lock_name(lock));
+	outcome->value = outcome_text(state, lock_value(lock));
 }

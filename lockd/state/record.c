@@ -61,12 +61,12 @@ static void record_of_lock(const struct lock *lock, struct record_image *image) 
 
 	assert(lock->holder);
 	record__lock__init(r);
-	r->name = record_bytes(lock->name);
+	r->name = record_bytes(lock_name(lock));
 	r->holder = lock->holder->id;
 	r->sequence = lock->sequence;
 	r->token = lock->token;
 	r->granted = lock->granted;
-	r->value = record_bytes(lock->value);
+	r->value = record_bytes(lock_value(lock));
 	image->record.row_case = RECORD__RECORD__ROW_LOCK;
 	image->record.lock = r;
 }
@@ -75,7 +75,7 @@ static void record_of_seat(const struct seat *seat, struct record_image *image) 
 	Record__Seat *r = &image->body.seat;
 
 	record__seat__init(r);
-	r->name = record_bytes(seat->lock->name);
+	r->name = record_bytes(lock_name(seat->lock));
 	r->session = seat->session->id;
 	r->sequence = seat->sequence;
 	r->enqueued = seat->enqueued;

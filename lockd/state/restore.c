@@ -66,9 +66,9 @@ static int restore_lock(struct state *state, state_row_id id, const Record__Lock
 	lock->sequence = r->sequence;
 	lock->token = r->token;
 	lock->granted = r->granted;
-	lock->value = value_copy(text_of(r->value));
+	lock_set_value(lock, value_copy(text_of(r->value)));
 	if (!lock_insert(state, lock)) {
-		value_free(lock->value);
+		free(lock->value);
 		free(lock);
 		return -EBADMSG;
 	}

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { ROW_KIND_SHIFT = 40 };
+enum { ROW_KIND_SHIFT = 40, ROW_QUEUE_KEPT = 64 << 10 };
 
 /* More rows of a kind than this cannot exist at once, and a free id is taken before a fresh one. */
 static const uint32_t row_max[STATE_ROW_KINDS] = {
@@ -57,22 +57,41 @@ struct state_hash row_hash(const struct row *row) {
 	return (struct state_hash){.low = hash.low64, .high = hash.high64};
 }
 
+static void row_queue_push(struct row_queue *queue, state_row_id id) {
+	if (queue->n == queue->max) {
+		queue->max = queue->max ? 2 * queue->max : 256;
+		queue->ids = memory_grow(queue->ids, queue->max * sizeof(*queue->ids));
+	}
+	queue->ids[queue->n++] = id;
+}
+
 static void row_unsettle(struct state *state, struct row *row) {
 	if (!row->settled)
 		return;
 	state->hash = hash_subtract(state->hash, row->hash);
 	row->settled = false;
-	TAILQ_INSERT_TAIL(&state->unsettled, row, unsettled);
+	row_queue_push(&state->unsettled, row->id);
+}
+
+static void row_settle_one(struct state *state, struct row *row) {
+	row->hash = row_hash(row);
+	row->settled = true;
+	state->hash = hash_add(state->hash, row->hash);
 }
 
 void row_settle(struct state *state) {
-	struct row *row;
+	struct row_queue *queue = &state->unsettled;
 
-	while ((row = TAILQ_FIRST(&state->unsettled))) {
-		TAILQ_REMOVE(&state->unsettled, row, unsettled);
-		row->hash = row_hash(row);
-		row->settled = true;
-		state->hash = hash_add(state->hash, row->hash);
+	for (size_t i = 0; i < queue->n; i++) {
+		struct row *row = row_cell(state, queue->ids[i])->row;
+		if (row && !row->settled)
+			row_settle_one(state, row);
+	}
+	queue->n = 0;
+	/* One command may end a session that holds a million locks. */
+	if (queue->max > ROW_QUEUE_KEPT) {
+		free(queue->ids);
+		*queue = (struct row_queue){0};
 	}
 }
 
@@ -130,7 +149,7 @@ void row_add(struct state *state, enum state_row_kind kind, struct row *row) {
 	table->cells[local].row = row;
 	table->n_rows++;
 	row->settled = false;
-	TAILQ_INSERT_TAIL(&state->unsettled, row, unsettled);
+	row_queue_push(&state->unsettled, row->id);
 }
 
 void row_change(struct state *state, struct row *row) {
@@ -142,16 +161,17 @@ void row_remove(struct state *state, struct row *row) {
 	struct row_table *table = &state->tables[row_kind(row->id)];
 	struct row_cell *cell = row_cell(state, row->id);
 
-	row_change(state, row);
-	TAILQ_REMOVE(&state->unsettled, row, unsettled);
+	row_touch(state, row->id);
+	if (row->settled)
+		state->hash = hash_subtract(state->hash, row->hash);
 	cell->row = NULL;
 	cell->free_next = table->free_first;
 	table->free_first = (uint32_t)row_local(row->id) + 1;
 	table->n_rows--;
 }
 
-/* A row of a checkpoint: clean, under its own id, or under the next one if `id` is 0. -EBADMSG: the id is not possible
- * for the kind, or taken. */
+/* A row of a checkpoint, complete: clean, under its own id, or under the next one if `id` is 0. -EBADMSG: the id is not
+ * possible for the kind, or taken. */
 int row_restore(struct state *state, enum state_row_kind kind, state_row_id id, struct row *row) {
 	struct row_table *table = &state->tables[kind];
 	uint64_t local = id ? row_local(id) : table->n_cells;
@@ -168,8 +188,7 @@ int row_restore(struct state *state, enum state_row_kind kind, state_row_id id, 
 	row->id = (state_row_id)kind << ROW_KIND_SHIFT | local;
 	table->cells[local].row = row;
 	table->n_rows++;
-	row->settled = false;
-	TAILQ_INSERT_TAIL(&state->unsettled, row, unsettled);
+	row_settle_one(state, row);
 	return 0;
 }
 

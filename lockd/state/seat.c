@@ -118,7 +118,7 @@ void seat_expire(struct state *state, const Command__Timer *timer) {
 
 static void seat_describe(const struct seat *seat, struct state_seat *ret) {
 	*ret = (struct state_seat){
-		.name = seat->lock->name,
+		.name = lock_name(seat->lock),
 		.session = seat->session->id,
 		.sequence = seat->sequence,
 		.enqueued = seat->enqueued,

@@ -28,7 +28,6 @@ struct state *state_new(const struct state_config *config) {
 	if (!config->machine_version_max)
 		state->config.machine_version_max = STATE_MACHINE_VERSION_MAX;
 	state->version = 1;
-	TAILQ_INIT(&state->unsettled);
 	RB_INIT(&state->sessions);
 	RB_INIT(&state->nonces);
 	RB_INIT(&state->locks);
@@ -48,6 +47,7 @@ struct state *state_free(struct state *state) {
 	outcome_deinit(&state->outcomes);
 	chunk_deinit(&state->cut_records);
 	arena_deinit(&state->arena);
+	free(state->unsettled.ids);
 	for (int side = 0; side < 2; side++)
 		free(state->lists[side].rows);
 	for (int kind = 0; kind < STATE_ROW_KINDS; kind++)
