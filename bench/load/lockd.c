@@ -5,9 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"pairs", NULL};
+static const char *const names[] = {"pairs", "handoff", "keepalive", "gap", "hold", "wait", "idle", "flood", NULL};
 
-static void (*const workloads[])(const struct options *options) = {lockd_pairs};
+/* In the order of their names. */
+static void (*const workloads[])(const struct options *options) = {
+	lockd_pairs, lockd_handoff, lockd_keepalive, lockd_gap, lockd_hold, lockd_wait, lockd_idle, lockd_flood,
+};
+
+_Static_assert(sizeof workloads / sizeof *workloads == sizeof names / sizeof *names - 1, "each name has its workload");
 
 static const struct options_program program = {
 	.name = "load-lockd",

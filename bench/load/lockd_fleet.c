@@ -44,11 +44,14 @@ void *fleet_alloc(size_t n, size_t size) {
 	return memory;
 }
 
-void fleet_sleep(double seconds) {
-	int64_t until = latency_now_ns() + (int64_t)(seconds * 1e9);
-	struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+static struct timespec timespec_of(int64_t ns) {
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+void fleet_sleep(double seconds) {
+	const struct timespec until = timespec_of(latency_now_ns() + (int64_t)(seconds * 1e9));
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
 		;
 }
 
@@ -166,13 +169,18 @@ double fleet_run(struct fleet *fleet) {
 	return (double)(latency_now_ns() - began) / 1e9;
 }
 
-void fleet_drain(struct fleet *fleet) {
-	struct timespec until;
+bool fleet_await(struct fleet *fleet, double seconds) {
+	const struct timespec until = timespec_of(latency_now_ns() + (int64_t)(seconds * 1e9));
+	int r;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += DRAIN_S;
-	for (int i = 0; i < fleet->n_sessions; i++)
-		while (sem_clockwait(&fleet->ended, CLOCK_MONOTONIC, &until) < 0)
-			if (errno != EINTR)
-				fleet_fail_because("the end", "some operations are still unanswered");
+	do
+		r = sem_clockwait(&fleet->ended, CLOCK_MONOTONIC, &until);
+	while (r < 0 && errno == EINTR);
+	return r == 0;
+}
+
+void fleet_drain(struct fleet *fleet, int n) {
+	for (int i = 0; i < n; i++)
+		if (!fleet_await(fleet, DRAIN_S))
+			fleet_fail_because("the end", "some operations are still unanswered");
 }

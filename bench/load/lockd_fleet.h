@@ -22,7 +22,7 @@ struct fleet {
 	int n_sessions;
 	atomic_int expired; /* sessions whose lease has ended */
 	_Atomic enum fleet_phase phase;
-	sem_t ended; /* posted once by every session that has nothing under way in FLEET_OVER */
+	sem_t ended; /* posted by what has come to its end: in FLEET_OVER, whatever has nothing under way any more */
 };
 
 /* Opens the handles and `n_sessions` sessions, session i on handle i modulo handles; many at a time, since each open is
@@ -35,8 +35,10 @@ int fleet_handle_of(const struct fleet *fleet, int session);
 
 /* Goes through the phases: warm-up, then measuring for options->seconds. Returns how many seconds were measured. */
 double fleet_run(struct fleet *fleet);
-/* Waits until every session has posted fleet->ended; does not return when that takes too long. */
-void fleet_drain(struct fleet *fleet);
+/* Takes one post of fleet->ended. false: none came within that time. */
+bool fleet_await(struct fleet *fleet, double seconds);
+/* Takes `n` posts; does not return when that takes too long. */
+void fleet_drain(struct fleet *fleet, int n);
 
 void fleet_sleep(double seconds);
 

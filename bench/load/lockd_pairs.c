@@ -163,7 +163,7 @@ void lockd_pairs(const struct options *options) {
 	pairs = pairs_new(&fleet, lanes);
 	start(pairs, options);
 	seconds = fleet_run(&fleet);
-	fleet_drain(&fleet);
+	fleet_drain(&fleet, options->sessions);
 	for (int i = 0; options->api == OPTIONS_BLOCKING && i < options->sessions; i++)
 		(void)pthread_join(pairs[i].thread, NULL);
 	print(options, seconds, lanes, n_lanes);

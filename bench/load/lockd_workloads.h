@@ -6,5 +6,12 @@
 #include "bench/load/options.h"
 
 void lockd_pairs(const struct options *options);
+void lockd_handoff(const struct options *options);
+void lockd_keepalive(const struct options *options);
+void lockd_gap(const struct options *options);
+void lockd_hold(const struct options *options);
+void lockd_wait(const struct options *options);
+void lockd_idle(const struct options *options);
+void lockd_flood(const struct options *options);
 
 #endif

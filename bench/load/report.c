@@ -17,6 +17,10 @@ void report_number(struct report *report, const char *name, double value) {
 	fprintf(report->out, ", \"%s\": %.3f", name, value);
 }
 
+void report_unknown(struct report *report, const char *name) {
+	fprintf(report->out, ", \"%s\": null", name);
+}
+
 void report_latency(struct report *report, const char *name, const struct latency *latency) {
 	fputs(", ", report->out);
 	latency_print_us(latency, name, report->out);

@@ -14,6 +14,8 @@ struct report {
 struct report report_begin(FILE *out, const struct options *options, double seconds);
 void report_count(struct report *report, const char *name, uint64_t value);
 void report_number(struct report *report, const char *name, double value);
+/* null: it was not measured. */
+void report_unknown(struct report *report, const char *name);
 void report_latency(struct report *report, const char *name, const struct latency *latency);
 /* `done` and, divided by `seconds`, `per_s`. */
 void report_rate(struct report *report, uint64_t done, double seconds);
