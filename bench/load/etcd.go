@@ -25,6 +25,7 @@ import (
 	v3 "go.etcd.io/etcd/clientv3"
 	"go.etcd.io/etcd/clientv3/concurrency"
 	pb "go.etcd.io/etcd/etcdserver/etcdserverpb"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,8 +44,10 @@ const (
 	// there.
 	retryTimeout = 250 * time.Millisecond
 
-	// Between two attempts that failed at once, as they do against a connection that is gone.
-	retryPause = 5 * time.Millisecond
+	// Between two attempts, because some fail at once. The pause differs from session to session, so that they do not
+	// all ask just before the service is back and then wait for the time-out together.
+	retryPause  = 5 * time.Millisecond
+	retryPhases = 16
 
 	// Streams over which one client renews leases. etcd answers the requests of a stream one after the other.
 	streamsPerClient = 4
@@ -168,9 +171,16 @@ func run(o options) error {
 	return nil
 }
 
+// logging leaves out the warnings: the client writes one for every attempt that fails, hundreds in a gap.
+var logging = zap.Config{
+	Level:       zap.NewAtomicLevelAt(zap.ErrorLevel),
+	Encoding:    "console",
+	OutputPaths: []string{"stderr"},
+}
+
 func (l *load) connect(endpoints []string) error {
 	for i := 0; i < l.handles; i++ {
-		client, err := v3.New(v3.Config{Endpoints: endpoints, DialTimeout: stageTimeout})
+		client, err := v3.New(v3.Config{Endpoints: endpoints, DialTimeout: stageTimeout, LogConfig: &logging})
 		if err != nil {
 			return err
 		}
@@ -521,31 +531,36 @@ func (l *load) pairWithRetries(i int, failed *int64) bool {
 			return true
 		}
 		atomic.AddInt64(failed, 1)
-		time.Sleep(retryPause)
+		time.Sleep(retryPause * time.Duration(1+i%retryPhases))
 	}
 	return false
 }
 
 func (l *load) attemptPair(i int) error {
-	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
-	defer cancel()
-
 	select {
 	case <-l.sessions[i].Done():
-		if err := l.replaceSession(ctx, i); err != nil {
+		if err := l.replaceSession(i); err != nil {
 			return err
 		}
 	default:
 	}
 	mutex := l.ownMutex(i)
-	if err := mutex.Lock(ctx); err != nil {
+	if err := l.impatiently(i, mutex.Lock); err != nil {
 		return err
 	}
-	return mutex.Unlock(ctx)
+	return l.impatiently(i, mutex.Unlock)
+}
+
+func (l *load) impatiently(i int, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
+	defer cancel()
+	return call(ctx)
 }
 
 // replaceSession grants the lease itself because a session lives no longer than a context given to NewSession.
-func (l *load) replaceSession(ctx context.Context, i int) error {
+func (l *load) replaceSession(i int) error {
+	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
+	defer cancel()
 	grant, err := l.client(i).Grant(ctx, int64(l.ttlSeconds()))
 	if err != nil {
 		return err
