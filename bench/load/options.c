@@ -129,10 +129,6 @@ static int settle(const struct options_program *program, char *why, size_t why_b
 		(void)snprintf(why, why_bytes, "--endpoints is missing");
 		return -1;
 	}
-	if ((program->flags & OPTIONS_DATA) && !options->data) {
-		(void)snprintf(why, why_bytes, "--data is missing");
-		return -1;
-	}
 	if (options->handles == 0)
 		options->handles = options->sessions < 16 ? options->sessions : 16;
 	if (options->handles > options->sessions) {

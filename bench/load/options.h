@@ -32,7 +32,7 @@ enum {
 	OPTIONS_LOCKS = 1 << 7,
 	OPTIONS_API = 1 << 8,
 	OPTIONS_METRICS = 1 << 9,
-	OPTIONS_DATA = 1 << 10, /* must be given */
+	OPTIONS_DATA = 1 << 10,
 	OPTIONS_PROCESSES = 1 << 11,
 	/* What bench/README.md asks of every generator for a service. */
 	OPTIONS_SERVICE = OPTIONS_ENDPOINTS | OPTIONS_SESSIONS | OPTIONS_HANDLES | OPTIONS_SECONDS | OPTIONS_WARMUP |
@@ -53,7 +53,7 @@ struct options {
 	const char *endpoints; /* "HOST:PORT,…", not looked into */
 	const char *metrics;   /* likewise; NULL: not given */
 	const char *prefix;
-	const char *data; /* a folder */
+	const char *data; /* a folder; NULL: not given */
 	int sessions, handles;
 	double seconds, warmup;
 	uint32_t ttl_ms;

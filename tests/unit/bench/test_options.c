@@ -54,7 +54,6 @@ static void test_options__refuses_what_it_does_not_know(void **state) {
 static void test_options__refuses_what_is_missing(void **state) {
 	(void)state;
 	refuses(&service, "pairs", "--endpoints");
-	refuses(&floor_like, "pairs", "--data");
 	refuses(&service, "pairs --endpoints a:1 --sessions", "--sessions");
 }
 
