@@ -7,7 +7,7 @@ packages=(
 	cmake ninja-build gcc g++ libc6-dev pkg-config git patch
 	libnng-dev libsqlite3-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev libbsd-dev uthash-dev libinih-dev
 	libsmartcols-dev libjansson-dev libmicrohttpd-dev libsystemd-dev libcmocka-dev scdoc man-db jq ccache iproute2 procps util-linux
-	strace e2fsprogs
+	strace e2fsprogs valgrind python3
 )
 
 missing=()
