@@ -26,6 +26,10 @@ void arena_init(struct arena *arena) {
 	*arena = (struct arena){.allocator = {.alloc = arena_alloc, .free = arena_free, .allocator_data = arena}};
 }
 
+struct arena *arena_of(const ProtobufCAllocator *allocator) {
+	return allocator->alloc == arena_alloc ? allocator->allocator_data : NULL;
+}
+
 void arena_deinit(struct arena *arena) {
 	free(arena->memory);
 	*arena = (struct arena){0};

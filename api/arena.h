@@ -25,4 +25,7 @@ void arena_deinit(struct arena *arena);
 /* Forgets what was decoded and makes room for a body of that size. 0 or -1 when out of memory. */
 int arena_reset(struct arena *arena, size_t body_bytes);
 
+/* The arena that an allocator allocates from; NULL: it is none of an arena. */
+struct arena *arena_of(const ProtobufCAllocator *allocator);
+
 #endif

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Every row that an entry changes is packed for the state hash, so this is written by hand: field by field in order of
+ * number, without what is zero, which are the bytes that protobuf makes of a record.Record. */
 #include "record.h"
 
 #include "api/record.pb-c.h"
+#include "api/varint.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* Rows are found through their first member. */
 static_assert(offsetof(struct counter, row) == 0, "a counter begins with its row");
@@ -12,108 +16,95 @@ static_assert(offsetof(struct lock, row) == 0, "a lock begins with its row");
 static_assert(offsetof(struct seat, row) == 0, "a seat begins with its row");
 static_assert(offsetof(struct result, row) == 0, "a result begins with its row");
 
-struct record_image {
-	Record__Record record;
-	union {
-		Record__Slot slot;
-		Record__Session session;
-		Record__Lock lock;
-		Record__Seat seat;
-		Record__Result result;
-	} body;
-};
+/* A row's kind is the number of its field in the oneof. */
+static_assert((int)STATE_SLOT == RECORD__RECORD__ROW_SLOT, "slots");
+static_assert((int)STATE_SESSION == RECORD__RECORD__ROW_SESSION, "sessions");
+static_assert((int)STATE_LOCK == RECORD__RECORD__ROW_LOCK, "locks");
+static_assert((int)STATE_SEAT == RECORD__RECORD__ROW_SEAT, "seats");
+static_assert((int)STATE_RESULT == RECORD__RECORD__ROW_RESULT, "results");
 
-static ProtobufCBinaryData record_bytes(struct state_text text) {
-	return (ProtobufCBinaryData){.len = text.n, .data = (uint8_t *)text.bytes};
+/* All fields have numbers below 16, so a tag is one byte. */
+static uint8_t *record_number(uint8_t *out, unsigned field, uint64_t number) {
+	if (number == 0)
+		return out;
+	*out++ = (uint8_t)(field << VARINT_KIND_BITS | VARINT_KIND_NUMBER);
+	return varint_put(out, number);
 }
 
-static void record_of_counter(const struct counter *counter, struct record_image *image) {
-	Record__Slot *r = &image->body.slot;
-
-	record__slot__init(r);
-	r->slot = counter->slot;
-	r->counter = counter->last;
-	image->record.row_case = RECORD__RECORD__ROW_SLOT;
-	image->record.slot = r;
+static uint8_t *record_text(uint8_t *out, unsigned field, struct state_text text) {
+	if (text.n == 0)
+		return out;
+	*out++ = (uint8_t)(field << VARINT_KIND_BITS | VARINT_KIND_SIZED);
+	out = varint_put(out, text.n);
+	memcpy(out, text.bytes, text.n);
+	return out + text.n;
 }
 
-static void record_of_session(const struct session *session, struct record_image *image) {
-	Record__Session *r = &image->body.session;
-
-	record__session__init(r);
-	r->opened = session->id;
-	r->nonce = record_bytes((struct state_text){session->nonce, sizeof(session->nonce)});
-	r->ttl_ms = session->ttl_ms;
-	r->owner = record_bytes(session->owner);
-	r->host = record_bytes(session->host);
-	r->pid = session->pid;
-	r->label = record_bytes(session->label);
-	r->floor = session->floor;
-	r->late_quarters = session->late_quarters;
-	r->epoch = session->epoch;
-	r->group = session->group;
-	image->record.row_case = RECORD__RECORD__ROW_SESSION;
-	image->record.session = r;
+static uint8_t *record_of_counter(const struct counter *counter, uint8_t *out) {
+	out = record_number(out, 1, counter->slot);
+	return record_number(out, 2, counter->last);
 }
 
-static void record_of_lock(const struct lock *lock, struct record_image *image) {
-	Record__Lock *r = &image->body.lock;
+static uint8_t *record_of_session(const struct session *session, uint8_t *out) {
+	out = record_number(out, 1, session->id);
+	out = record_text(out, 2, (struct state_text){session->nonce, sizeof(session->nonce)});
+	out = record_number(out, 3, session->ttl_ms);
+	out = record_text(out, 4, session->owner);
+	out = record_text(out, 5, session->host);
+	out = record_number(out, 6, session->pid);
+	out = record_text(out, 7, session->label);
+	out = record_number(out, 8, session->floor);
+	out = record_number(out, 9, session->late_quarters);
+	out = record_number(out, 10, session->epoch);
+	return record_number(out, 11, session->group);
+}
 
+static uint8_t *record_of_lock(const struct lock *lock, uint8_t *out) {
 	assert(lock->holder);
-	record__lock__init(r);
-	r->name = record_bytes(lock_name(lock));
-	r->holder = lock->holder->id;
-	r->sequence = lock->sequence;
-	r->token = lock->token;
-	r->granted = lock->granted;
-	r->value = record_bytes(lock_value(lock));
-	image->record.row_case = RECORD__RECORD__ROW_LOCK;
-	image->record.lock = r;
+	out = record_text(out, 1, lock_name(lock));
+	out = record_number(out, 2, lock->holder->id);
+	out = record_number(out, 3, lock->sequence);
+	out = record_number(out, 4, lock->token);
+	out = record_number(out, 5, lock->granted);
+	return record_text(out, 6, lock_value(lock));
 }
 
-static void record_of_seat(const struct seat *seat, struct record_image *image) {
-	Record__Seat *r = &image->body.seat;
-
-	record__seat__init(r);
-	r->name = record_bytes(lock_name(seat->lock));
-	r->session = seat->session->id;
-	r->sequence = seat->sequence;
-	r->enqueued = seat->enqueued;
-	r->wait_ms = seat->wait_ms;
-	r->value = record_bytes(seat->value);
-	image->record.row_case = RECORD__RECORD__ROW_SEAT;
-	image->record.seat = r;
+static uint8_t *record_of_seat(const struct seat *seat, uint8_t *out) {
+	out = record_text(out, 1, lock_name(seat->lock));
+	out = record_number(out, 2, seat->session->id);
+	out = record_number(out, 3, seat->sequence);
+	out = record_number(out, 4, seat->enqueued);
+	out = record_number(out, 5, seat->wait_ms);
+	return record_text(out, 6, seat->value);
 }
 
-static void record_of_result(const struct result *result, struct record_image *image) {
-	Record__Result *r = &image->body.result;
+static uint8_t *record_of_result(const struct result *result, uint8_t *out) {
+	out = record_number(out, 1, result->session->id);
+	out = record_number(out, 2, result->sequence);
+	out = record_number(out, 3, result->digest);
+	out = record_number(out, 4, (uint32_t)result->status);
+	out = record_number(out, 5, result->token);
+	out = record_number(out, 6, result->revision);
+	return record_number(out, 7, result->slot);
+}
 
-	record__result__init(r);
-	r->session = result->session->id;
-	r->sequence = result->sequence;
-	r->digest = result->digest;
-	r->status = (uint32_t)result->status;
-	r->token = result->token;
-	r->revision = result->revision;
-	r->slot = result->slot;
-	image->record.row_case = RECORD__RECORD__ROW_RESULT;
-	image->record.result = r;
+static uint8_t *record_of_row(const struct row *row, uint8_t *out) {
+	switch (row_kind(row->id)) {
+	case STATE_SLOT: return record_of_counter((const struct counter *)row, out);
+	case STATE_SESSION: return record_of_session((const struct session *)row, out);
+	case STATE_LOCK: return record_of_lock((const struct lock *)row, out);
+	case STATE_SEAT: return record_of_seat((const struct seat *)row, out);
+	case STATE_RESULT: return record_of_result((const struct result *)row, out);
+	}
+	assert(!"a row of no kind");
+	return out;
 }
 
 size_t record_pack(const struct row *row, uint8_t *out) {
-	struct record_image image;
-	size_t n;
+	uint8_t *length = out + 1, *end;
 
-	record__record__init(&image.record);
-	switch (row_kind(row->id)) {
-	case STATE_SLOT: record_of_counter((const struct counter *)row, &image); break;
-	case STATE_SESSION: record_of_session((const struct session *)row, &image); break;
-	case STATE_LOCK: record_of_lock((const struct lock *)row, &image); break;
-	case STATE_SEAT: record_of_seat((const struct seat *)row, &image); break;
-	case STATE_RESULT: record_of_result((const struct result *)row, &image); break;
-	}
-	n = record__record__pack(&image.record, out);
-	assert(n > 0);
-	assert(n <= RECORD_BYTES_MAX);
-	return n;
+	*out = (uint8_t)((unsigned)row_kind(row->id) << VARINT_KIND_BITS | VARINT_KIND_SIZED);
+	end = varint_put_length(length, record_of_row(row, length + 1));
+	assert((size_t)(end - out) <= RECORD_BYTES_MAX);
+	return (size_t)(end - out);
 }
