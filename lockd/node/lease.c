@@ -133,6 +133,7 @@ struct lease_marks {
 	uint64_t expired[LIMIT_SESSIONS_PER_COMMAND], late[LIMIT_SESSIONS_PER_COMMAND];
 	uint32_t quarters[LIMIT_SESSIONS_PER_COMMAND];
 	size_t n_expired, n_late;
+	uint64_t rows; /* that go with the expired ones */
 };
 
 static void lease_propose_expire(struct replica *replica, struct lease_marks *marks) {
@@ -146,7 +147,7 @@ static void lease_propose_expire(struct replica *replica, struct lease_marks *ma
 	expire.opened = marks->expired;
 	command.body_case = COMMAND__COMMAND__BODY_EXPIRE;
 	command.expire = &expire;
-	(void)pending_push_own(replica, &command);
+	replica->leases.marking = pending_push_own(replica, &command);
 }
 
 static void lease_propose_late(struct replica *replica, struct lease_marks *marks) {
@@ -161,16 +162,27 @@ static void lease_propose_late(struct replica *replica, struct lease_marks *mark
 	late.quarters = marks->quarters;
 	command.body_case = COMMAND__COMMAND__BODY_LATE;
 	command.late = &late;
-	(void)pending_push_own(replica, &command);
+	replica->leases.marking = pending_push_own(replica, &command);
+}
+
+static bool lease_marks_are_full(const struct lease_marks *marks) {
+	return marks->n_expired == LIMIT_SESSIONS_PER_COMMAND || marks->n_late == LIMIT_SESSIONS_PER_COMMAND ||
+	       marks->rows >= LEASE_ROWS_PER_EXPIRE;
+}
+
+static uint64_t lease_count_rows(const struct replica *replica, state_session_id id) {
+	struct state_session session;
+
+	return state_get_session(replica->state, id, &session) ? (uint64_t)1 + session.held + session.waiting : 0;
 }
 
 /* The next silent session, until one command of either kind is full; false: no more. */
-static bool lease_collect(struct leases *leases, raft_usec now, struct lease_marks *marks) {
+static bool lease_collect(struct replica *replica, raft_usec now, struct lease_marks *marks) {
+	struct leases *leases = &replica->leases;
 	struct lease *lease = RB_MIN(leases_by_due, &leases->by_due);
 	raft_usec quarters;
 
-	if (!lease || lease->due > now || marks->n_expired == LIMIT_SESSIONS_PER_COMMAND ||
-	    marks->n_late == LIMIT_SESSIONS_PER_COMMAND)
+	if (!lease || lease->due > now || lease_marks_are_full(marks))
 		return false;
 
 	/* A TTL is a whole number of milliseconds, so quarters are exact. */
@@ -179,6 +191,7 @@ static bool lease_collect(struct leases *leases, raft_usec now, struct lease_mar
 	if (quarters >= LEASE_QUARTERS) {
 		lease->quarters = LEASE_QUARTERS;
 		marks->expired[marks->n_expired++] = lease->session;
+		marks->rows += lease_count_rows(replica, lease->session);
 	} else {
 		lease->quarters = (uint8_t)quarters;
 		marks->late[marks->n_late] = lease->session;
@@ -189,24 +202,19 @@ static bool lease_collect(struct leases *leases, raft_usec now, struct lease_mar
 }
 
 void leases_mark(struct replica *replica) {
-	struct leases *leases = &replica->leases;
 	struct lease_marks *marks;
-	raft_usec now = leases_clock(replica), due;
+	raft_usec due;
 
 	if (!leases_due(replica, &due) || due > replica->node->clocks.mono)
 		return;
 
 	marks = turn_alloc(&replica->node->turn, sizeof *marks);
-	for (int i = 0; i < LEASE_COMMANDS_PER_TURN / 2; i++) {
-		marks->n_expired = marks->n_late = 0;
-		while (lease_collect(leases, now, marks))
-			;
-		lease_propose_expire(replica, marks);
-		replica->node->tally.expired += marks->n_expired;
-		lease_propose_late(replica, marks);
-		if (marks->n_expired + marks->n_late == 0)
-			return;
-	}
+	marks->n_expired = marks->n_late = marks->rows = 0;
+	while (lease_collect(replica, leases_clock(replica), marks))
+		;
+	lease_propose_expire(replica, marks);
+	replica->node->tally.expired += marks->n_expired;
+	lease_propose_late(replica, marks);
 }
 
 bool leases_due(const struct replica *replica, raft_usec *ret) {
@@ -214,7 +222,8 @@ bool leases_due(const struct replica *replica, raft_usec *ret) {
 	const struct lease *first = RB_MIN(leases_by_due, (struct leases_by_due *)&leases->by_due);
 
 	/* While the disk holds up what is applied, keep-alives wait unread as well. */
-	if (!first || !replica->ready || leases->unproved || leadership_disk_is_late(replica))
+	if (!first || !replica->ready || leases->unproved || leases->marking > replica->pendings.applied ||
+	    leadership_disk_is_late(replica))
 		return false;
 	*ret = first->due + leases->paused - LEASES_CLOCK_BASE;
 	return true;

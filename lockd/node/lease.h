@@ -17,8 +17,9 @@ struct replica;
 
 enum {
 	LEASE_QUARTERS = 4,
-	/* Commands that one turn proposes for silent sessions; the rest follows in the next. */
-	LEASE_COMMANDS_PER_TURN = 16,
+	/* One EXPIRE ends no further session once those in it hold and wait for this much together. The next command
+	 * for silent sessions follows when this one is applied, so that requests pass between them. */
+	LEASE_ROWS_PER_EXPIRE = 2048,
 };
 
 struct lease {
@@ -39,6 +40,7 @@ struct leases {
 	struct leases_by_session by_session;
 	struct leases_by_due by_due;
 	raft_usec paused; /* all pauses of this process so far */
+	uint64_t marking; /* ticket of the last EXPIRE or LATE, 0: none */
 	bool unproved;    /* after a pause: nobody expires before leadership is proved again, by its lease … */
 	uint64_t round;   /* … or by this round; 0: not started yet */
 };

@@ -145,7 +145,7 @@ void seats_forget_client(struct client *client) {
 /* ---- Until when ---------------------------------------------------------------------------------------------------
  */
 
-static void seat_propose_timer(struct replica *replica, const struct seat *seat) {
+static uint64_t seat_propose_timer(struct replica *replica, const struct seat *seat) {
 	Command__Command command = COMMAND__COMMAND__INIT;
 	Command__Timer timer = COMMAND__TIMER__INIT;
 
@@ -154,23 +154,28 @@ static void seat_propose_timer(struct replica *replica, const struct seat *seat)
 	timer.sequence = seat->sequence;
 	command.body_case = COMMAND__COMMAND__BODY_TIMER;
 	command.timer = &timer;
-	(void)pending_push_own(replica, &command);
+	return pending_push_own(replica, &command);
 }
 
 void seats_expire(struct replica *replica) {
 	struct seats *seats = &replica->seats;
-	struct seat *seat;
+	uint64_t ticket = seats->timing;
+	raft_usec due;
 
-	while ((seat = RB_MIN(seats_by_due, &seats->by_due)) && seat->due <= replica->node->clocks.mono) {
-		seat_propose_timer(replica, seat);
+	for (int i = 0; i < SEAT_TIMERS_PER_TURN && seats_due(replica, &due) && due <= replica->node->clocks.mono;
+	     i++) {
+		struct seat *seat = RB_MIN(seats_by_due, &seats->by_due);
+
+		ticket = seat_propose_timer(replica, seat);
 		seat_unschedule(seats, seat);
 	}
+	seats->timing = ticket;
 }
 
 bool seats_due(const struct replica *replica, raft_usec *ret) {
 	const struct seat *first = RB_MIN(seats_by_due, (struct seats_by_due *)&replica->seats.by_due);
 
-	if (!first)
+	if (!first || replica->seats.timing > replica->pendings.applied)
 		return false;
 	*ret = first->due;
 	return true;

@@ -13,6 +13,12 @@
 struct replica;
 struct seats;
 
+enum {
+	/* TIMERs that one turn proposes; further ones follow when these are applied, so that requests pass between
+	 * them. */
+	SEAT_TIMERS_PER_TURN = 1024,
+};
+
 struct seat {
 	RB_ENTRY(seat) by_key, by_due;
 	state_session_id session;
@@ -30,7 +36,8 @@ RB_HEAD(seats_by_due, seat);
 struct seats {
 	struct seats_by_key by_key;
 	struct seats_by_due by_due;
-	uint64_t asked; /* seats with a requester */
+	uint64_t asked;  /* seats with a requester */
+	uint64_t timing; /* ticket of the last TIMER, 0: none */
 };
 
 /* The leader has applied its no-op: all seats of the state begin their wait again. */
@@ -48,7 +55,7 @@ void seats_end_session(struct replica *replica, state_session_id session);
 /* The connection has gone: nobody asks for its seats any more. */
 void seats_forget_client(struct client *client);
 
-/* Proposes TIMER for the seats whose wait is over. */
+/* Proposes TIMERs for seats whose wait is over. */
 void seats_expire(struct replica *replica);
 /* Monotonic time of the next one; false: none. */
 bool seats_due(const struct replica *replica, raft_usec *ret);

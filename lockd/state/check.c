@@ -41,6 +41,7 @@ static void check_session(const struct state *state, const struct session *sessi
 		n_waiting++;
 	}
 	assert(n_held == session->n_held);
+	assert(session->newest == RB_MAX(lock_sequence, (struct lock_sequence *)&session->held));
 	assert(n_waiting == session->n_waiting);
 	check_results(session);
 }

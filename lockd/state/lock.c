@@ -65,6 +65,32 @@ struct lock *lock_held_as(const struct session *session, uint64_t sequence) {
 	return RB_FIND(lock_sequence, (struct lock_sequence *)&session->held, &key);
 }
 
+/* A session's next lock has almost always its greatest sequence, and one that holds thousands need not be searched for
+ * the place. false: the sequence is taken. */
+static bool lock_join(struct session *session, struct lock *lock) {
+	struct lock *newest = session->newest;
+
+	if (newest && newest->sequence < lock->sequence) {
+		RB_SET(lock, newest, by_sequence);
+		RB_RIGHT(newest, by_sequence) = lock;
+		lock_sequence_RB_INSERT_COLOR(&session->held, lock);
+		session->newest = lock;
+	} else if (RB_INSERT(lock_sequence, &session->held, lock)) {
+		return false;
+	} else if (!newest) {
+		session->newest = lock;
+	}
+	session->n_held++;
+	return true;
+}
+
+static void lock_part(struct session *session, struct lock *lock) {
+	if (session->newest == lock)
+		session->newest = RB_PREV(lock_sequence, NULL, lock);
+	RB_REMOVE(lock_sequence, &session->held, lock);
+	session->n_held--;
+}
+
 /* Without holder, in no tree yet. */
 struct lock *lock_new(struct state_text name) {
 	struct lock *lock = memory_new(sizeof(*lock) + name.n);
@@ -85,23 +111,24 @@ void lock_set_value(struct lock *lock, struct state_text value) {
 bool lock_insert(struct state *state, struct lock *lock) {
 	if (RB_INSERT(lock_names, &state->locks, lock))
 		return false;
-	if (RB_INSERT(lock_sequence, &lock->holder->held, lock)) {
+	if (!lock_join(lock->holder, lock)) {
 		RB_REMOVE(lock_names, &state->locks, lock);
 		return false;
 	}
-	lock->holder->n_held++;
 	return true;
 }
 
 static void lock_hold(struct state *state, struct lock *lock, struct session *session, uint64_t sequence,
 		      struct state_text value) {
+	bool joined;
+
 	lock->holder = session;
 	lock->sequence = sequence;
 	lock->token = counter_next(state, slot_of_name(lock->name, lock->name_n));
 	lock->granted = state->revision;
 	lock_set_value(lock, value);
-	RB_INSERT(lock_sequence, &session->held, lock);
-	session->n_held++;
+	joined = lock_join(session, lock);
+	assert(joined);
 }
 
 static void lock_announce(struct state *state, const struct lock *lock) {
@@ -123,8 +150,7 @@ void lock_pass(struct state *state, struct lock *lock) {
 	struct result *result;
 
 	row_change(state, &lock->row);
-	RB_REMOVE(lock_sequence, &lock->holder->held, lock);
-	lock->holder->n_held--;
+	lock_part(lock->holder, lock);
 	lock->holder = NULL;
 	free(lock->value);
 	lock_set_value(lock, (struct state_text){0});

@@ -122,6 +122,7 @@ struct session {
 	struct result_tree results;
 	struct seat_sequence seats;
 	struct lock_sequence held;
+	struct lock *newest; /* of those held, by sequence */
 	uint32_t n_held, n_waiting;
 };
 RB_HEAD(session_ids, session);
