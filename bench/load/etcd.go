@@ -48,9 +48,6 @@ const (
 	// all ask just before the service is back and then wait for the time-out together.
 	retryPause  = 5 * time.Millisecond
 	retryPhases = 16
-
-	// Streams over which one client renews leases. etcd answers the requests of a stream one after the other.
-	streamsPerClient = 4
 )
 
 type options struct {
@@ -359,9 +356,9 @@ func (l *load) takeAndPass(i int, releasing *atomic.Value, w *worker) error {
 	return mutex.Unlock(ctx)
 }
 
-// keepalive renews leases over the streams that the client library itself would use, but without its pause of a third
-// of the TTL. The streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own,
-// which costs many times as much.
+// keepalive renews leases as the client library does, over one stream per client, but without its pause of a third of
+// the TTL. The streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own, which
+// costs many times as much.
 func (l *load) keepalive() (fields, error) {
 	leader, err := l.leader()
 	if err != nil {
@@ -375,29 +372,26 @@ func (l *load) keepalive() (fields, error) {
 	if err := l.grantLeases(); err != nil {
 		return nil, err
 	}
-
-	streams := l.handles * streamsPerClient
-	if streams > len(l.leases) {
-		streams = len(l.leases)
-	}
-	done := make([]int, streams)
-	var expired int64
-	l.startClock()
-	err = parallel(streams, streams, func(i int) error {
-		var mine []v3.LeaseID
-		for k := i; k < len(l.leases); k += streams {
-			mine = append(mine, l.leases[k])
-		}
-		return l.renew(i, mine, &done[i], &expired)
-	})
+	done, expired, err := l.renewAll()
 	if err != nil {
 		return nil, err
 	}
-	sum := 0
-	for _, n := range done {
-		sum += n
+	return fields{"done": done, "per_s": float64(done) / l.seconds, "expired": expired}, nil
+}
+
+func (l *load) renewAll() (done, expired int, err error) {
+	shares := make([]renewals, l.handles)
+	for k, id := range l.leases {
+		share := &shares[k%l.handles]
+		share.leases = append(share.leases, int64(id))
 	}
-	return fields{"done": sum, "per_s": float64(sum) / l.seconds, "expired": expired}, nil
+	l.startClock()
+	err = parallel(l.handles, l.handles, func(i int) error { return l.renew(i, &shares[i]) })
+	for _, share := range shares {
+		done += share.done
+		expired += share.expired
+	}
+	return done, expired, err
 }
 
 func (l *load) leader() (string, error) {
@@ -427,9 +421,15 @@ func (l *load) grantLeases() error {
 	})
 }
 
+// renewals are one client's leases, and what came of them.
+type renewals struct {
+	leases        []int64
+	done, expired int
+}
+
 // renew keeps one request per lease under way on one stream: each answer is followed by the next request for its lease.
-func (l *load) renew(i int, leases []v3.LeaseID, done *int, expired *int64) error {
-	ctx, cancel := context.WithCancel(context.Background())
+func (l *load) renew(i int, r *renewals) error {
+	ctx, cancel := context.WithCancel(l.client(i).Ctx())
 	defer cancel()
 	stream, err := pb.NewLeaseClient(l.client(i).ActiveConnection()).LeaseKeepAlive(ctx)
 	if err != nil {
@@ -437,9 +437,10 @@ func (l *load) renew(i int, leases []v3.LeaseID, done *int, expired *int64) erro
 	}
 
 	// The sender must not wait for the receiver: with many leases both directions would fill up.
-	next := make(chan int64, len(leases))
-	for _, id := range leases {
-		next <- int64(id)
+	next := make(chan int64, len(r.leases))
+	defer close(next)
+	for _, id := range r.leases {
+		next <- id
 	}
 	go func() {
 		for id := range next {
@@ -448,9 +449,8 @@ func (l *load) renew(i int, leases []v3.LeaseID, done *int, expired *int64) erro
 			}
 		}
 	}()
-	defer close(next)
 
-	for {
+	for len(r.leases) > r.expired {
 		answer, err := stream.Recv()
 		if err != nil {
 			return err
@@ -460,14 +460,15 @@ func (l *load) renew(i int, leases []v3.LeaseID, done *int, expired *int64) erro
 			return nil
 		}
 		if answer.TTL <= 0 {
-			atomic.AddInt64(expired, 1)
+			r.expired++
 			continue
 		}
 		if l.counts(now) {
-			*done++
+			r.done++
 		}
 		next <- answer.ID
 	}
+	return nil
 }
 
 // finishes finds the longest time in which no pair was finished.
