@@ -3,6 +3,11 @@
 
 #include "lockd/node/lease.h"
 
+#include "api/command.pb-c.h"
+#include "api/limits.h"
+
+#include <stdio.h>
+
 static bool alive(struct cluster *cluster, uint32_t node, uint64_t opened) {
 	struct state_session session;
 
@@ -132,6 +137,76 @@ static void test_lease__is_trusted_again_under_the_leader_lease(void **unused) {
 	assert_false(leases.unproved);
 }
 
+/* How many sessions the EXPIREs of that entry name. */
+static size_t count_expired(struct cluster *cluster, uint32_t node, raft_index index) {
+	struct node_entry entry;
+	Command__Batch *batch;
+	size_t n = 0;
+
+	assert_true(node_get_entry(cluster_node(cluster, node)->node, 1, index, &entry));
+	batch = command__batch__unpack(NULL, entry.n, entry.data);
+	assert_non_null(batch);
+	for (size_t i = 0; i < batch->n_commands; i++) {
+		if (batch->commands[i]->body_case == COMMAND__COMMAND__BODY_EXPIRE)
+			n += batch->commands[i]->expire->n_opened;
+	}
+	command__batch__free_unpacked(batch, NULL);
+	return n;
+}
+
+/* All sessions fall silent at the same moment; the most that one entry ends. */
+static size_t end_together(int n_sessions, int locks_each) {
+	struct cluster cluster;
+	const struct state *state;
+	raft_index before;
+	size_t n = 0, most = 0;
+
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	for (int i = 0; i < n_sessions; i++) {
+		char text[32];
+		uint64_t opened;
+
+		(void)snprintf(text, sizeof text, "%d", i);
+		opened = cluster_open(&cluster, 1, 5, text, 60000);
+		for (int lock = 1; lock <= locks_each; lock++) {
+			(void)snprintf(text, sizeof text, "%d/%d", i, lock);
+			assert_int_not_equal(cluster_acquire(&cluster, 1, 5, opened, (uint64_t)lock, text), 0);
+		}
+	}
+	cluster_restart(&cluster, 1);
+	(void)cluster_await_leader(&cluster, 0);
+	state = node_state(cluster_node(&cluster, 1)->node, 1);
+	before = state_applied(state);
+
+	cluster_advance(&cluster, 62000 * CLUSTER_MS);
+	for (raft_index index = before + 1; index <= state_applied(state); index++) {
+		size_t expired = count_expired(&cluster, 1, index);
+
+		n += expired;
+		most = expired > most ? expired : most;
+	}
+	assert_int_equal(n, n_sessions);
+	assert_int_equal(state_get_counts(state).sessions, 0);
+	assert_int_equal(state_get_counts(state).locks, 0);
+	cluster_deinit(&cluster);
+	return most;
+}
+
+/* No request waits for the end of them all. */
+static void test_lease__ends_many_sessions_in_portions(void **unused) {
+	(void)unused;
+	assert_int_equal(end_together(2 * LIMIT_SESSIONS_PER_COMMAND + 2, 0), LIMIT_SESSIONS_PER_COMMAND);
+}
+
+static void test_lease__ends_fewer_of_those_that_hold_more(void **unused) {
+	enum { LOCKS = 60, ROWS = LOCKS + 1 };
+
+	(void)unused;
+	assert_int_equal(end_together(40, LOCKS), (LEASE_ROWS_PER_EXPIRE + ROWS - 1) / ROWS);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease__expires_a_silent_session_after_its_ttl_and_not_before),
@@ -140,6 +215,8 @@ int main(void) {
 		cmocka_unit_test(test_lease__expires_nobody_while_it_cannot_prove_leadership),
 		cmocka_unit_test(test_lease__clock_goes_on_when_leases_are_taken_over),
 		cmocka_unit_test(test_lease__is_trusted_again_under_the_leader_lease),
+		cmocka_unit_test(test_lease__ends_many_sessions_in_portions),
+		cmocka_unit_test(test_lease__ends_fewer_of_those_that_hold_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
