@@ -55,6 +55,7 @@ struct load {
 	sem_t staged;                 /* once per parent made or deleted */
 	sem_t waiting;                /* once per locker that has someone before it */
 	sem_t finished;               /* once per locker that does no more */
+	atomic_bool closing;          /* answers do not matter any more */
 	_Atomic int64_t releasing_ns; /* when the last release of the shared lock began; only its holder stores */
 	pthread_mutex_t gap_mutex;    /* guards the rest */
 	int64_t last_ns, longest_ns, longest_from_ns;
@@ -251,9 +252,12 @@ static void acquire_or_finish(struct locker *locker, int64_t now_ns) {
 		sem_post(&locker->handle->load->finished);
 }
 
-static bool fail_at_once(struct zookeeper_lock *lock, const char *what, int rc) {
-	(void)lock;
-	fail(what, zerror(rc));
+/* While the handles are closed, the library ends what is under way with one code and refuses what follows with another.
+ */
+static bool fail_unless_closing(struct zookeeper_lock *lock, const char *what, int rc) {
+	if (!atomic_load(&locker_of(lock)->handle->load->closing))
+		fail(what, zerror(rc));
+	return false;
 }
 
 static void run_lockers(struct load *load) {
@@ -268,6 +272,7 @@ static void run_lockers(struct load *load) {
 static void close_handles(struct load *load) {
 	struct handle *handle, *sum = &load->sum;
 
+	atomic_store(&load->closing, true);
 	for (int i = 0; i < load->options->handles; i++) {
 		handle = &load->handles[i];
 		(void)zookeeper_close(handle->zk);
@@ -301,7 +306,7 @@ static void pairs_released(struct zookeeper_lock *lock) {
 
 static void pairs(struct load *load) {
 	static const struct zookeeper_lock_events events = {
-		.granted = pairs_granted, .released = pairs_released, .failed = fail_at_once};
+		.granted = pairs_granted, .released = pairs_released, .failed = fail_unless_closing};
 	struct report report;
 
 	make_parents(load, load->options->sessions);
@@ -342,7 +347,7 @@ static void handoff_released(struct zookeeper_lock *lock) {
 
 static void handoff(struct load *load) {
 	static const struct zookeeper_lock_events events = {
-		.granted = handoff_granted, .released = handoff_released, .failed = fail_at_once};
+		.granted = handoff_granted, .released = handoff_released, .failed = fail_unless_closing};
 	struct report report;
 
 	make_parents(load, 1);
@@ -386,7 +391,7 @@ static void gap_released(struct zookeeper_lock *lock) {
 
 static bool gap_failed(struct zookeeper_lock *lock, const char *what, int rc) {
 	if (rc != ZCONNECTIONLOSS && rc != ZOPERATIONTIMEOUT && rc != ZSESSIONMOVED)
-		fail(what, zerror(rc));
+		return fail_unless_closing(lock, what, rc);
 	locker_of(lock)->handle->failed++;
 	return true;
 }
@@ -428,7 +433,7 @@ static void hold_granted(struct zookeeper_lock *lock) {
 
 /* How long it took, in seconds. */
 static double acquire_all(struct load *load, int locks) {
-	static const struct zookeeper_lock_events events = {.granted = hold_granted, .failed = fail_at_once};
+	static const struct zookeeper_lock_events events = {.granted = hold_granted, .failed = fail_unless_closing};
 	int sessions = load->options->sessions;
 	int64_t began_ns;
 
@@ -506,8 +511,10 @@ static void await_go(void) {
 }
 
 static void wait_in_line(struct load *load) {
-	static const struct zookeeper_lock_events events = {
-		.granted = wait_granted, .released = wait_released, .queued = wait_queued, .failed = fail_at_once};
+	static const struct zookeeper_lock_events events = {.granted = wait_granted,
+							    .released = wait_released,
+							    .queued = wait_queued,
+							    .failed = fail_unless_closing};
 	struct report report;
 	double seconds;
 

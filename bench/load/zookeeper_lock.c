@@ -19,9 +19,6 @@ static void name_of(const struct zookeeper_lock *lock, char ret_name[NAME_BYTES]
 }
 
 static bool again(struct zookeeper_lock *lock, const char *what, int rc) {
-	/* Our own doing: the handle is being closed, and nobody waits for the answer. */
-	if (rc == ZCLOSING)
-		return false;
 	return lock->events->failed(lock, what, rc);
 }
 
