@@ -15,4 +15,4 @@ if [[ ! -d $gopath/src/go.etcd.io/etcd/clientv3/concurrency ]]; then
 fi
 
 # With modules off Go takes packages from GOPATH alone, so the build is the same on every machine with the same Debian packages.
-GO111MODULE=off GOPATH=$gopath GOFLAGS= go build -o "$1" "$(dirname "$(readlink -f "$0")")/etcd.go"
+GO111MODULE=off GOPATH=$gopath GOFLAGS= go build -o "$1" "$(dirname "$(readlink -f "$0")")"/etcd*.go

@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,15 +17,14 @@ import (
 	"os"
 	"sort"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	v3 "go.etcd.io/etcd/clientv3"
 	"go.etcd.io/etcd/clientv3/concurrency"
-	pb "go.etcd.io/etcd/etcdserver/etcdserverpb"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -38,16 +36,6 @@ const (
 
 	// So many calls open sessions at the same time: enough for group commit, few enough for etcd's queue of proposals.
 	openersMax = 256
-
-	// A call that got no answer during an election is never answered before etcd's own limit of several seconds. Asking
-	// again after this long keeps that limit out of the gap; it is far above the time of a call while a leader is
-	// there.
-	retryTimeout = 250 * time.Millisecond
-
-	// Between two attempts, because some fail at once. The pause differs from session to session, so that they do not
-	// all ask just before the service is back and then wait for the time-out together.
-	retryPause  = 5 * time.Millisecond
-	retryPhases = 16
 )
 
 type options struct {
@@ -177,7 +165,12 @@ var logging = zap.Config{
 
 func (l *load) connect(endpoints []string) error {
 	for i := 0; i < l.handles; i++ {
-		client, err := v3.New(v3.Config{Endpoints: endpoints, DialTimeout: stageTimeout, LogConfig: &logging})
+		client, err := v3.New(v3.Config{
+			Endpoints:   endpoints,
+			DialTimeout: stageTimeout,
+			DialOptions: []grpc.DialOption{grpc.WithBlock()}, // without it DialTimeout means nothing
+			LogConfig:   &logging,
+		})
 		if err != nil {
 			return err
 		}
@@ -275,306 +268,6 @@ func (l *load) each(body func(i int, w *worker) error) (worker, error) {
 	return sum, err
 }
 
-func (l *load) pairs() (fields, error) {
-	if err := l.openSessions(l.options.sessions); err != nil {
-		return nil, err
-	}
-	l.startClock()
-	sum, err := l.each(l.pairsOfSession)
-	if err != nil {
-		return nil, err
-	}
-	return fields{
-		"done":       sum.done,
-		"per_s":      float64(sum.done) / l.seconds,
-		"acquire_us": percentiles(sum.acquire),
-		"release_us": percentiles(sum.release),
-	}, nil
-}
-
-func (l *load) pairsOfSession(i int, w *worker) error {
-	ctx := l.client(i).Ctx()
-	mutex := l.ownMutex(i)
-
-	for time.Now().Before(l.end) {
-		asked := time.Now()
-		if err := mutex.Lock(ctx); err != nil {
-			return err
-		}
-		held := time.Now()
-		if err := mutex.Unlock(ctx); err != nil {
-			return err
-		}
-		released := time.Now()
-		if l.counts(released) {
-			w.done++
-			w.acquire = append(w.acquire, microseconds(held.Sub(asked)))
-			w.release = append(w.release, microseconds(released.Sub(held)))
-		}
-	}
-	return nil
-}
-
-func (l *load) handoff() (fields, error) {
-	if err := l.openSessions(l.options.sessions); err != nil {
-		return nil, err
-	}
-	l.startClock()
-	var releasing atomic.Value // time.Time of the last release; only the holder stores
-	sum, err := l.each(func(i int, w *worker) error {
-		for time.Now().Before(l.end) {
-			if err := l.takeAndPass(i, &releasing, w); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return fields{
-		"done":       sum.done,
-		"per_s":      float64(sum.done) / l.seconds,
-		"handoff_us": percentiles(sum.handoff),
-	}, nil
-}
-
-// takeAndPass queues for the shared lock, and releases it as soon as it is granted.
-func (l *load) takeAndPass(i int, releasing *atomic.Value, w *worker) error {
-	ctx := l.client(i).Ctx()
-	mutex := l.sharedMutex(i)
-
-	if err := mutex.Lock(ctx); err != nil {
-		return err
-	}
-	granted := time.Now()
-	if since, ok := releasing.Load().(time.Time); ok && l.counts(granted) {
-		w.done++
-		w.handoff = append(w.handoff, microseconds(granted.Sub(since)))
-	}
-	releasing.Store(time.Now())
-	return mutex.Unlock(ctx)
-}
-
-// keepalive renews leases as the client library does, over one stream per client, but without its pause of a third of
-// the TTL. The streams go to the leader alone: a follower passes every renewal on with an HTTP request of its own, which
-// costs many times as much.
-func (l *load) keepalive() (fields, error) {
-	leader, err := l.leader()
-	if err != nil {
-		return nil, err
-	}
-	l.close()
-	l.clients = nil
-	if err := l.connect([]string{leader}); err != nil {
-		return nil, err
-	}
-	if err := l.grantLeases(); err != nil {
-		return nil, err
-	}
-	done, expired, err := l.renewAll()
-	if err != nil {
-		return nil, err
-	}
-	return fields{"done": done, "per_s": float64(done) / l.seconds, "expired": expired}, nil
-}
-
-func (l *load) renewAll() (done, expired int, err error) {
-	shares := make([]renewals, l.handles)
-	for k, id := range l.leases {
-		share := &shares[k%l.handles]
-		share.leases = append(share.leases, int64(id))
-	}
-	l.startClock()
-	err = parallel(l.handles, l.handles, func(i int) error { return l.renew(i, &shares[i]) })
-	for _, share := range shares {
-		done += share.done
-		expired += share.expired
-	}
-	return done, expired, err
-}
-
-func (l *load) leader() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), stageTimeout)
-	defer cancel()
-	for _, endpoint := range l.endpoints {
-		status, err := l.clients[0].Status(ctx, endpoint)
-		if err != nil {
-			return "", err
-		}
-		if status.Leader == status.Header.MemberId {
-			return endpoint, nil
-		}
-	}
-	return "", errors.New("none of the endpoints is the leader")
-}
-
-func (l *load) grantLeases() error {
-	l.leases = make([]v3.LeaseID, l.options.sessions)
-	return parallel(len(l.leases), openersMax, func(i int) error {
-		grant, err := l.client(i).Grant(l.client(i).Ctx(), int64(l.ttlSeconds()))
-		if err != nil {
-			return err
-		}
-		l.leases[i] = grant.ID
-		return nil
-	})
-}
-
-// renewals are one client's leases, and what came of them.
-type renewals struct {
-	leases        []int64
-	done, expired int
-}
-
-// renew keeps one request per lease under way on one stream: each answer is followed by the next request for its lease.
-func (l *load) renew(i int, r *renewals) error {
-	ctx, cancel := context.WithCancel(l.client(i).Ctx())
-	defer cancel()
-	stream, err := pb.NewLeaseClient(l.client(i).ActiveConnection()).LeaseKeepAlive(ctx)
-	if err != nil {
-		return err
-	}
-
-	// The sender must not wait for the receiver: with many leases both directions would fill up.
-	next := make(chan int64, len(r.leases))
-	defer close(next)
-	for _, id := range r.leases {
-		next <- id
-	}
-	go func() {
-		for id := range next {
-			if stream.Send(&pb.LeaseKeepAliveRequest{ID: id}) != nil {
-				return // Recv has the reason.
-			}
-		}
-	}()
-
-	for len(r.leases) > r.expired {
-		answer, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		if !now.Before(l.end) {
-			return nil
-		}
-		if answer.TTL <= 0 {
-			r.expired++
-			continue
-		}
-		if l.counts(now) {
-			r.done++
-		}
-		next <- answer.ID
-	}
-	return nil
-}
-
-// finishes finds the longest time in which no pair was finished.
-type finishes struct {
-	mutex       sync.Mutex
-	done        int
-	last        time.Time
-	longest     time.Duration
-	longestFrom time.Time
-}
-
-func (f *finishes) add(at time.Time) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	f.done++
-	f.until(at)
-}
-
-func (f *finishes) until(at time.Time) {
-	gap := at.Sub(f.last)
-	if gap > f.longest {
-		f.longest, f.longestFrom = gap, f.last
-	}
-	if gap > 0 {
-		f.last = at
-	}
-}
-
-func (l *load) gap() (fields, error) {
-	if err := l.openSessions(l.options.sessions); err != nil {
-		return nil, err
-	}
-	l.startClock()
-	finished := finishes{last: l.begin}
-	var failed int64
-	_, err := l.each(func(i int, _ *worker) error {
-		for l.pairWithRetries(i, &failed) {
-			if now := time.Now(); l.counts(now) {
-				finished.add(now)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	finished.until(l.end) // If the service has not come back, that is the gap.
-	return fields{
-		"done":   finished.done,
-		"gap_ms": float64(finished.longest.Microseconds()) / 1000,
-		"at_s":   monotonicSeconds() - time.Since(finished.longestFrom).Seconds(),
-		"failed": failed,
-	}, nil
-}
-
-// pairWithRetries repeats what failed until it is done or time is up. A pair begins anew as a whole: Lock takes the key
-// that an earlier attempt has left for its own.
-func (l *load) pairWithRetries(i int, failed *int64) bool {
-	for time.Now().Before(l.end) {
-		if err := l.attemptPair(i); err == nil {
-			return true
-		}
-		atomic.AddInt64(failed, 1)
-		time.Sleep(retryPause * time.Duration(1+i%retryPhases))
-	}
-	return false
-}
-
-func (l *load) attemptPair(i int) error {
-	select {
-	case <-l.sessions[i].Done():
-		if err := l.replaceSession(i); err != nil {
-			return err
-		}
-	default:
-	}
-	mutex := l.ownMutex(i)
-	if err := l.impatiently(i, mutex.Lock); err != nil {
-		return err
-	}
-	return l.impatiently(i, mutex.Unlock)
-}
-
-func (l *load) impatiently(i int, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
-	defer cancel()
-	return call(ctx)
-}
-
-// replaceSession grants the lease itself because a session lives no longer than a context given to NewSession.
-func (l *load) replaceSession(i int) error {
-	ctx, cancel := context.WithTimeout(l.client(i).Ctx(), retryTimeout)
-	defer cancel()
-	grant, err := l.client(i).Grant(ctx, int64(l.ttlSeconds()))
-	if err != nil {
-		return err
-	}
-	ttl, lease := concurrency.WithTTL(l.ttlSeconds()), concurrency.WithLease(grant.ID)
-	session, err := concurrency.NewSession(l.client(i), ttl, lease)
-	if err != nil {
-		return err
-	}
-	l.sessions[i] = session
-	return nil
-}
-
 func (l *load) hold() (fields, error) {
 	if err := l.openSessions(l.options.sessions); err != nil {
 		return nil, err
@@ -598,105 +291,6 @@ func (l *load) hold() (fields, error) {
 	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return nil, err
-}
-
-// queue is the line of waiters behind the one lock of wait. Whoever is granted it sends how long the hand-off took, and
-// releases.
-type queue struct {
-	releasing atomic.Value // time.Time at which the last release began; only the holder stores
-	handoffs  chan float64
-	failures  chan error
-}
-
-// wait has one session more than it is asked for: the holder.
-func (l *load) wait() (fields, error) {
-	if err := l.openSessions(l.options.sessions + 1); err != nil {
-		return nil, err
-	}
-	ctx := l.client(0).Ctx()
-	holder := l.sharedMutex(0)
-	if err := holder.Lock(ctx); err != nil {
-		return nil, err
-	}
-	q := &queue{
-		handoffs: make(chan float64, l.options.sessions),
-		failures: make(chan error, l.options.sessions),
-	}
-	if err := l.lineUp(ctx, q); err != nil {
-		return nil, err
-	}
-	fmt.Printf("{\"waiting\": %d}\n", l.options.sessions)
-	if answer, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil || answer != "go\n" {
-		return nil, fmt.Errorf("wanted a line \"go\" on stdin, got %q", answer)
-	}
-	began := time.Now()
-	q.releasing.Store(began)
-	if err := holder.Unlock(ctx); err != nil {
-		return nil, err
-	}
-	return l.drain(q, began)
-}
-
-// lineUp starts the waiters and returns when all have their key in the queue. It watches for the keys because Lock does
-// not say when it has begun to wait.
-func (l *load) lineUp(ctx context.Context, q *queue) error {
-	arrivals := l.client(0).Watch(ctx, l.prefix+"/shared/", v3.WithPrefix(), v3.WithFilterDelete(), v3.WithCreatedNotify())
-	if created, ok := <-arrivals; !ok || created.Err() != nil {
-		return errors.New("cannot watch the queue")
-	}
-	for i := 1; i < len(l.sessions); i++ {
-		go func(i int) {
-			if err := l.waitAndPass(i, q); err != nil {
-				q.failures <- err
-			}
-		}(i)
-	}
-	for waiting := 0; waiting < l.options.sessions; {
-		select {
-		case arrived := <-arrivals:
-			if err := arrived.Err(); err != nil {
-				return err
-			}
-			waiting += len(arrived.Events)
-		case err := <-q.failures:
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *load) waitAndPass(i int, q *queue) error {
-	ctx := l.client(i).Ctx()
-	mutex := l.sharedMutex(i)
-	if err := mutex.Lock(ctx); err != nil {
-		return err
-	}
-	q.handoffs <- microseconds(time.Since(q.releasing.Load().(time.Time)))
-	q.releasing.Store(time.Now())
-	return mutex.Unlock(ctx)
-}
-
-// drain collects the hand-offs until every waiter had the lock or time is up.
-func (l *load) drain(q *queue, began time.Time) (fields, error) {
-	timeUp := time.After(time.Until(began.Add(toDuration(l.seconds))))
-	var handoffs []float64
-	for running := true; running && len(handoffs) < l.options.sessions; {
-		select {
-		case took := <-q.handoffs:
-			handoffs = append(handoffs, took)
-		case err := <-q.failures:
-			return nil, err
-		case <-timeUp:
-			running = false
-		}
-	}
-	took := time.Since(began).Seconds()
-	return fields{
-		"done":       len(handoffs),
-		"per_s":      float64(len(handoffs)) / took,
-		"seconds":    took,
-		"handoff_us": percentiles(handoffs),
-	}, nil
 }
 
 func (l *load) idle() (fields, error) {
