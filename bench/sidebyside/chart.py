@@ -24,7 +24,7 @@ PANELS = [
     Panel("pairs", "pairs", "Acquire and release of own locks, pairs/s (more is better)"),
     Panel("handoff", "hand-offs", "One lock handed from session to session, per second (more is better)"),
     Panel("pairs", "acquire p50", "Median time of an acquire, µs (less is better)"),
-    Panel("gap", "gap", "Longest time without a lock after the leader …, ms (less is better)"),
+    Panel("gap", "gap", "Longest time without a lock after the leader gets …, ms (less is better)"),
 ]
 
 
@@ -79,8 +79,8 @@ set style histogram errorbars gap 1 lw 1
 set style fill solid 0.9 noborder
 set logscale y
 set grid ytics lc rgb "#dddddd"
-set key top left
-set offsets 0, 0, 0, 0
+set errorbars 0.4 front lc rgb "#333333"
+set key outside bottom center horizontal
 set yrange [1:*]
 set multiplot layout {rows},{min(2, len(plots))} title "{quoted}"
 """

@@ -23,7 +23,9 @@ class Expiry(Workload):
         sessions = stage.scale.expiring[stage.service.name]
         quiet = stage.measure("pairs", sessions=SESSIONS, prefix="others")
         stage.record(f"{count(SESSIONS, 'session')} quiet", "acquire p99", quiet["acquire_us"]["p99"], "µs")
-        with stage.load("idle", sessions=sessions, ttl_ms=TTL_MS) as generator:
+        # A session of ZooKeeper is a connection; those of the others are spread over few.
+        spread = {"handles": sessions} if stage.service.name == "zookeeper" else {}
+        with stage.load("idle", sessions=sessions, ttl_ms=TTL_MS, **spread) as generator:
             generator.line()
             stage.service.wait_quiet()
             generator.kill()

@@ -22,7 +22,7 @@ class Overload(Workload):
     """What others notice of it."""
 
     name = "overload"
-    about = "pairs at 64 sessions beside a stopped follower, and beside clients that ask and never read"
+    about = "pairs at 64 sessions beside a stopped follower and beside clients that never read; a flood of requests"
     services = ("lockd",)
 
     def run(self, stage: Stage) -> None:
@@ -37,6 +37,7 @@ class Overload(Workload):
             service.wait_ready()
             with _slow_readers(service) as keep_reading:
                 _pairs(stage, f"{case}, {READERS} clients never read", keep_reading)
+        _flood(stage)
 
 
 def _pairs(stage: Stage, case: str, meanwhile: Callable[[], object] | None = None) -> None:
@@ -51,6 +52,20 @@ def _pairs(stage: Stage, case: str, meanwhile: Callable[[], object] | None = Non
     result = stage.measure("pairs", look, sessions=SESSIONS)
     stage.record(case, "pairs", result["per_s"], "1/s")
     stage.record(case, "acquire p99", result["acquire_us"]["p99"], "µs")
+    stage.record(case, "memory of the largest node", max(resident) / 2**20, "MiB")
+
+
+def _flood(stage: Stage) -> None:
+    """More requests at once than a leader admits, and one session beside them that asks once at a time."""
+    resident: list[int] = []
+    case = f"{count(stage.scale.flooders, 'session')}, 32 requests each"
+    result = stage.measure(
+        "flood", lambda: resident.append(max(stage.service.resident_bytes().values())), sessions=stage.scale.flooders
+    )
+    stage.record(case, "answers", result["per_s"], "1/s")
+    stage.record(case, "BUSY", result["busy"] / result["seconds"], "1/s")
+    stage.record(case, "acquire p99 of one beside", result["polite_us"]["p99"], "µs")
+    stage.record(case, "acquire p99 of the same, quiet", result["quiet_us"]["p99"], "µs")
     stage.record(case, "memory of the largest node", max(resident) / 2**20, "MiB")
 
 

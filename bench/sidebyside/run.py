@@ -70,12 +70,12 @@ class Run:
         Lockd.build = self.build
         for number in range(1, self.rounds + 1):
             for workload in self.workloads:
-                for service in self._order(WORKLOADS[workload], number):
+                for service in self.order(workload, number):
                     self._one(WORKLOADS[workload], service, number)
 
-    def _order(self, workload: Workload, number: int) -> list[str]:
-        """Each round begins with another service: none always comes after the same neighbour."""
-        taking_part = [service for service in self.services if service in workload.services]
+    def order(self, workload: str, number: int) -> list[str]:
+        """Services in a round. Each round begins with another one: none always comes after the same neighbour."""
+        taking_part = [service for service in self.services if service in WORKLOADS[workload].services]
         shift = (number - 1) % max(1, len(taking_part))
         return taking_part[shift:] + taking_part[:shift]
 

@@ -102,7 +102,11 @@ class Service:
             self._check_alive()
             return self.ready()
 
-        return wait_until(all_ready, f"{self.name}: all nodes serve")
+        try:
+            return wait_until(all_ready, f"{self.name}: all nodes serve")
+        except Failure as failure:
+            words = "".join(f"\n--- node {node}:\n{self.last_words(node)}" for node in self._running)
+            raise Failure(f"{failure}{words}") from failure
 
     def _check_alive(self) -> None:
         for node, child in self._running.items():

@@ -29,6 +29,8 @@ class Scale:
     keepers_of_all: int = 1_000
     expiring: dict[str, int] = field(default_factory=lambda: {"lockd": 100_000, "etcd": 10_000, "zookeeper": 1_000})
     crowds: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    # Each has 32 requests under way: twice what a leader admits at once, LIMIT_PENDING_REQUESTS_MAX.
+    flooders: int = 8_192
 
 
 QUICK = Scale(
@@ -44,6 +46,7 @@ QUICK = Scale(
     keepers_of_all=100,
     expiring={"lockd": 5_000, "etcd": 500, "zookeeper": 100},
     crowds=(1_000, 10_000),
+    flooders=256,
 )
 
 
