@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,6 +21,8 @@ enum {
 	/* How long the thread sleeps at most while there are leases: it sleeps on the monotonic clock, which stands
 	 * still while the machine is suspended, whereas leases go on. */
 	SLEEP_US_MAX = 1000 * 1000,
+	/* In one go of a thread of nng's, which has but a few for all handles of a program. */
+	CALLBACKS_PER_RECEIPT_MAX = 256,
 };
 
 /* ---- Turns of the handle's thread ------------------------------------------------------------------------------- */
@@ -28,6 +31,19 @@ void lockd__client_kick(struct lockd_client *client) {
 	client->kicked = true;
 	if (client->sleeping)
 		pthread_cond_signal(&client->wake);
+}
+
+bool lockd__client_is_caller(const struct lockd_client *client) {
+	return client->calling && pthread_equal(client->caller, pthread_self());
+}
+
+bool lockd__client_gathers(const struct lockd_client *client) {
+	return client->receiving || lockd__client_is_caller(client);
+}
+
+void lockd__client_due(struct lockd_client *client) {
+	if (!client->receiving && !client->calling)
+		lockd__client_kick(client);
 }
 
 int64_t lockd__client_jitter_us(struct lockd_client *client, int64_t max_us) {
@@ -84,7 +100,8 @@ static bool call_done(struct lockd_client *client) {
 	lockd__request_free(request);
 	pthread_mutex_lock(&client->mutex);
 	session->callbacks--;
-	pthread_cond_broadcast(&client->left);
+	if (session->closing)
+		pthread_cond_broadcast(&client->left);
 	return true;
 }
 
@@ -131,8 +148,38 @@ static bool call_on_event(struct lockd_client *client) {
 }
 
 /* States before grants: whoever is told of a grant has heard before that the session ended. */
-static bool call_back(struct lockd_client *client) {
+static bool call_one(struct lockd_client *client) {
 	return call_on_state(client) || call_done(client) || call_on_event(client);
+}
+
+/* Runs at most n callbacks, and leaves the rest to the handle's thread. */
+static void call_back(struct lockd_client *client, unsigned n) {
+	if (client->calling)
+		return;
+	client->calling = true;
+	client->caller = pthread_self();
+	while (n > 0 && call_one(client))
+		n--;
+	client->calling = false;
+	if (n == 0)
+		lockd__client_kick(client);
+}
+
+void lockd__client_receive(struct lockd_client *client) {
+	client->receiving = true;
+}
+
+void lockd__client_received(struct lockd_client *client) {
+	client->receiving = false;
+	call_back(client, CALLBACKS_PER_RECEIPT_MAX);
+	lockd__connections_flush(client);
+	if (client->closing)
+		lockd__client_kick(client); /* whose thread waits for the end of callbacks */
+}
+
+static bool is_over(const struct lockd_client *client) {
+	return client->closing && !client->calling && TAILQ_EMPTY(&client->connections) &&
+	       TAILQ_EMPTY(&client->reaped) && TAILQ_EMPTY(&client->finished);
 }
 
 static void *run(void *arg) {
@@ -140,11 +187,14 @@ static void *run(void *arg) {
 	int64_t next_us;
 
 	pthread_mutex_lock(&client->mutex);
-	while (!client->closing || !TAILQ_EMPTY(&client->connections) || !TAILQ_EMPTY(&client->reaped) ||
-	       !TAILQ_EMPTY(&client->finished)) {
+	while (!is_over(client)) {
 		client->kicked = false;
 		next_us = client->closing ? LOCKD__NEVER : tick(client);
-		if (reap_one(client) || call_back(client) || client->kicked)
+		if (reap_one(client))
+			continue;
+		call_back(client, UINT_MAX);
+		lockd__connections_flush(client);
+		if (client->kicked)
 			continue;
 		client->sleeping = true;
 		lockd__clock_wait(&client->wake, &client->mutex, next_us);
@@ -226,12 +276,15 @@ void lockd__client_leave(struct lockd_client *client) {
 enum lockd_status lockd__client_enter_blocking(struct lockd_client *client) {
 	enum lockd_status status;
 
-	if (client->pid == getpid() && pthread_equal(pthread_self(), client->thread))
-		return LOCKD_MISUSE;
 	status = lockd__client_enter(client);
-	if (status == LOCKD_OK)
-		client->callers++;
-	return status;
+	if (status != LOCKD_OK)
+		return status;
+	if (lockd__client_is_caller(client)) {
+		pthread_mutex_unlock(&client->mutex);
+		return LOCKD_MISUSE;
+	}
+	client->callers++;
+	return LOCKD_OK;
 }
 
 void lockd__client_leave_blocking(struct lockd_client *client) {

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client handle. One mutex guards all of it, sessions and observations included. Three kinds of threads come by:
- * callers of the library, who make requests and send them; nng's threads, who bring answers and act on them; and the
- * handle's own thread, which keeps the time (dials, back-offs, keep-alives, leases), runs the user's callbacks with the
- * mutex released, and frees connections. */
+ * callers of the library, who make requests and send them; nng's threads, who bring answers, act on them and run the
+ * user's callbacks that are due then; and the handle's own thread, which keeps the time (dials, back-offs, keep-alives,
+ * leases), runs what callbacks are left, and frees connections. Callbacks run with the mutex released, one at a time: a
+ * thread that finds another one at it leaves its own to that one.
+ *
+ * What a thread sends while it acts on answers or runs callbacks is gathered and written at the end, so that a batch of
+ * answers that brings a batch of requests costs one write. */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
@@ -33,6 +37,9 @@ struct lockd_client {
 	bool closing;
 	pthread_cond_t left; /* a caller has left, a callback has returned */
 	unsigned callers;    /* threads inside blocking calls */
+	bool receiving;      /* an nng thread acts on answers; it will run the callbacks */
+	bool calling;        /* a thread runs callbacks … */
+	pthread_t caller;    /* … this one */
 	const void *running; /* the session or observation whose callback runs */
 
 	uint64_t seed;          /* of jitter */
@@ -78,6 +85,20 @@ void lockd__client_leave_blocking(struct lockd_client *client);
 
 /* Wants a turn of the handle's thread. */
 void lockd__client_kick(struct lockd_client *client);
+
+/* A callback is due. */
+void lockd__client_due(struct lockd_client *client);
+
+/* An nng thread begins to act on answers, and ends: runs the callbacks that are due, and sends what was gathered. The
+ * mutex is released during callbacks. */
+void lockd__client_receive(struct lockd_client *client);
+void lockd__client_received(struct lockd_client *client);
+
+/* Whether this thread runs callbacks. */
+bool lockd__client_is_caller(const struct lockd_client *client);
+
+/* Whether what this thread sends is gathered. */
+bool lockd__client_gathers(const struct lockd_client *client);
 
 /* Something from 0 up to below `max_us`, to keep clients from acting in step. */
 int64_t lockd__client_jitter_us(struct lockd_client *client, int64_t max_us);

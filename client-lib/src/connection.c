@@ -34,10 +34,26 @@ static void reap_if_idle(struct lockd__connection *connection) {
 
 /* ---- Sending ---------------------------------------------------------------------------------------------------- */
 
+static void set_output(const struct lockd__connection *connection, nng_aio *aio) {
+	nng_iov iov = {.iov_buf = connection->writing.bytes + connection->written,
+		       .iov_len = connection->writing.n - connection->written};
+	int r = nng_aio_set_iov(aio, 1, &iov);
+
+	assert(r == 0);
+}
+
+/* Most often the socket has room for all of it. To be told so by a callback would cost waking a thread of nng's; an aio
+ * without one is asked instead. What it could not write is cancelled, and goes with the one that tells. */
+static void try_send(struct lockd__connection *connection) {
+	set_output(connection, connection->try_aio);
+	nng_stream_send(connection->stream, connection->try_aio);
+	nng_aio_cancel(connection->try_aio);
+	nng_aio_wait(connection->try_aio);
+	connection->written += nng_aio_count(connection->try_aio);
+}
+
 static void post_send(struct lockd__connection *connection) {
 	struct lockd__output empty;
-	nng_iov iov;
-	int r;
 
 	if (connection->written == connection->writing.n) {
 		if (connection->filling.n == 0)
@@ -47,14 +63,23 @@ static void post_send(struct lockd__connection *connection) {
 		connection->writing = connection->filling;
 		connection->filling = empty;
 		connection->written = 0;
+		try_send(connection);
 	}
-	iov.iov_buf = connection->writing.bytes + connection->written;
-	iov.iov_len = connection->writing.n - connection->written;
-	r = nng_aio_set_iov(connection->send_aio, 1, &iov);
-	assert(r == 0);
+	if (connection->written == connection->writing.n)
+		return;
+	set_output(connection, connection->send_aio);
 	connection->sending = true;
 	connection->inflight++;
 	nng_stream_send(connection->stream, connection->send_aio);
+}
+
+void lockd__connections_flush(struct lockd_client *client) {
+	struct lockd__connection *connection;
+
+	TAILQ_FOREACH (connection, &client->connections, link) {
+		if (!connection->dead && connection->stream && !connection->sending)
+			post_send(connection);
+	}
 }
 
 static void on_sent(void *arg) {
@@ -108,7 +133,7 @@ void lockd__connection_send(struct lockd__connection *connection, uint8_t type, 
 	(void)protobuf_c_message_pack(message, output->bytes + output->n + FRAME_HEADER_BYTES);
 	frame_seal(FRAME_CLIENT, type, id, body_bytes, output->bytes + output->n);
 	output->n += n;
-	if (!connection->sending)
+	if (!connection->sending && !lockd__client_gathers(connection->client))
 		post_send(connection);
 }
 
@@ -172,6 +197,7 @@ static void on_received(void *arg) {
 	connection->inflight--;
 	if (!connection->dead && result != 0)
 		fail_nng(connection, "the connection was lost", result);
+	lockd__client_receive(client);
 	if (!connection->dead) {
 		connection->heard_us = lockd__clock_us();
 		connection->in_bytes += nng_aio_count(connection->recv_aio);
@@ -180,6 +206,7 @@ static void on_received(void *arg) {
 	if (!connection->dead)
 		post_recv(connection);
 	reap_if_idle(connection);
+	lockd__client_received(client); /* the connection may be gone then */
 	pthread_mutex_unlock(&client->mutex);
 }
 
@@ -252,6 +279,7 @@ struct lockd__connection *lockd__connection_dial(struct lockd_client *client, st
 	if (nng_aio_alloc(&connection->dial_aio, on_dialled, connection) != 0 ||
 	    nng_aio_alloc(&connection->recv_aio, on_received, connection) != 0 ||
 	    nng_aio_alloc(&connection->send_aio, on_sent, connection) != 0 ||
+	    nng_aio_alloc(&connection->try_aio, NULL, NULL) != 0 ||
 	    nng_stream_dialer_alloc(&connection->dialer, url) != 0) {
 		lockd__connection_free(connection);
 		return NULL;
@@ -273,6 +301,7 @@ void lockd__connection_free(struct lockd__connection *connection) {
 	nng_aio_free(connection->dial_aio);
 	nng_aio_free(connection->recv_aio);
 	nng_aio_free(connection->send_aio);
+	nng_aio_free(connection->try_aio);
 	free(connection->in);
 	free(connection->writing.bytes);
 	free(connection->filling.bytes);

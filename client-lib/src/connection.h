@@ -32,7 +32,8 @@ struct lockd__connection {
 	nng_stream_dialer *dialer;
 	nng_stream *stream; /* NULL until dialled */
 	nng_aio *dial_aio, *recv_aio, *send_aio;
-	int inflight; /* operations whose callback has not run */
+	nng_aio *try_aio; /* has no callback */
+	int inflight;     /* operations whose callback has not run */
 	bool dead;
 	bool broken; /* a frame could not be queued: the client's thread lets it fail */
 	bool sending;
@@ -55,6 +56,9 @@ struct lockd__connection *lockd__connection_dial(struct lockd_client *client, st
  * client's thread. Mutex held; not dead. */
 void lockd__connection_send(struct lockd__connection *connection, uint8_t type, uint64_t id,
 			    const ProtobufCMessage *message);
+
+/* Writes what was gathered for any of them (lockd__client_gathers()). Mutex held. */
+void lockd__connections_flush(struct lockd_client *client);
 
 /* Whether more requests should be handed to it; false while too much waits to be written. */
 bool lockd__connection_has_room(const struct lockd__connection *connection);

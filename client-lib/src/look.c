@@ -151,11 +151,9 @@ static enum lockd_status next_locks(struct lockd_client *client, enum lockd__req
 
 	if (!request)
 		return LOCKD_NO_MEMORY;
-	if (list->list.n > 0) {
-		free(request->after);
+	if (list->list.n > 0)
 		request->after = strdup(list->rows[list->list.n - 1].name);
-	}
-	if (request->after)
+	if (list->list.n == 0 || request->after)
 		status = aim(client, request, read, &list->list.answer, deadline_us);
 	if (status == LOCKD_OK)
 		*ret = request;

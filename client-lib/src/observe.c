@@ -157,7 +157,7 @@ void lockd__observe_event(struct lockd_client *client, uint64_t frame_id, const 
 	if (observation->n_events++ == 0)
 		TAILQ_INSERT_TAIL(&client->eventful, observation, eventful);
 	STAILQ_INSERT_TAIL(&observation->events, copy, link);
-	lockd__client_kick(client);
+	lockd__client_due(client);
 }
 
 struct lockd__event *lockd__observe_take(struct lockd_client *client, struct lockd_observation **ret_observation) {
@@ -239,7 +239,7 @@ void lockd_observe_stop(struct lockd_observation *observation) {
 		return;
 	client->callers++;
 	unsubscribe(client, observation);
-	while (client->running == observation && !pthread_equal(pthread_self(), client->thread))
+	while (client->running == observation && !lockd__client_is_caller(client))
 		pthread_cond_wait(&client->left, &client->mutex);
 	lockd__observe_free(observation);
 	lockd__client_leave_blocking(client);

@@ -31,23 +31,27 @@ RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
 
 /* ---- Making ----------------------------------------------------------------------------------------------------- */
 
+/* With its texts in one piece of memory. */
 struct lockd__request *lockd__request_new(struct lockd_client *client, struct lockd_session *session,
 					  enum lockd__request_kind kind, const char *name, const char *value) {
-	struct lockd__request *request = calloc(1, sizeof *request);
+	size_t name_bytes = (name ? strlen(name) : 0) + 1, value_bytes = (value ? strlen(value) : 0) + 1;
+	struct lockd__request *request = calloc(1, sizeof *request + name_bytes + value_bytes);
 
 	if (!request)
 		return NULL;
 	request->kind = kind;
 	request->session = session;
 	request->order = client->next_order++;
-	request->name = strdup(name ? name : "");
-	request->value = strdup(value ? value : "");
-	request->after = strdup("");
-	if (kind == LOCKD__ACQUIRE)
+	request->name = request->texts;
+	request->value = request->texts + name_bytes;
+	memcpy(request->texts, name ? name : "", name_bytes);
+	memcpy(request->texts + name_bytes, value ? value : "", value_bytes);
+	if (kind == LOCKD__ACQUIRE) {
 		request->spare = lockd__request_new(client, session, LOCKD__CANCEL, NULL, NULL);
-	if (!request->name || !request->value || !request->after || (kind == LOCKD__ACQUIRE && !request->spare)) {
-		lockd__request_free(request);
-		return NULL;
+		if (!request->spare) {
+			lockd__request_free(request);
+			return NULL;
+		}
 	}
 	return request;
 }
@@ -55,8 +59,6 @@ struct lockd__request *lockd__request_new(struct lockd_client *client, struct lo
 void lockd__request_free(struct lockd__request *request) {
 	if (request->spare)
 		lockd__request_free(request->spare);
-	free(request->name);
-	free(request->value);
 	free(request->after);
 	free(request);
 }
@@ -164,7 +166,10 @@ static bool unblock(struct lockd_client *client, struct lockd_session *session) 
 
 /* ---- Sending ---------------------------------------------------------------------------------------------------- */
 
+/* NULL: the empty one. */
 static ProtobufCBinaryData text_of(const char *text) {
+	if (!text)
+		text = "";
 	return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
 }
 
@@ -255,8 +260,8 @@ static void send_changes(struct lockd__request *request, Client__Request *messag
 		changes[i].node = change->node;
 		changes[i].set_priority = change->set_priority != 0;
 		changes[i].priority = change->set_priority ? change->priority : 0;
-		changes[i].peer_address = text_of(change->peer_address ? change->peer_address : "");
-		changes[i].client_address = text_of(change->client_address ? change->client_address : "");
+		changes[i].peer_address = text_of(change->peer_address);
+		changes[i].client_address = text_of(change->client_address);
 		pointers[i] = &changes[i];
 	}
 	body.n_changes = request->n_changes;
@@ -685,7 +690,7 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 	if (request->done) {
 		request->session->callbacks++;
 		TAILQ_INSERT_TAIL(&client->finished, request, link);
-		lockd__client_kick(client);
+		lockd__client_due(client);
 		return;
 	}
 	lockd__request_free(request);

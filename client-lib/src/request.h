@@ -84,9 +84,8 @@ struct lockd__request {
 	bool blocked;  /* WAITING: for the window, in session->blocked */
 	bool in_doubt; /* a transmission went unanswered: it may have taken effect */
 
-	char *name; /* of the lock; prefix of a list */
-	char *value;
-	char *after; /* LIST: the last name seen */
+	const char *name, *value; /* of the lock; prefix of a list. In `texts` */
+	char *after;              /* LIST: the last name seen; NULL: none */
 	uint32_t wait_ms;
 	uint64_t token;
 	uint64_t after_opened;            /* SESSIONS */
@@ -99,8 +98,8 @@ struct lockd__request {
 	const struct lockd_member_change *changes; /* CHANGE_MEMBERS: the caller's, who waits for the end */
 	size_t n_changes;
 	uint64_t backup, offset; /* BACKUP: 0 begins one, otherwise the part of it that is asked for */
-	uint32_t target_node; /* TRANSFER_LEADER; 0: any */
-	uint32_t leader_node; /* TRANSFER_LEADER: who led when it was first sent; 0: not sent yet */
+	uint32_t target_node;    /* TRANSFER_LEADER; 0: any */
+	uint32_t leader_node;    /* TRANSFER_LEADER: who led when it was first sent; 0: not sent yet */
 
 	/* An acquire that is being given up and its cancellation know each other. The cancellation is made with the
 	 * acquire and kept as `spare`, so that giving up cannot fail. */
@@ -112,6 +111,7 @@ struct lockd__request {
 	void *user;
 	enum lockd_status status; /* FINISHED: for the callback */
 	struct lockd_grant grant;
+	char texts[];
 };
 
 TAILQ_HEAD(lockd__requests, lockd__request);

@@ -87,7 +87,7 @@ static void change_state(struct lockd_session *session, enum lockd_session_state
 	else if (session->n_changes == LOCKD__CHANGES)
 		session->n_changes--;
 	session->changes[session->n_changes++] = state;
-	lockd__client_kick(client);
+	lockd__client_due(client);
 }
 
 static int64_t jeopardy_us(const struct lockd_session *session) {
