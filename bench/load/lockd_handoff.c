@@ -31,10 +31,17 @@ struct runner {
 
 static void queue(struct runner *runner);
 
+/* At the end of wait the sessions are closed, whatever they have under way. */
+static bool is_end(struct baton *baton, enum lockd_status status) {
+	return status == LOCKD_CLOSED && atomic_load(&baton->fleet.phase) == FLEET_OVER;
+}
+
 static void on_released(void *user, enum lockd_status status, const struct lockd_grant *grant) {
 	struct runner *runner = user;
 
 	(void)grant;
+	if (is_end(runner->baton, status))
+		return;
 	if (status != LOCKD_OK)
 		fleet_fail(NULL, "release", status);
 	if (runner->baton->queues_again)
@@ -68,14 +75,13 @@ static void pass_on(struct runner *runner, uint64_t token) {
 static void on_granted(void *user, enum lockd_status status, const struct lockd_grant *grant) {
 	struct runner *runner = user;
 	struct baton *baton = runner->baton;
-	bool over = atomic_load(&baton->fleet.phase) == FLEET_OVER;
 
-	if (over && status == LOCKD_CLOSED)
-		return; /* it waited in vain */
+	if (is_end(baton, status))
+		return;
 	if (status != LOCKD_OK)
 		fleet_fail(NULL, "acquire", status);
 	take(baton, grant->token);
-	if (over && !baton->queues_again) {
+	if (!baton->queues_again && atomic_load(&baton->fleet.phase) == FLEET_OVER) {
 		(void)sem_post(&baton->fleet.ended);
 		return;
 	}
