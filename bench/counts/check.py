@@ -236,14 +236,22 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         sys.exit(64 if end.code else 0)
 
 
-def find_missing(build: Path) -> str | None:
+def find_missing(build: Path, wanted: frozenset[str]) -> str | None:
     """What has to be built or installed first."""
-    for program in ("lockd/lockd", "cli/lockctl", "bench/counts/counts-core", "bench/counts/counts-load"):
+    programs: list[str] = []
+    tools: list[str] = []
+    if wanted & {*QUIET, *TRACED}:
+        programs += ["lockd/lockd", "cli/lockctl", "bench/counts/counts-load"]
+        tools += ["strace", "ss", "jq"]
+    if wanted & {*CORE, *HOLD}:
+        programs += ["bench/counts/counts-core"]
+        tools += ["valgrind"]
+    for program in programs:
         if not (build / program).exists():
             return f"{build / program} is not there: build it first, or name another folder with --build"
-    for program in ("strace", "valgrind", "ss", "jq"):
-        if not shutil.which(program):
-            return f"{program} is not installed: scripts/packages.sh installs it"
+    for tool in tools:
+        if not shutil.which(tool):
+            return f"{tool} is not installed: scripts/packages.sh installs it"
     return None
 
 
@@ -278,7 +286,7 @@ def measure_for(flags: argparse.Namespace, stored: dict[str, bounds.Bound], want
 
 def main(arguments: list[str]) -> int:
     flags = parse_arguments(arguments)
-    missing = find_missing(flags.build)
+    missing = find_missing(flags.build, flags.only)
     if missing:
         print(f"check: {missing}", file=sys.stderr)
         return 2
