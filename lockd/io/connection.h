@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One byte stream that carries frames.
  *
- * Two sides touch it. nng's task threads read: they split what arrived into frames and hand whole batches to the loop's
- * inbox. The loop writes: it appends frames to one buffer while nng sends the other, and flushes once per turn. The
+ * Two sides touch it. nng's task threads read: they split what arrived into frames, hand whole batches to the loop's
+ * inbox, and run the turns that take them (inbox.h). The loop writes: it appends frames to one buffer while nng sends the other, and flushes once per turn. The
  * lock of the connection protects what both touch; posting to nng under it is safe since nng completes on its own
  * threads only.
  *

@@ -13,8 +13,9 @@
  * the library goes on asking in the background (an acquire that was given up is cancelled).
  *
  * Threads: all calls may be made from any thread at any time, except that a handle must not be used after or while it
- * is closed. Callbacks run on a thread of the library, one at a time per client; they may call _async functions and
- * queries, and must not block nor call a blocking function.
+ * is closed. Callbacks run on threads of the library, one at a time per client; they may call _async functions and
+ * queries, and must not block nor call a blocking function: the same few threads bring the answers to all handles of
+ * the program. What a callback asks for is sent when it has returned.
  *
  * Fork: a handle belongs to the process that opened it; in a child every call returns LOCKD_FORKED.
  *
