@@ -18,8 +18,10 @@ enum {
 };
 
 static inline size_t varint_size(uint64_t v) {
-	/* 64 − clz bits, seven to a byte; 0 takes one. */
-	return (size_t)(63 - __builtin_clzll(v | 1)) / 7 + 1;
+	unsigned top = 63 - (unsigned)__builtin_clzll(v | 1);
+
+	/* top / 7 + 1 for a bit from 0 to 63, without a division. */
+	return (top * 9 + 73) / 64;
 }
 
 /* Returns what stands behind it. */
@@ -30,6 +32,14 @@ static inline uint8_t *varint_put(uint8_t *out, uint64_t v) {
 	}
 	*out++ = (uint8_t)v;
 	return out;
+}
+
+/* A field that is a number, with a tag of one byte: `field` is below 16. proto3 leaves out what is zero. */
+static inline uint8_t *varint_put_field(uint8_t *out, unsigned field, uint64_t number) {
+	if (number == 0)
+		return out;
+	*out++ = (uint8_t)(field << VARINT_KIND_BITS | VARINT_KIND_NUMBER);
+	return varint_put(out, number);
 }
 
 /* The length, at `out`, of what stands from out + 1 to `end`. Most take one byte, for which there is room; for a longer
@@ -47,6 +57,11 @@ static inline uint8_t *varint_put_length(uint8_t *out, uint8_t *end) {
 static inline const uint8_t *varint_get(const uint8_t *in, const uint8_t *end, uint64_t *ret) {
 	uint64_t v = 0;
 
+	/* Most are short. */
+	if (in < end && *in < 0x80) {
+		*ret = *in;
+		return in + 1;
+	}
 	for (unsigned shift = 0; in < end; shift += 7) {
 		uint8_t byte = *in++;
 

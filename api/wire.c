@@ -34,8 +34,8 @@ static bool wire_is_packed(const wire_field *field) {
 }
 
 static uint32_t wire_tag_of(const wire_field *field) {
-	bool sized =
-		field->type == PROTOBUF_C_TYPE_BYTES || field->type == PROTOBUF_C_TYPE_MESSAGE || wire_is_packed(field);
+	static_assert(PROTOBUF_C_TYPE_BYTES + 1 == PROTOBUF_C_TYPE_MESSAGE, "the last two types have a length");
+	bool sized = field->type >= PROTOBUF_C_TYPE_BYTES || wire_is_packed(field);
 
 	return field->id << VARINT_KIND_BITS | (sized ? VARINT_KIND_SIZED : VARINT_KIND_NUMBER);
 }
@@ -64,6 +64,10 @@ static inline uint64_t wire_number(const wire_field *field, const void *member) 
 	}
 }
 
+static bool wire_is_wide(const wire_field *field) {
+	return field->type == PROTOBUF_C_TYPE_UINT64 || field->type >= PROTOBUF_C_TYPE_BYTES || wire_is_list(field);
+}
+
 static const void *wire_member(const ProtobufCMessage *message, const wire_field *field) {
 	return (const uint8_t *)message + field->offset;
 }
@@ -72,18 +76,27 @@ static size_t wire_quantity(const ProtobufCMessage *message, const wire_field *f
 	return *(const size_t *)((const uint8_t *)message + field->quantifier_offset);
 }
 
-/* The next field from `field` on that goes on the wire: proto3 leaves out what is zero, empty or not chosen. */
-static inline const wire_field *wire_next(const ProtobufCMessage *message, const wire_field *field,
-					  const wire_field *end) {
-	for (; field < end; field++) {
-		const void *member = wire_member(message, field);
-		bool wide = field->type >= PROTOBUF_C_TYPE_BYTES || field->type == PROTOBUF_C_TYPE_UINT64;
+/* Of the members of a oneof, the only one of its message, from `field` on: the one that is there, or what follows them.
+ */
+static inline const wire_field *wire_chosen(const ProtobufCMessage *message, const wire_field *field,
+					    const wire_field *end) {
+	uint32_t chosen = *(const uint32_t *)((const uint8_t *)message + field->quantifier_offset);
 
-		if (wire_is_oneof(field) &&
-		    *(const uint32_t *)((const uint8_t *)message + field->quantifier_offset) != field->id)
-			continue;
+	while (field < end && field->id != chosen && wire_is_oneof(field))
+		field++;
+	return field;
+}
+
+/* The next field from `field` on that goes on the wire: proto3 leaves out what is zero, empty or not chosen. */
+static const wire_field *wire_next(const ProtobufCMessage *message, const wire_field *field, const wire_field *end) {
+	for (; field < end; field++) {
+		const void *member;
+
+		if (wire_is_oneof(field) && (field = wire_chosen(message, field, end)) == end)
+			break;
+		member = wire_member(message, field);
 		/* The length of bytes comes first, a message is a pointer, and so is a list. */
-		if (wide || wire_is_list(field) ? *(const uint64_t *)member != 0 : *(const uint32_t *)member != 0)
+		if (*(const uint32_t *)member != 0 || (wire_is_wide(field) && *(const uint64_t *)member != 0))
 			break;
 	}
 	return field;

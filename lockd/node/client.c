@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include "api/frame.h"
+#include "api/varint.h"
 #include "memory.h"
 #include "replica.h"
 #include "seat.h"
@@ -93,6 +94,21 @@ void client_reply(struct node *node, node_connection connection, uint64_t id, co
 	tally_reply(node, reply->status);
 	frame = client_frame(node, connection, FRAME_REPLY, id, client__reply__get_packed_size(reply));
 	(void)client__reply__pack(reply, (uint8_t *)frame->body);
+}
+
+/* A client.Reply with the fields 1, 4 and 5 of its schema. */
+void client_reply_outcome(struct node *node, const struct asker *asker, const struct state_outcome *outcome) {
+	uint8_t body[3 * (1 + VARINT_BYTES_MAX)], *end = body;
+	struct node_client_frame *frame;
+
+	if (!client_listens(node, asker->connection))
+		return;
+	tally_reply(node, (uint32_t)outcome->status);
+	end = varint_put_field(end, 1, (uint32_t)outcome->status);
+	end = varint_put_field(end, 4, outcome->revision);
+	end = varint_put_field(end, 5, outcome->token);
+	frame = client_frame(node, asker->connection, FRAME_REPLY, asker->id, (size_t)(end - body));
+	memcpy((uint8_t *)frame->body, body, frame->body_bytes);
 }
 
 void client_reply_status(struct node *node, node_connection connection, uint64_t id, int status, const char *text) {

@@ -15,6 +15,7 @@
 struct node;
 struct replica;
 struct seat;
+struct state_outcome;
 
 struct client {
 	node_connection connection;
@@ -47,6 +48,8 @@ void asker_settle(struct node *node, const struct asker *asker);
 
 /* All of them do nothing for a connection that has gone or is being closed. */
 void client_reply(struct node *node, node_connection connection, uint64_t id, const Client__Reply *reply);
+/* What came of a command: most answers are of this kind, so it is packed by hand. */
+void client_reply_outcome(struct node *node, const struct asker *asker, const struct state_outcome *outcome);
 void client_reply_status(struct node *node, node_connection connection, uint64_t id, int status, const char *text);
 /* NOT_LEADER with the leader that the replica knows of; `text` may be NULL. */
 void client_redirect(struct replica *replica, node_connection connection, uint64_t id, const char *text);

@@ -32,45 +32,48 @@ void pendings_deinit(struct replica *replica) {
 /* ---- In -----------------------------------------------------------------------------------------------------------
  */
 
-size_t pending_bytes(const Command__Command *command) {
-	Command__Command *list[] = {(Command__Command *)command};
+static Command__Batch pending_batch(Command__Command **command) {
 	Command__Batch batch = COMMAND__BATCH__INIT;
 
 	batch.n_commands = 1;
-	batch.commands = list;
-	return command__batch__get_packed_size(&batch);
+	batch.commands = command;
+	return batch;
 }
 
-static struct pending *pending_push(struct replica *replica, const Command__Command *command) {
+size_t pending_pack(const Command__Command *command, uint8_t out[PENDING_REQUEST_BYTES_MAX]) {
 	Command__Command *list[] = {(Command__Command *)command};
-	Command__Batch batch = COMMAND__BATCH__INIT;
-	size_t n = pending_bytes(command);
-	struct pending *pending = memory_new(sizeof *pending + n);
+	Command__Batch batch = pending_batch(list);
+	size_t n = command__batch__pack(&batch, out);
+
+	assert(n <= PENDING_REQUEST_BYTES_MAX);
+	return n;
+}
+
+static struct pending *pending_push(struct replica *replica, enum pending_kind kind, size_t n) {
+	struct pending *pending = memory_have(malloc(sizeof *pending + n));
 
 	assert(n <= LIMIT_ENTRY_BYTES_MAX);
 
-	batch.n_commands = 1;
-	batch.commands = list;
-	pending->n = command__batch__pack(&batch, pending->batch);
-	pending->ticket = ++replica->pendings.issued;
-	pending->arrived = leases_clock(replica);
+	*pending = (struct pending){
+		.kind = kind, .ticket = ++replica->pendings.issued, .arrived = leases_clock(replica), .n = n};
 	STAILQ_INSERT_TAIL(&replica->pendings.queued, pending, link);
 	return pending;
 }
 
-uint64_t pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
-			      const Command__Command *command) {
-	struct pending *pending = pending_push(replica, command);
+void pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
+			  struct node_bytes batch) {
+	struct pending *pending = pending_push(replica, kind, batch.n);
 
-	pending->kind = kind;
 	pending->asker = *asker;
-	return pending->ticket;
+	memcpy(pending->batch, batch.bytes, batch.n);
 }
 
 uint64_t pending_push_own(struct replica *replica, const Command__Command *command) {
-	struct pending *pending = pending_push(replica, command);
+	Command__Command *list[] = {(Command__Command *)command};
+	Command__Batch batch = pending_batch(list);
+	struct pending *pending = pending_push(replica, PENDING_OWN, command__batch__get_packed_size(&batch));
 
-	pending->kind = PENDING_OWN;
+	(void)command__batch__pack(&batch, pending->batch);
 	return pending->ticket;
 }
 
@@ -155,7 +158,7 @@ static void pending_reply(struct replica *replica, const struct pending *pending
 			break;
 		}
 		/* fall through */
-	default: replica_reply_outcome(replica, &pending->asker, outcome); break;
+	default: client_reply_outcome(replica->node, &pending->asker, outcome); break;
 	}
 }
 

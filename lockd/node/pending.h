@@ -9,12 +9,21 @@
 #define LOCKD_NODE_PENDING_H
 
 #include "api/command.pb-c.h"
+#include "api/limits.h"
 #include "client.h"
 
 #include <bsd/sys/queue.h>
 
 struct replica;
 struct state_outcome;
+
+enum {
+	/* An Acquire has the longest texts; the rest is room for numbers, tags and lengths. */
+	PENDING_REQUEST_BYTES_MAX = LIMIT_NAME_BYTES_MAX + LIMIT_VALUE_BYTES_MAX + 256,
+};
+_Static_assert(LIMIT_NONCE_BYTES + LIMIT_OWNER_BYTES_MAX + LIMIT_HOST_BYTES_MAX + LIMIT_LABEL_BYTES_MAX <=
+		       LIMIT_NAME_BYTES_MAX + LIMIT_VALUE_BYTES_MAX,
+	       "an Open is shorter");
 
 enum pending_kind {
 	PENDING_REQUEST, /* of a client */
@@ -46,12 +55,13 @@ struct pendings {
 void pendings_init(struct pendings *pendings);
 void pendings_deinit(struct replica *replica);
 
-/* Bytes that the command takes in the log. */
-size_t pending_bytes(const Command__Command *command);
+/* Packs a client's command, whose texts are as long as they may be at most, as it will stand in the log. */
+size_t pending_pack(const Command__Command *command, uint8_t out[PENDING_REQUEST_BYTES_MAX]);
 
-/* Queues a command; the ticket. Own commands have no asker. */
-uint64_t pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
-			      const Command__Command *command);
+/* Queues a packed command of a client. */
+void pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
+			  struct node_bytes batch);
+/* Queues one that nobody waits for; the ticket. */
 uint64_t pending_push_own(struct replica *replica, const Command__Command *command);
 
 /* Leader: proposes what is queued, unless a save of its own is still on its way to the disk. What arrives meanwhile is

@@ -283,15 +283,6 @@ void replica_saved(struct replica *replica, uint64_t seq) {
 /* ---- Applying -----------------------------------------------------------------------------------------------------
  */
 
-void replica_reply_outcome(struct replica *replica, const struct asker *asker, const struct state_outcome *outcome) {
-	Client__Reply reply = CLIENT__REPLY__INIT;
-
-	reply.status = (uint32_t)outcome->status;
-	reply.revision = outcome->revision;
-	reply.token = outcome->token;
-	client_reply(replica->node, asker->connection, asker->id, &reply);
-}
-
 /* Timers and requesters exist on a leader only; elsewhere all of this finds nothing to do. MARKED tells the leader
  * nothing: its lease took note when the mark was proposed. */
 static void replica_route(struct replica *replica, const struct node_entry *entry,

@@ -186,7 +186,6 @@ void replica_get_deadline(const struct replica *replica, raft_usec *deadline);
 
 /* Not below any effect that has been applied, and below every later one. */
 state_revision replica_revision(const struct replica *replica);
-void replica_reply_outcome(struct replica *replica, const struct asker *asker, const struct state_outcome *outcome);
 void replica_pack_hash(struct state_hash hash, uint8_t out[16]);
 
 #endif

@@ -116,19 +116,21 @@ static void request_fill(const Client__Request *from, struct request_command *re
 static void request_propose(const struct request *request) {
 	bool open = request->body->body_case == CLIENT__REQUEST__BODY_OPEN;
 	struct request_command command;
+	uint8_t batch[PENDING_REQUEST_BYTES_MAX];
 	struct asker asker;
 	size_t bytes;
 	int status;
 
 	request_fill(request->body, &command);
-	bytes = pending_bytes(&command.command);
+	bytes = pending_pack(&command.command, batch);
 	status = admission_check_command(request->replica, request->client, bytes);
 	if (status != LOCKD_OK) {
 		request_reply(request, status, NULL);
 		return;
 	}
 	asker = asker_admit(request->replica->node, request->client, request->id, bytes);
-	(void)pending_push_request(request->replica, open ? PENDING_OPEN : PENDING_REQUEST, &asker, &command.command);
+	pending_push_request(request->replica, open ? PENDING_OPEN : PENDING_REQUEST, &asker,
+			     (struct node_bytes){.bytes = batch, .n = bytes});
 }
 
 /* ---- Reads --------------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ void seat_resolve(struct replica *replica, const struct state_outcome *outcome) 
 	if (seat->client) {
 		struct asker asker = {.connection = seat->client->connection, .id = seat->id};
 
-		replica_reply_outcome(replica, &asker, outcome);
+		client_reply_outcome(replica->node, &asker, outcome);
 	}
 	seat_free(&replica->seats, seat);
 }

@@ -8,6 +8,48 @@
 #include <string.h>
 #include <xxhash.h>
 
+enum { HISTORY_PAGE_BYTES = 64 << 10 };
+
+_Static_assert(LIMIT_NAME_BYTES_MAX + LIMIT_VALUE_BYTES_MAX <= HISTORY_PAGE_BYTES, "a text fits on a page");
+
+/* Texts come and go in the same order, so a page is filled once and is free when its last text has gone. */
+struct history_page {
+	struct history_page *next; /* the one that was filled after it */
+	size_t used;
+	uint32_t n_texts;
+	uint8_t bytes[HISTORY_PAGE_BYTES];
+};
+
+static uint8_t *history_write(struct history *history, size_t n) {
+	struct history_page *page = history->newest;
+
+	if (!page || n > HISTORY_PAGE_BYTES - page->used) {
+		page = memory_grow(NULL, sizeof(*page));
+		page->next = NULL;
+		page->used = page->n_texts = 0;
+		if (history->newest)
+			history->newest->next = page;
+		else
+			history->oldest = page;
+		history->newest = page;
+	}
+	page->used += n;
+	page->n_texts++;
+	return page->bytes + page->used - n;
+}
+
+/* The oldest text is needed no more. */
+static void history_erase(struct history *history) {
+	struct history_page *page = history->oldest;
+
+	if (--page->n_texts > 0)
+		return;
+	history->oldest = page->next;
+	if (!page->next)
+		history->newest = NULL;
+	free(page);
+}
+
 static struct change *history_at(const struct history *history, size_t i) {
 	return &history->ring[(history->first + i) % LIMIT_HISTORY_CHANGES_MAX];
 }
@@ -17,7 +59,7 @@ static void history_drop_first(struct history *history) {
 
 	history->complete_from = change->revision;
 	history->bytes -= change->name_n + change->value_n;
-	free(change->text);
+	history_erase(history);
 	history->first = (history->first + 1) % LIMIT_HISTORY_CHANGES_MAX;
 	history->n--;
 }
@@ -37,10 +79,17 @@ void history_append(struct state *state, const struct lock *lock) {
 	struct history *history = &state->history;
 	size_t bytes = (size_t)lock->name_n + lock->value_n;
 	struct change *change;
+	uint8_t *text;
 
 	while (history->n == LIMIT_HISTORY_CHANGES_MAX ||
 	       (history->n > 0 && history->bytes + bytes > LIMIT_HISTORY_BYTES_MAX))
 		history_drop_first(history);
+
+	text = history_write(history, bytes);
+	memcpy(text, lock->name, lock->name_n);
+	if (lock->value_n > 0)
+		memcpy(text + lock->name_n, lock->value, lock->value_n);
+	history->bytes += bytes;
 
 	change = history_at(history, history->n++);
 	*change = (struct change){
@@ -48,14 +97,10 @@ void history_append(struct state *state, const struct lock *lock) {
 		.name_hash = XXH3_64bits(lock->name, lock->name_n),
 		.token = lock->holder ? lock->token : 0,
 		.holder = lock->holder ? lock->holder->id : 0,
-		.text = memory_grow(NULL, bytes),
+		.text = text,
 		.name_n = lock->name_n,
 		.value_n = lock->value_n,
 	};
-	memcpy(change->text, lock->name, lock->name_n);
-	if (lock->value_n > 0)
-		memcpy(change->text + lock->name_n, lock->value, lock->value_n);
-	history->bytes += bytes;
 }
 
 /* Position of the first change with a greater revision. */

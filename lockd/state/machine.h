@@ -144,15 +144,18 @@ struct change {
 	uint64_t name_hash; /* skips strangers when one name's changes are looked for */
 	uint64_t token;
 	state_session_id holder;
-	uint8_t *text; /* name, then value; owned */
+	const uint8_t *text; /* name, then value; stands in one of the pages */
 	uint32_t name_n, value_n;
 };
+
+struct history_page;
 
 struct history {
 	struct change *ring; /* LIMIT_HISTORY_CHANGES_MAX */
 	size_t first, n;
-	size_t bytes;                 /* of all texts */
-	state_revision complete_from; /* changes with a greater revision are all here */
+	size_t bytes;                         /* of all texts */
+	struct history_page *oldest, *newest; /* of texts; as many as needed */
+	state_revision complete_from;         /* changes with a greater revision are all here */
 };
 
 struct outcome_list {

@@ -23,14 +23,7 @@ static_assert((int)STATE_LOCK == RECORD__RECORD__ROW_LOCK, "locks");
 static_assert((int)STATE_SEAT == RECORD__RECORD__ROW_SEAT, "seats");
 static_assert((int)STATE_RESULT == RECORD__RECORD__ROW_RESULT, "results");
 
-/* All fields have numbers below 16, so a tag is one byte. */
-static uint8_t *record_number(uint8_t *out, unsigned field, uint64_t number) {
-	if (number == 0)
-		return out;
-	*out++ = (uint8_t)(field << VARINT_KIND_BITS | VARINT_KIND_NUMBER);
-	return varint_put(out, number);
-}
-
+/* Tags take one byte here as well. */
 static uint8_t *record_text(uint8_t *out, unsigned field, struct state_text text) {
 	if (text.n == 0)
 		return out;
@@ -41,51 +34,51 @@ static uint8_t *record_text(uint8_t *out, unsigned field, struct state_text text
 }
 
 static uint8_t *record_of_counter(const struct counter *counter, uint8_t *out) {
-	out = record_number(out, 1, counter->slot);
-	return record_number(out, 2, counter->last);
+	out = varint_put_field(out, 1, counter->slot);
+	return varint_put_field(out, 2, counter->last);
 }
 
 static uint8_t *record_of_session(const struct session *session, uint8_t *out) {
-	out = record_number(out, 1, session->id);
+	out = varint_put_field(out, 1, session->id);
 	out = record_text(out, 2, (struct state_text){session->nonce, sizeof(session->nonce)});
-	out = record_number(out, 3, session->ttl_ms);
+	out = varint_put_field(out, 3, session->ttl_ms);
 	out = record_text(out, 4, session->owner);
 	out = record_text(out, 5, session->host);
-	out = record_number(out, 6, session->pid);
+	out = varint_put_field(out, 6, session->pid);
 	out = record_text(out, 7, session->label);
-	out = record_number(out, 8, session->floor);
-	out = record_number(out, 9, session->late_quarters);
-	out = record_number(out, 10, session->epoch);
-	return record_number(out, 11, session->group);
+	out = varint_put_field(out, 8, session->floor);
+	out = varint_put_field(out, 9, session->late_quarters);
+	out = varint_put_field(out, 10, session->epoch);
+	return varint_put_field(out, 11, session->group);
 }
 
 static uint8_t *record_of_lock(const struct lock *lock, uint8_t *out) {
 	assert(lock->holder);
 	out = record_text(out, 1, lock_name(lock));
-	out = record_number(out, 2, lock->holder->id);
-	out = record_number(out, 3, lock->sequence);
-	out = record_number(out, 4, lock->token);
-	out = record_number(out, 5, lock->granted);
+	out = varint_put_field(out, 2, lock->holder->id);
+	out = varint_put_field(out, 3, lock->sequence);
+	out = varint_put_field(out, 4, lock->token);
+	out = varint_put_field(out, 5, lock->granted);
 	return record_text(out, 6, lock_value(lock));
 }
 
 static uint8_t *record_of_seat(const struct seat *seat, uint8_t *out) {
 	out = record_text(out, 1, lock_name(seat->lock));
-	out = record_number(out, 2, seat->session->id);
-	out = record_number(out, 3, seat->sequence);
-	out = record_number(out, 4, seat->enqueued);
-	out = record_number(out, 5, seat->wait_ms);
+	out = varint_put_field(out, 2, seat->session->id);
+	out = varint_put_field(out, 3, seat->sequence);
+	out = varint_put_field(out, 4, seat->enqueued);
+	out = varint_put_field(out, 5, seat->wait_ms);
 	return record_text(out, 6, seat->value);
 }
 
 static uint8_t *record_of_result(const struct result *result, uint8_t *out) {
-	out = record_number(out, 1, result->session->id);
-	out = record_number(out, 2, result->sequence);
-	out = record_number(out, 3, result->digest);
-	out = record_number(out, 4, (uint32_t)result->status);
-	out = record_number(out, 5, result->token);
-	out = record_number(out, 6, result->revision);
-	return record_number(out, 7, result->slot);
+	out = varint_put_field(out, 1, result->session->id);
+	out = varint_put_field(out, 2, result->sequence);
+	out = varint_put_field(out, 3, result->digest);
+	out = varint_put_field(out, 4, (uint32_t)result->status);
+	out = varint_put_field(out, 5, result->token);
+	out = varint_put_field(out, 6, result->revision);
+	return varint_put_field(out, 7, result->slot);
 }
 
 static uint8_t *record_of_row(const struct row *row, uint8_t *out) {

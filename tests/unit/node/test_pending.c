@@ -50,6 +50,36 @@ static void test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_ent
 	cluster_deinit(&cluster);
 }
 
+/* It is packed by hand. */
+static void test_pending__answers_in_the_bytes_of_the_schema(void **unused) {
+	struct cluster cluster;
+	struct cluster_frame *frame;
+	Client__Reply *reply;
+	uint8_t packed[64];
+	uint64_t opened;
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	opened = cluster_open(&cluster, 1, 5, "nonce", 3000);
+	cluster_send_acquire(&cluster, 1, 5, 2, opened, 1, "lock", 0);
+	cluster_settle(&cluster);
+	frame = cluster_take(&cluster, 5, FRAME_REPLY, 2);
+	assert_non_null(frame);
+	reply = client__reply__unpack(NULL, frame->n, frame->body);
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	assert_int_equal(reply->base.n_unknown_fields, 0);
+	assert_int_equal(reply->token >> 40, cluster.epoch);
+	assert_true(reply->revision > opened);
+	assert_in_range(client__reply__get_packed_size(reply), frame->n, frame->n);
+	assert_int_equal(client__reply__pack(reply, packed), frame->n);
+	assert_memory_equal(packed, frame->body, frame->n);
+	client__reply__free_unpacked(reply, NULL);
+	cluster_deinit(&cluster);
+}
+
 static void test_pending__grants_refuses_and_releases(void **unused) {
 	struct cluster cluster;
 	uint64_t first, second, token;
@@ -128,6 +158,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pending__withholds_the_reply_until_the_save_is_durable),
 		cmocka_unit_test(test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_entry),
+		cmocka_unit_test(test_pending__answers_in_the_bytes_of_the_schema),
 		cmocka_unit_test(test_pending__grants_refuses_and_releases),
 		cmocka_unit_test(test_pending__is_unknown_after_a_leader_change_and_known_at_the_next),
 		cmocka_unit_test(test_pending__forgets_a_client_that_has_gone),
