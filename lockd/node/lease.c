@@ -129,9 +129,11 @@ void lease_renew(struct leases *leases, struct lease *lease, raft_usec arrived, 
 /* ---- Silence ------------------------------------------------------------------------------------------------------
  */
 
+_Static_assert((int)LEASE_SESSIONS_AT_ONCE <= (int)LIMIT_SESSIONS_PER_COMMAND, "one command names them all");
+
 struct lease_marks {
-	uint64_t expired[LIMIT_SESSIONS_PER_COMMAND], late[LIMIT_SESSIONS_PER_COMMAND];
-	uint32_t quarters[LIMIT_SESSIONS_PER_COMMAND];
+	uint64_t expired[LEASE_SESSIONS_AT_ONCE], late[LEASE_SESSIONS_AT_ONCE];
+	uint32_t quarters[LEASE_SESSIONS_AT_ONCE];
 	size_t n_expired, n_late;
 	uint64_t rows; /* that go with the expired ones */
 };
@@ -166,8 +168,7 @@ static void lease_propose_late(struct replica *replica, struct lease_marks *mark
 }
 
 static bool lease_marks_are_full(const struct lease_marks *marks) {
-	return marks->n_expired == LIMIT_SESSIONS_PER_COMMAND || marks->n_late == LIMIT_SESSIONS_PER_COMMAND ||
-	       marks->rows >= LEASE_ROWS_PER_EXPIRE;
+	return marks->n_expired + marks->n_late == LEASE_SESSIONS_AT_ONCE || marks->rows >= LEASE_ROWS_AT_ONCE;
 }
 
 static uint64_t lease_count_rows(const struct replica *replica, state_session_id id) {
@@ -176,7 +177,7 @@ static uint64_t lease_count_rows(const struct replica *replica, state_session_id
 	return state_get_session(replica->state, id, &session) ? (uint64_t)1 + session.held + session.waiting : 0;
 }
 
-/* The next silent session, until one command of either kind is full; false: no more. */
+/* The next silent session; false: no more, or no more for now. */
 static bool lease_collect(struct replica *replica, raft_usec now, struct lease_marks *marks) {
 	struct leases *leases = &replica->leases;
 	struct lease *lease = RB_MIN(leases_by_due, &leases->by_due);

@@ -17,9 +17,10 @@ struct replica;
 
 enum {
 	LEASE_QUARTERS = 4,
-	/* One EXPIRE ends no further session once those in it hold and wait for this much together. The next command
-	 * for silent sessions follows when this one is applied, so that requests pass between them. */
-	LEASE_ROWS_PER_EXPIRE = 2048,
+	/* Silent sessions that are marked at once, and the rows with which no further one is ended along with them. The
+	 * next ones follow when these are applied, so that requests pass between them. */
+	LEASE_SESSIONS_AT_ONCE = 512,
+	LEASE_ROWS_AT_ONCE = 2048,
 };
 
 struct lease {

@@ -197,14 +197,14 @@ static size_t end_together(int n_sessions, int locks_each) {
 /* No request waits for the end of them all. */
 static void test_lease__ends_many_sessions_in_portions(void **unused) {
 	(void)unused;
-	assert_int_equal(end_together(2 * LIMIT_SESSIONS_PER_COMMAND + 2, 0), LIMIT_SESSIONS_PER_COMMAND);
+	assert_int_equal(end_together(2 * LEASE_SESSIONS_AT_ONCE + 2, 0), LEASE_SESSIONS_AT_ONCE);
 }
 
 static void test_lease__ends_fewer_of_those_that_hold_more(void **unused) {
 	enum { LOCKS = 60, ROWS = LOCKS + 1 };
 
 	(void)unused;
-	assert_int_equal(end_together(40, LOCKS), (LEASE_ROWS_PER_EXPIRE + ROWS - 1) / ROWS);
+	assert_int_equal(end_together(40, LOCKS), (LEASE_ROWS_AT_ONCE + ROWS - 1) / ROWS);
 }
 
 int main(void) {
