@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "lockd/node/seat.h"
+
+#include "api/command.pb-c.h"
+
+#include <stdio.h>
+
 struct bench {
 	struct cluster cluster;
 	uint64_t holder, waiter, token;
@@ -133,6 +139,61 @@ static void test_seat__waits_its_full_time_again_at_the_next_leader(void **unuse
 	cluster_deinit(&cluster);
 }
 
+static size_t count_timers(struct cluster *cluster, raft_index index) {
+	struct node_entry entry;
+	Command__Batch *batch;
+	size_t n = 0;
+
+	assert_true(node_get_entry(cluster_node(cluster, 1)->node, 1, index, &entry));
+	batch = command__batch__unpack(NULL, entry.n, entry.data);
+	assert_non_null(batch);
+	for (size_t i = 0; i < batch->n_commands; i++)
+		n += batch->commands[i]->body_case == COMMAND__COMMAND__BODY_TIMER;
+	command__batch__free_unpacked(batch, NULL);
+	return n;
+}
+
+/* Waits that are over at the same moment end entry by entry, so that no request waits for all of them. */
+static void test_seat__ends_many_waits_in_portions(void **unused) {
+	enum { SESSIONS = 20, SEATS_EACH = 60, SEATS = SESSIONS * SEATS_EACH };
+	struct bench bench;
+	struct cluster *cluster = &bench.cluster;
+	const struct state *state;
+	raft_index before;
+	size_t n = 0, most = 0;
+
+	(void)unused;
+	begin(&bench);
+	for (int i = 0; i < SESSIONS; i++) {
+		char nonce[32];
+		uint64_t opened;
+
+		(void)snprintf(nonce, sizeof nonce, "%d", i);
+		opened = cluster_open(cluster, 1, 5, nonce, 60000);
+		for (uint64_t sequence = 1; sequence <= SEATS_EACH; sequence++)
+			cluster_send_acquire(cluster, 1, 5, 100 + sequence, opened, sequence, "lock", 5000);
+	}
+	cluster_settle(cluster);
+	/* All waits begin anew at the same moment. */
+	cluster_restart(cluster, 1);
+	(void)cluster_await_leader(cluster, 0);
+	state = node_state(cluster_node(cluster, 1)->node, 1);
+	assert_int_equal(state_get_counts(state).seats, SEATS);
+	before = state_applied(state);
+
+	cluster_advance(cluster, 6000 * CLUSTER_MS);
+	for (raft_index index = before + 1; index <= state_applied(state); index++) {
+		size_t timers = count_timers(cluster, index);
+
+		n += timers;
+		most = timers > most ? timers : most;
+	}
+	assert_int_equal(n, SEATS);
+	assert_int_equal(most, SEAT_TIMERS_PER_TURN);
+	assert_int_equal(state_get_counts(state).seats, 0);
+	cluster_deinit(cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_seat__ends_the_wait_after_its_time_and_not_before),
@@ -141,6 +202,7 @@ int main(void) {
 		cmocka_unit_test(test_seat__outlives_its_connection),
 		cmocka_unit_test(test_seat__ends_with_its_session),
 		cmocka_unit_test(test_seat__waits_its_full_time_again_at_the_next_leader),
+		cmocka_unit_test(test_seat__ends_many_waits_in_portions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
