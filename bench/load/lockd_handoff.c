@@ -31,16 +31,16 @@ struct runner {
 
 static void queue(struct runner *runner);
 
-/* At the end of wait the sessions are closed, whatever they have under way. */
-static bool is_end(struct baton *baton, enum lockd_status status) {
-	return status == LOCKD_CLOSED && atomic_load(&baton->fleet.phase) == FLEET_OVER;
+/* At the end of wait the sessions are closed, whatever they have under way and whoever is granted the lock by that. */
+static bool is_end(struct baton *baton) {
+	return !baton->queues_again && atomic_load(&baton->fleet.phase) == FLEET_OVER;
 }
 
 static void on_released(void *user, enum lockd_status status, const struct lockd_grant *grant) {
 	struct runner *runner = user;
 
 	(void)grant;
-	if (is_end(runner->baton, status))
+	if (is_end(runner->baton))
 		return;
 	if (status != LOCKD_OK)
 		fleet_fail(NULL, "release", status);
@@ -76,15 +76,13 @@ static void on_granted(void *user, enum lockd_status status, const struct lockd_
 	struct runner *runner = user;
 	struct baton *baton = runner->baton;
 
-	if (is_end(baton, status))
-		return;
-	if (status != LOCKD_OK)
-		fleet_fail(NULL, "acquire", status);
-	take(baton, grant->token);
-	if (!baton->queues_again && atomic_load(&baton->fleet.phase) == FLEET_OVER) {
+	if (is_end(baton)) {
 		(void)sem_post(&baton->fleet.ended);
 		return;
 	}
+	if (status != LOCKD_OK)
+		fleet_fail(NULL, "acquire", status);
+	take(baton, grant->token);
 	pass_on(runner, grant->token);
 	if (!baton->queues_again && atomic_fetch_sub(&baton->waiting, 1) == 1)
 		(void)sem_post(&baton->fleet.ended);
@@ -201,11 +199,10 @@ void lockd_wait(const struct options *options) {
 	pass_on(&runners[options->sessions], token);
 	if (!fleet_await(&baton.fleet, options->seconds)) {
 		atomic_store(&baton.fleet.phase, FLEET_OVER);
-		fleet_drain(&baton.fleet, 1); /* who is granted it next keeps it */
+		fleet_drain(&baton.fleet, 1); /* who is granted it next does not hand it on */
 	}
 	print(&baton, (double)(latency_now_ns() - began) / 1e9);
 	atomic_store(&baton.fleet.phase, FLEET_OVER);
-	atomic_store(&baton.held, false);
 	fleet_close(&baton.fleet);
 	free(runners);
 }
