@@ -28,6 +28,7 @@ enum {
 	CORE_HANDLES_MAX = 16,
 	CORE_SESSIONS_MAX = LIMIT_SESSIONS_MAX,
 	CORE_TTL_MS = 600000,
+	CORE_NAME_BYTES_MAX = 32,
 	CORE_BODY_BYTES_MAX = 256,
 	CORE_REPLY_BYTES_MAX = 64 << 10,
 	CORE_HOLD_SESSIONS = 64,
@@ -42,7 +43,7 @@ struct actor {
 	enum actor_phase phase;
 	bool waits;
 	uint64_t opened, sequence, token;
-	uint64_t lock; /* part of the name of its lock */
+	char name[CORE_NAME_BYTES_MAX]; /* of its lock */
 };
 
 enum core_workload { CORE_PAIRS, CORE_KEEPALIVES, CORE_HOLD };
@@ -110,18 +111,16 @@ static void core_ask(struct core *core, size_t at, enum actor_phase phase) {
 	Client__SessionId id = core_session_id(actor);
 	Client__Acquire acquire = CLIENT__ACQUIRE__INIT;
 	Client__Release release = CLIENT__RELEASE__INIT;
-	char name[32];
-	int n = snprintf(name, sizeof name, "bench/%010" PRIu64, actor->lock);
-	ProtobufCBinaryData bytes = {.len = (size_t)n, .data = (uint8_t *)name};
+	ProtobufCBinaryData name = {.len = strlen(actor->name), .data = (uint8_t *)actor->name};
 
 	request.session = &id;
 	request.sequence = request.floor = ++actor->sequence;
 	if (phase == ACTOR_FREE) {
-		acquire.name = bytes;
+		acquire.name = name;
 		request.body_case = CLIENT__REQUEST__BODY_ACQUIRE;
 		request.acquire = &acquire;
 	} else {
-		release.name = bytes;
+		release.name = name;
 		release.token = actor->token;
 		request.body_case = CLIENT__REQUEST__BODY_RELEASE;
 		request.release = &release;
@@ -196,19 +195,22 @@ static void core_hear(void *context, node_connection connection, const struct fr
 /* ---- Workloads ----------------------------------------------------------------------------------------------------
  */
 
+/* The lock of a session is always the same one, but when it holds on to all that it gets. */
+static void core_name_lock(struct core *core, struct actor *actor) {
+	if (!*actor->name || core->workload == CORE_HOLD)
+		(void)snprintf(actor->name, sizeof actor->name, "bench/%010" PRIu64, core->locks++);
+}
+
 /* Each session that waits for nothing goes on with what it has begun, or begins while there is something left. */
 static void core_drive(struct core *core) {
 	for (size_t at = 0; at < core->n; at++) {
 		struct actor *actor = &core->actors[at];
 
-		if (actor->waits)
+		if (actor->waits || (actor->phase == ACTOR_FREE && core->begun == core->wanted))
 			continue;
 		if (actor->phase == ACTOR_FREE) {
-			if (core->begun == core->wanted)
-				continue;
 			core->begun++;
-			/* The lock of a session is always the same one, but when it holds on to all that it gets. */
-			actor->lock = core->workload == CORE_HOLD ? core->locks++ : at;
+			core_name_lock(core, actor);
 		}
 		core_ask(core, at, actor->phase);
 	}
