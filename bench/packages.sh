@@ -50,7 +50,8 @@ echo "installing: ${missing[*]}"
 	echo "$0: apt-get update failed; it needs root (or sudo) and a reachable Debian mirror" >&2
 	exit 77
 }
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || {
+quiet=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends)
+"${as_root[@]}" "${quiet[@]}" "${missing[@]}" >/dev/null || {
 	echo "$0: apt-get install failed for: ${missing[*]}" >&2
 	exit 77
 }

@@ -30,12 +30,22 @@ def install(log: Path) -> None:
 
 
 def build(folder: Path, services: Sequence[str], log: Path) -> None:
-    """lockd as the preset `release` builds it, and the generators of these services."""
-    run(["cmake", "-S", ".", "-B", str(folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"], log)
+    """lockd and the generators of these services."""
     targets = [TARGETS[service] for service in services if service in TARGETS]
-    run(["cmake", "--build", str(folder), "--target", "lockd", "lockctl", "slow_reader", *targets], log)
+    _build_targets(folder, ["lockd", "lockctl", "slow_reader", *targets], log)
     if "etcd" in services:
         run(["bench/load/build-etcd.sh", str(folder / "bench/load/load-etcd")], log)
+
+
+def build_counts(folder: Path, log: Path) -> None:
+    """What the counts are taken of."""
+    _build_targets(folder, ["lockd", "lockctl", "counts-core", "counts-load"], log)
+
+
+def _build_targets(folder: Path, targets: Sequence[str], log: Path) -> None:
+    """As the preset `release` does, in any folder."""
+    run(["cmake", "-S", ".", "-B", str(folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"], log)
+    run(["cmake", "--build", str(folder), "--target", *targets], log)
 
 
 def generator(folder: Path, service: str) -> Path:

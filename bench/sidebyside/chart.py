@@ -28,13 +28,12 @@ PANELS = [
 ]
 
 
-def _data(samples: Samples, panel: Panel, services: list[str]) -> str:
+def _data(samples: Samples, keys: list[Key], services: list[str]) -> str:
     """A line per case: its name, then median, low and high of each service."""
     lines = []
-    for key in samples.keys():
-        if (key.workload, key.metric) != (panel.workload, panel.metric):
-            continue
-        if not any(samples.summary(key, service) for service in services if service != "lockd"):
+    shared = len(services) > 1
+    for key in keys:
+        if shared and not any(samples.summary(key, service) for service in services if service != "lockd"):
             continue  # What only lockd has is in the table.
         cells = []
         for service in services:
@@ -45,12 +44,9 @@ def _data(samples: Samples, panel: Panel, services: list[str]) -> str:
 
 
 def _plot(samples: Samples, panel: Panel) -> str:
-    services = [
-        service
-        for service in COLOURS
-        if any(samples.summary(Key(*key), service) for key in samples.keys() if key[::2] == (panel.workload, panel.metric))
-    ]
-    data = _data(samples, panel, services)
+    keys = [key for key in samples.keys() if (key.workload, key.metric) == (panel.workload, panel.metric)]
+    services = [service for service in COLOURS if any(samples.summary(key, service) for key in keys)]
+    data = _data(samples, keys, services)
     if not data:
         return ""
     curves = []

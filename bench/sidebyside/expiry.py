@@ -43,7 +43,7 @@ class Expiry(Workload):
         until = time.monotonic() + PATIENCE_S
         while not held or held[-1][1] > SESSIONS:
             if time.monotonic() > until:
-                raise Failure(f"{held[-1][1]} of {sessions} locks are still held {PATIENCE_S} s after their holders died")
+                raise Failure(f"{held[-1][1]} of {sessions} locks are held {PATIENCE_S} s after their holders died")
             began = time.monotonic()
             with stage.load("pairs", sessions=SESSIONS, seconds=FOREGROUND_S, warmup=0, prefix="others") as generator:
                 result = generator.line(look)

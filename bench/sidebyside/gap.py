@@ -49,6 +49,6 @@ class Gap(Workload):
         stage.service.revive()
         stage.record(case, "gap", result["gap_ms"], "ms")
         if result["at_s"] + result["gap_ms"] / 1000 > ended - 0.2:
-            stage.note(f"{case}: no pair was finished from the gap to the end of the {seconds} s; the gap is longer than told")
+            stage.note(f"{case}: nothing was finished after the gap in {seconds} s: it is longer than told")
         if result["at_s"] + result["gap_ms"] / 1000 < hit[0]:
             stage.note(f"{case}: the longest gap was before the leader was hit; that after it is shorter than told")

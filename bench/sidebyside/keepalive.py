@@ -18,7 +18,7 @@ class Keepalive(Workload):
     name = "keepalive"
     # A session of ZooKeeper is a connection, which its client library pings by itself and nothing makes faster.
     services = ("lockd", "etcd")
-    about = "keeps 1,000 sessions alive as fast as it goes; 100,000 with a TTL of 30 s and, lockd only, of 3 s (etcd: 10,000)"
+    about = "keeps 1,000 sessions alive as fast as it goes; 100,000 at TTL 30 s (etcd 10,000) and, lockd only, at 3 s"
 
     def run(self, stage: Stage) -> None:
         rates = [self._one(stage, stage.scale.keepers_of_all, SHORT_TTL_MS, stage.scale.seconds)]

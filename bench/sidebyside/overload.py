@@ -11,10 +11,9 @@ from sidebyside.process import end, spawn
 from sidebyside.workload import Stage, Workload, count
 
 SESSIONS = 64
-READERS = 4
 # So that the reply to one List is large.
 LISTED = 1000
-# Requests of one reader before it only waits, and how long it does.
+# Requests of a client that never reads before it only waits, and how long it does.
 READER_REQUESTS, READER_S = 500, 60
 
 
@@ -22,7 +21,7 @@ class Overload(Workload):
     """What others notice of it."""
 
     name = "overload"
-    about = "pairs at 64 sessions beside a stopped follower and beside clients that never read; a flood of requests"
+    about = "pairs at 64 sessions beside a stopped follower and beside a client that never reads; a flood of requests"
     services = ("lockd",)
 
     def run(self, stage: Stage) -> None:
@@ -35,8 +34,8 @@ class Overload(Workload):
             with _stopped(service, service.find_leader() % service.size + 1):
                 _pairs(stage, f"{case}, a follower stopped")
             service.wait_ready()
-            with _slow_readers(service) as keep_reading:
-                _pairs(stage, f"{case}, {READERS} clients never read", keep_reading)
+            with _slow_reader(service) as keep_reading:
+                _pairs(stage, f"{case}, a client never reads", keep_reading)
         _flood(stage)
 
 
@@ -79,17 +78,15 @@ def _stopped(service: Lockd, node: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _slow_readers(service: Lockd) -> Iterator[Callable[[], None]]:
-    """Yields what starts those again that the node has thrown out."""
+def _slow_reader(service: Lockd) -> Iterator[Callable[[], None]]:
+    """Yields what brings it back whenever the node has thrown it out."""
     port = service.client_port[service.find_leader()]
     program = str(service.build / "tests/integration/slow_reader")
     command = [program, "127.0.0.1", str(port), str(READER_REQUESTS), str(READER_S)]
     readers: list[subprocess.Popen] = []
 
     def keep_reading() -> None:
-        for reader in [reader for reader in readers if reader.poll() is not None]:
-            readers.remove(reader)
-        while len(readers) < READERS:
+        if not readers or readers[-1].poll() is not None:
             readers.append(spawn(command))
 
     try:

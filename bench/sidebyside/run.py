@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds of workloads over services: interleaved, so that what disturbs the machine for a while disturbs all of them."""
+"""Rounds of workloads over services: interleaved, so that what disturbs the machine disturbs all of them."""
 
 import json
 import shutil
@@ -49,6 +49,10 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 
+# Besides what is known to go wrong: a generator or a node that answers something else than was expected. An hour of
+# other figures shall not be lost by it.
+FAILURES = (Failure, OSError, ArithmeticError, LookupError, ValueError)
+
 
 @dataclass
 class Run:
@@ -85,9 +89,10 @@ class Run:
         try:
             self._on_stage(workload, service, number)
             verdict = f"{time.monotonic() - began:.0f} s"
-        except Failure as failure:
-            self.failures.append(f"round {number}, {workload.name}, {service}: {failure}")
-            verdict = f"FAILED: {failure}"
+        except FAILURES as failure:
+            what = failure if isinstance(failure, Failure) else repr(failure)
+            self.failures.append(f"round {number}, {workload.name}, {service}: {what}")
+            verdict = f"FAILED: {what}"
         print(f" {verdict}", file=sys.stderr, flush=True)
 
     def _on_stage(self, workload: Workload, name: str, number: int) -> None:

@@ -78,7 +78,9 @@ TARGETS = [
     Target("hand-offs in the time of one acquire", 0.9, True, _handoffs_per_acquire),
     _times("keep-alives in a second over etcd", 20, Key("keepalive", "the most of these", "keep-alives"), "etcd"),
     _at_most(
-        "share of a core, 100,000 sessions at TTL 30 s", 30, Key("keepalive", "100,000 sessions, TTL 30 s", "CPU of leader")
+        "share of a core, 100,000 sessions at TTL 30 s",
+        30,
+        Key("keepalive", "100,000 sessions, TTL 30 s", "CPU of leader"),
     ),
     Target("acquire p50 over the floor", 1.5, False, _over_floor),
     _at_most("gap after kill -9 of the leader, ms", 300, Key("gap", "kill -9", "gap")),
@@ -87,7 +89,10 @@ TARGETS = [
     _at_most("restart with 1,000,000 locks, s", 3, Key("million", "1,000,000 locks", "restart")),
     _at_most("100,000 expiries drained, s", 3, Key("expiry", "100,000 sessions", "drained")),
     Target(
-        "acquire p99 during expiries over quiet", 3, False, _against("4 sessions during 100,000", "4 sessions quiet", _expiry)
+        "acquire p99 during expiries over quiet",
+        3,
+        False,
+        _against("4 sessions during 100,000", "4 sessions quiet", _expiry),
     ),
     Target(
         "pairs at 1,000,000 held locks over 1,000 held", 0.8, True, _against("1,000,000 held", "1,000 held", _crowd)

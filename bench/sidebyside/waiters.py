@@ -18,7 +18,8 @@ class Waiters(Workload):
     def _one(self, stage: Stage, waiters: int) -> None:
         service, case = stage.service, count(waiters, "waiter")
         before = service.resident_bytes()
-        with stage.load("wait", sessions=waiters, seconds=stage.scale.seconds, prefix=f"wait{waiters}", ttl_ms=60_000) as generator:
+        queue = {"sessions": waiters, "prefix": f"wait{waiters}", "ttl_ms": 60_000}
+        with stage.load("wait", seconds=stage.scale.seconds, **queue) as generator:
             generator.line()
             service.wait_quiet()
             after = service.resident_bytes()

@@ -90,8 +90,11 @@ class Stage:
         self._samples = samples
         self._warm: set[str] = set()
 
-    def record(self, case: str, metric: str, value: float, unit: str) -> None:
-        """Keeps a sample."""
+    def record(self, case: str, metric: str, value: float | None, unit: str) -> None:
+        """Keeps a sample; where a generator measured nothing there is none."""
+        if value is None:
+            self.note(f"{case}: no {metric} was measured")
+            return
         key = Key(self._workload, case, metric)
         self._samples.add(Sample(key, self.service.name, self._round, value, unit))
 
