@@ -133,7 +133,7 @@ static void *close_handle(void *user) {
 	for (long i = 0; i < handle->n_workers; i++) {
 		enum lockd_status status = lockd_session_close(handle->workers[i].session, TIMEOUT_MS);
 
-		if (status != LOCKD_OK)
+		if (status != LOCKD_OK && status != LOCKD_SESSION_EXPIRED)
 			fail("close", status);
 	}
 	lockd_close(handle->client);
