@@ -439,10 +439,10 @@ void replica_flush(struct replica *replica) {
 }
 
 void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
-	raft_usec due;
+	raft_usec due = raft_deadline(replica->raft);
 
-	if (raft_deadline(replica->raft) < *deadline)
-		*deadline = raft_deadline(replica->raft);
+	if (due < *deadline)
+		*deadline = due;
 	if (leases_due(replica, &due) && due < *deadline)
 		*deadline = due;
 	if (replica->ready && seats_due(replica, &due) && due < *deadline)
