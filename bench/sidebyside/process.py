@@ -57,8 +57,11 @@ def spawn(
 def end(child: subprocess.Popen, how: int = signal.SIGKILL, patience_s: float = 20) -> None:
     """Ends a process, stopped ones too, and waits for it; one that does not heed the signal is killed."""
     if child.poll() is None:
-        child.send_signal(how)
-        child.send_signal(signal.SIGCONT)
+        if how == signal.SIGKILL:
+            os.killpg(child.pid, how)  # It can end its own children no more.
+        else:
+            child.send_signal(how)
+            child.send_signal(signal.SIGCONT)
     try:
         child.wait(patience_s)
     except subprocess.TimeoutExpired:
