@@ -182,8 +182,10 @@ void client_connections_send(struct client_connections *clients, const struct no
 		return;
 	if (frame->body_bytes > 0 || !frame->close) {
 		connection_send(client->connection, frame->type, frame->id, frame->body, frame->body_bytes);
+		/* Last first: the answer to a release is made before the grant that it brings about, and the new holder
+		 * has waited longer. */
 		if (!client->dirty)
-			TAILQ_INSERT_TAIL(&clients->dirty, client, dirty_next);
+			TAILQ_INSERT_HEAD(&clients->dirty, client, dirty_next);
 		client->dirty = true;
 	}
 	if (frame->close) {

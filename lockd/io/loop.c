@@ -742,7 +742,7 @@ void loop_close(struct loop *loop) {
 		listener_deinit(&loop->peer_listener);
 	if (loop->client_listener.listener)
 		listener_deinit(&loop->client_listener);
-	nng_fini(); /* joins its threads: one may still be on its way out of inbox_post() */
+	nng_fini(); /* joins its threads: one may still be on its way out of inbox_serve() */
 	web_close(loop->web);
 	founding_deinit(&loop->founding);
 	client_connections_deinit(&loop->clients);

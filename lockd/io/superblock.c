@@ -371,7 +371,7 @@ int superblock_salvage(struct superblock *superblock, const struct folder *folde
 int superblock_look(const struct folder *folder, struct superblock_view *ret, struct store_error *error) {
 	uint8_t file[FILE_BYTES] = {0};
 	struct superblock superblock;
-	ssize_t n;
+	ssize_t n = 0;
 	int r = superblock_open_file(&superblock, folder, 0, error);
 
 	if (r == 0) {

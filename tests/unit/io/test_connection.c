@@ -63,6 +63,7 @@ static int tear_down(void **state) {
 		listener_rearm(&listener, accept, 0);
 	}
 	listener_deinit(&listener);
+	nng_fini(); /* joins its threads: one may still be on its way out of inbox_serve() */
 	inbox_deinit(&inbox);
 	return 0;
 }
