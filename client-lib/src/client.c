@@ -259,8 +259,21 @@ void lockd__client_frame(struct lockd_client *client, struct lockd__connection *
 
 /* ---- Entering and leaving --------------------------------------------------------------------------------------- */
 
+/* Counted by the child of a fork: to ask for the pid would be a system call for every call of the library. */
+static _Atomic unsigned forks;
+
+static void count_fork(void) {
+	atomic_fetch_add(&forks, 1);
+}
+
+static int watched; /* 0, or why forks are not */
+
+static void watch_forks(void) {
+	watched = -pthread_atfork(NULL, NULL, count_fork);
+}
+
 enum lockd_status lockd__client_enter(struct lockd_client *client) {
-	if (client->pid != getpid())
+	if (client->forks != atomic_load_explicit(&forks, memory_order_relaxed))
 		return LOCKD_FORKED;
 	pthread_mutex_lock(&client->mutex);
 	if (!client->closing)
@@ -389,6 +402,7 @@ static bool is_forked(void) {
 
 enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_client **ret) {
 	static const struct lockd_options defaults = {0};
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const struct lockd_options *given = options ? options : &defaults;
 	const char *environment = getenv("LOCKD_ENDPOINTS"), *endpoints = given->endpoints;
 	struct lockd_client *client;
@@ -397,10 +411,12 @@ enum lockd_status lockd_open(const struct lockd_options *options, struct lockd_c
 		return LOCKD_MISUSE;
 	if (is_forked())
 		return LOCKD_FORKED;
-	client = calloc(1, sizeof *client);
+	(void)pthread_once(&once, watch_forks);
+	client = watched == 0 ? calloc(1, sizeof *client) : NULL;
 	if (!client)
 		return LOCKD_NO_MEMORY;
 	client->pid = getpid();
+	client->forks = forks;
 	init_queues(client);
 	if (!endpoints)
 		endpoints = environment && *environment ? environment : "127.0.0.1";

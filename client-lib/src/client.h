@@ -27,7 +27,8 @@
 #include <sys/types.h>
 
 struct lockd_client {
-	pid_t pid; /* of the process that opened it */
+	pid_t pid;      /* of the process that opened it */
+	unsigned forks; /* that led to that process (lockd__client_enter()) */
 	pthread_t thread;
 	char *owner, *host;
 

@@ -4,6 +4,7 @@
 
 #include "api/bytes.h"
 #include "api/frame.h"
+#include "api/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -120,7 +121,7 @@ static int reserve(struct lockd__output *output, size_t n) {
 
 void lockd__connection_send(struct lockd__connection *connection, uint8_t type, uint64_t id,
 			    const ProtobufCMessage *message) {
-	size_t body_bytes = protobuf_c_message_get_packed_size(message);
+	size_t body_bytes = wire_size(message);
 	size_t n = frame_bytes(FRAME_CLIENT, body_bytes);
 	struct lockd__output *output = &connection->filling;
 
@@ -130,7 +131,7 @@ void lockd__connection_send(struct lockd__connection *connection, uint8_t type, 
 		lockd__client_kick(connection->client);
 		return;
 	}
-	(void)protobuf_c_message_pack(message, output->bytes + output->n + FRAME_HEADER_BYTES);
+	(void)wire_pack(message, output->bytes + output->n + FRAME_HEADER_BYTES);
 	frame_seal(FRAME_CLIENT, type, id, body_bytes, output->bytes + output->n);
 	output->n += n;
 	if (!connection->sending && !lockd__client_gathers(connection->client))
