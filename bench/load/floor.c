@@ -4,8 +4,12 @@
  * acquire: a client, a leader and two followers, a process each, on loopback TCP. The leader forwards what the client
  * sends to both followers, then syncs its own log, and answers when that is done and one follower has said the same of
  * its log. It does these things in turn, in one thread: as it may not answer before its own sync, a second thread could
- * not answer sooner. What arrives meanwhile is forwarded and synced together, by one sync per node. */
+ * not answer sooner. What arrives meanwhile is forwarded and synced together, by one sync per node.
+ *
+ * acquire-nng: the same with nng's streams instead of sockets, which is what lockd has to go through: floor_nng.c. */
+#include "bench/load/floor.h"
 #include "bench/load/floor_disk.h"
+#include "bench/load/floor_nng.h"
 #include "bench/load/latency.h"
 #include "bench/load/options.h"
 #include "bench/load/report.h"
@@ -19,22 +23,18 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-	FOLLOWERS = 2,
-	REQUEST_BYTES = 100, /* an acquire with a name of usual length */
-	ANSWER_BYTES = 40,
 	READ_BYTES = 256 << 10,
 	SESSIONS_MAX = 1024, /* as much as the sockets hold: nobody waits to write */
 };
 
-enum phase { WARMUP, MEASURE, OVER };
-
-static const char *const workloads[] = {"acquire", "sync", "roundtrip", NULL};
+static const char *const workloads[] = {"acquire", "acquire-nng", "sync", "roundtrip", NULL};
 
 static const struct options_program program = {
 	.name = "load-floor",
@@ -44,7 +44,7 @@ static const struct options_program program = {
 
 /* What all processes see. */
 static struct shared {
-	_Atomic enum phase phase;
+	_Atomic enum floor_phase phase;
 	struct latency latencies[OPTIONS_PROCESSES_MAX];
 } * shared;
 
@@ -71,7 +71,7 @@ static _Noreturn void fail(const char *what) {
 
 static void on_signal(int number) {
 	(void)number;
-	atomic_store(&shared->phase, OVER);
+	atomic_store(&shared->phase, FLOOR_OVER);
 }
 
 static void set_up(const struct options *options, int n) {
@@ -89,7 +89,7 @@ static void set_up(const struct options *options, int n) {
 			fail(options->data);
 }
 
-/* In the child: an interrupt from the terminal is for the parent, whose end the child sees. */
+/* An interrupt from the terminal is for the parent. The child ends with it, even with one that is killed. */
 static pid_t fork_child(void) {
 	pid_t pid = fork();
 
@@ -98,6 +98,7 @@ static pid_t fork_child(void) {
 	if (pid == 0) {
 		(void)signal(SIGINT, SIG_IGN);
 		(void)signal(SIGTERM, SIG_IGN);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	}
 	return pid;
 }
@@ -174,7 +175,7 @@ static _Noreturn void follow(int fd, struct floor_disk *disk) {
 }
 
 struct leader {
-	int poll, client, followers[FOLLOWERS];
+	int poll, client, followers[FLOOR_FOLLOWERS];
 	uint64_t received, synced, followed, answered; /* bytes of the stream; the last in requests */
 };
 
@@ -200,18 +201,18 @@ static void hear_client(struct leader *leader) {
 
 	if (n <= 0)
 		_exit(0); /* the followers see the end of their streams */
-	for (int i = 0; i < FOLLOWERS; i++)
+	for (int i = 0; i < FLOOR_FOLLOWERS; i++)
 		if (send_all(leader->followers[i], bytes, (size_t)n) < 0)
 			child_fail("a follower");
 }
 
 static void answer(struct leader *leader) {
-	static const char answers[SESSIONS_MAX * ANSWER_BYTES];
+	static const char answers[SESSIONS_MAX * FLOOR_ANSWER_BYTES];
 	uint64_t committed = leader->synced < leader->followed ? leader->synced : leader->followed;
-	size_t n = (size_t)(committed / REQUEST_BYTES - leader->answered);
+	size_t n = (size_t)(committed / FLOOR_REQUEST_BYTES - leader->answered);
 
 	leader->answered += n;
-	if (send_all(leader->client, answers, n * ANSWER_BYTES) < 0)
+	if (send_all(leader->client, answers, n * FLOOR_ANSWER_BYTES) < 0)
 		_exit(0);
 }
 
@@ -222,15 +223,15 @@ static void leader_watch(struct leader *leader, int fd) {
 		child_fail("epoll");
 }
 
-static _Noreturn void lead(int client, const int followers[FOLLOWERS], struct floor_disk *disk) {
+static _Noreturn void lead(int client, const int followers[FLOOR_FOLLOWERS], struct floor_disk *disk) {
 	struct leader leader = {.poll = epoll_create1(0), .client = client};
-	struct epoll_event events[1 + FOLLOWERS];
+	struct epoll_event events[1 + FLOOR_FOLLOWERS];
 
 	leader_watch(&leader, client);
-	for (int i = 0; i < FOLLOWERS; i++)
+	for (int i = 0; i < FLOOR_FOLLOWERS; i++)
 		leader_watch(&leader, leader.followers[i] = followers[i]);
 	for (;;) {
-		int n = epoll_wait(leader.poll, events, 1 + FOLLOWERS, -1);
+		int n = epoll_wait(leader.poll, events, 1 + FLOOR_FOLLOWERS, -1);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == client)
@@ -249,10 +250,10 @@ static _Noreturn void lead(int client, const int followers[FOLLOWERS], struct fl
 
 /* Connections that a process does not use must be closed there, or their ends would not be seen. */
 static int start_cluster(void) {
-	int to_leader[2], to_followers[FOLLOWERS][2], leaders[FOLLOWERS];
+	int to_leader[2], to_followers[FLOOR_FOLLOWERS][2], leaders[FLOOR_FOLLOWERS];
 
 	connect_pair(to_leader);
-	for (int i = 0; i < FOLLOWERS; i++) {
+	for (int i = 0; i < FLOOR_FOLLOWERS; i++) {
 		connect_pair(to_followers[i]);
 		if (fork_child() == 0) {
 			(void)close(to_leader[0]);
@@ -269,7 +270,7 @@ static int start_cluster(void) {
 		lead(to_leader[1], leaders, &disks[0]);
 	}
 	(void)close(to_leader[1]);
-	for (int i = 0; i < FOLLOWERS; i++)
+	for (int i = 0; i < FLOOR_FOLLOWERS; i++)
 		(void)close(leaders[i]);
 	return to_leader[0];
 }
@@ -281,19 +282,19 @@ struct asker {
 };
 
 static void ask(struct asker *asker, uint64_t first, uint64_t n) {
-	static const char requests[SESSIONS_MAX * REQUEST_BYTES];
+	static const char requests[SESSIONS_MAX * FLOOR_REQUEST_BYTES];
 	int64_t now = latency_now_ns();
 
 	for (uint64_t i = first; i < first + n; i++)
 		asker->asked_ns[i % (uint64_t)asker->outstanding] = now;
-	if (send_all(asker->fd, requests, n * REQUEST_BYTES) < 0)
+	if (send_all(asker->fd, requests, n * FLOOR_REQUEST_BYTES) < 0)
 		fail("the leader");
 }
 
 /* Takes the answers that have come and asks as much again. */
 static void turn(struct asker *asker, struct latency *latency) {
 	static char bytes[READ_BYTES];
-	uint64_t before = asker->answered / ANSWER_BYTES, after;
+	uint64_t before = asker->answered / FLOOR_ANSWER_BYTES, after;
 	ssize_t n = take(asker->fd, bytes, &asker->answered);
 	int64_t now = latency_now_ns();
 
@@ -303,7 +304,7 @@ static void turn(struct asker *asker, struct latency *latency) {
 		errno = n == 0 ? ECONNRESET : errno;
 		fail("the leader");
 	}
-	after = asker->answered / ANSWER_BYTES;
+	after = asker->answered / FLOOR_ANSWER_BYTES;
 	for (uint64_t i = before; latency && i < after; i++)
 		latency_add(latency, now - asker->asked_ns[i % (uint64_t)asker->outstanding]);
 	ask(asker, before + (uint64_t)asker->outstanding, after - before);
@@ -317,6 +318,27 @@ static void print(const struct options *options, const struct latency *latency, 
 	report_end(&report);
 }
 
+/* A signal ends it. */
+static void sleep_for(double seconds) {
+	const struct timespec span = {.tv_sec = (time_t)seconds,
+				      .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+
+	(void)nanosleep(&span, NULL);
+}
+
+/* What other processes do meanwhile is measured; returns the seconds that it took. */
+static double measure(const struct options *options) {
+	enum floor_phase warmup = FLOOR_WARMUP; /* a signal may have ended it */
+	int64_t began;
+
+	sleep_for(options->warmup);
+	began = latency_now_ns();
+	if (atomic_compare_exchange_strong(&shared->phase, &warmup, FLOOR_MEASURE))
+		sleep_for(options->seconds);
+	atomic_store(&shared->phase, FLOOR_OVER);
+	return (double)(latency_now_ns() - began) / 1e9;
+}
+
 /* Runs `turn` for the warm-up, then for the time to be measured; returns the seconds that were. */
 static double run_turns(const struct options *options, struct asker *asker,
 			void (*one)(struct asker *asker, struct latency *latency)) {
@@ -324,7 +346,7 @@ static double run_turns(const struct options *options, struct asker *asker,
 	int64_t until = began + (int64_t)(options->seconds * 1e9);
 	int64_t now;
 
-	while ((now = latency_now_ns()) < until && atomic_load(&shared->phase) != OVER)
+	while ((now = latency_now_ns()) < until && atomic_load(&shared->phase) != FLOOR_OVER)
 		one(asker, now < began ? NULL : &shared->latencies[0]);
 	return (double)(now - began) / 1e9;
 }
@@ -333,7 +355,7 @@ static void run_acquire(struct options *options) {
 	static struct asker asker;
 	double seconds;
 
-	set_up(options, 1 + FOLLOWERS);
+	set_up(options, 1 + FLOOR_FOLLOWERS);
 	options->handles = 1;
 	asker.outstanding = options->sessions;
 	asker.fd = start_cluster();
@@ -344,33 +366,72 @@ static void run_acquire(struct options *options) {
 	wait_for_children();
 }
 
+/* ---- acquire-nng ------------------------------------------------------------------------------------------------ */
+
+/* The port that a child tells; one that ends without it has said why. */
+static uint16_t read_port(int pipe_ends[2]) {
+	uint16_t port;
+
+	(void)close(pipe_ends[1]);
+	if (read(pipe_ends[0], &port, sizeof port) != sizeof port)
+		exit(OPTIONS_EXIT_FAILED);
+	(void)close(pipe_ends[0]);
+	return port;
+}
+
+static uint16_t start_follower(struct floor_disk *disk) {
+	int port_pipe[2];
+
+	if (pipe(port_pipe) < 0)
+		fail("pipe");
+	if (fork_child() == 0)
+		floor_nng_follow(disk, port_pipe[1]);
+	return read_port(port_pipe);
+}
+
+static uint16_t start_leader(struct floor_disk *disk, const uint16_t followers[FLOOR_FOLLOWERS]) {
+	int port_pipe[2];
+
+	if (pipe(port_pipe) < 0)
+		fail("pipe");
+	if (fork_child() == 0)
+		floor_nng_lead(disk, followers, port_pipe[1]);
+	return read_port(port_pipe);
+}
+
+/* The client is a child, too: this process must not use nng, which would take its signals. */
+static void run_acquire_nng(const struct options *options) {
+	uint16_t followers[FLOOR_FOLLOWERS], leader;
+	double seconds;
+
+	set_up(options, 1 + FLOOR_FOLLOWERS);
+	for (int i = 0; i < FLOOR_FOLLOWERS; i++)
+		followers[i] = start_follower(&disks[1 + i]);
+	leader = start_leader(&disks[0], followers);
+	if (fork_child() == 0)
+		floor_nng_ask(leader, &shared->phase, &shared->latencies[0]);
+	seconds = measure(options);
+	wait_for_children();
+	print(options, &shared->latencies[0], seconds);
+}
+
 /* ---- sync ------------------------------------------------------------------------------------------------------- */
 
 static _Noreturn void sync_on(struct floor_disk *disk, struct latency *latency) {
-	enum phase phase;
+	enum floor_phase phase;
 
-	while ((phase = atomic_load(&shared->phase)) != OVER) {
+	while ((phase = atomic_load(&shared->phase)) != FLOOR_OVER) {
 		int64_t began = latency_now_ns();
 
 		if (floor_disk_sync(disk) < 0)
 			child_fail("sync");
-		if (phase == MEASURE)
+		if (phase == FLOOR_MEASURE)
 			latency_add(latency, latency_now_ns() - began);
 	}
 	_exit(0);
 }
 
-/* A signal ends it. */
-static void sleep_for(double seconds) {
-	const struct timespec span = {.tv_sec = (time_t)seconds,
-				      .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-	(void)nanosleep(&span, NULL);
-}
-
 static void run_sync(struct options *options) {
-	enum phase warmup = WARMUP; /* a signal may have ended it */
-	int64_t began;
 	double seconds;
 
 	set_up(options, options->processes);
@@ -378,12 +439,7 @@ static void run_sync(struct options *options) {
 	for (int i = 0; i < options->processes; i++)
 		if (fork_child() == 0)
 			sync_on(&disks[i], &shared->latencies[i]);
-	sleep_for(options->warmup);
-	began = latency_now_ns();
-	if (atomic_compare_exchange_strong(&shared->phase, &warmup, MEASURE))
-		sleep_for(options->seconds);
-	atomic_store(&shared->phase, OVER);
-	seconds = (double)(latency_now_ns() - began) / 1e9;
+	seconds = measure(options);
 	wait_for_children();
 	for (int i = 1; i < options->processes; i++)
 		latency_merge(&shared->latencies[0], &shared->latencies[i]);
@@ -444,8 +500,12 @@ int main(int argc, char **argv) {
 		refuse("--sessions: 1024 at most");
 	if (!options.data && strcmp(options.workload, "roundtrip") != 0)
 		refuse("--data is missing");
+	if (strcmp(options.workload, "acquire-nng") == 0 && options.sessions != 1)
+		refuse("--sessions: acquire-nng has one acquire outstanding, and only one");
 	if (strcmp(options.workload, "acquire") == 0)
 		run_acquire(&options);
+	else if (strcmp(options.workload, "acquire-nng") == 0)
+		run_acquire_nng(&options);
 	else if (strcmp(options.workload, "sync") == 0)
 		run_sync(&options);
 	else

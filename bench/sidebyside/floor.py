@@ -12,7 +12,7 @@ class Floor(Service):
 
     name = "floor"
     size = 0
-    settings = "the path of an acquire in bare epoll, pwrite and fdatasync: bench/load/floor.c"
+    settings = "the path of an acquire in bare epoll, pwrite and fdatasync, and over nng: bench/load/floor.c"
 
     def ready(self) -> bool:
         return True
@@ -29,11 +29,12 @@ class FloorWorkload(Workload):
     """Taken in each round: the floor moves with what else the machine does."""
 
     name = "floor"
-    about = "one acquire's path in bare system calls; syncs of one file and of three at once; a byte over loopback"
+    about = "one acquire's path in system calls, and over nng; syncs of one file and of three at once; a byte to and fro"
     services = ("floor",)
 
     def run(self, stage: Stage) -> None:
         self._record(stage, "one acquire", stage.measure("acquire"))
+        self._record(stage, "one acquire over nng", stage.measure("acquire-nng"))
         self._record(stage, "one sync", stage.measure("sync", processes=1))
         self._record(stage, "three syncs at once", stage.measure("sync", processes=3))
         self._record(stage, "round trip over loopback", stage.measure("roundtrip"))

@@ -39,6 +39,8 @@ refused --handles "$lockd" flood --endpoints "$endpoints" --sessions 5000 --hand
 refused --endpoints "$floor" acquire --data "$folder" --endpoints "$endpoints"
 refused --data "$floor" acquire
 refused --sessions "$floor" acquire --data "$folder" --sessions 1025
+refused --sessions "$floor" acquire-nng --data "$folder" --sessions 2
+refused --data "$floor" acquire-nng
 
 # Nobody listens there, which it takes some seconds to believe.
 "$lockd" pairs --endpoints "127.0.0.1:${ports[9]}" 2>"$folder/unreachable" &
@@ -110,7 +112,7 @@ expect_text "$folder/unreachable" 'opening a session'
 
 mkdir "$folder/floor"
 for workload in "acquire --data $folder/floor" "acquire --data $folder/floor --sessions 100" \
-	"sync --data $folder/floor --processes 3" roundtrip; do
+	"acquire-nng --data $folder/floor" "sync --data $folder/floor --processes 3" roundtrip; do
 	expect_exit 0 "$floor" $workload --warmup 0.1 --seconds 0.3
 	expect_line '.done > 0 and .per_s > 0 and .us.p50 > 0 and .us.p50 <= .us.max'
 done
