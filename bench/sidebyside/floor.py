@@ -29,7 +29,7 @@ class FloorWorkload(Workload):
     """Taken in each round: the floor moves with what else the machine does."""
 
     name = "floor"
-    about = "one acquire's path in system calls, and over nng; syncs of one file and of three at once; a byte to and fro"
+    about = "one acquire's path in system calls and over nng; syncs of one file and of three at once; a byte to and fro"
     services = ("floor",)
 
     def run(self, stage: Stage) -> None:

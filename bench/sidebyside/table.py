@@ -59,11 +59,15 @@ def _of_workload(samples: Samples, workload: str) -> str:
     return align(rows, left=3)
 
 
+def bound(target: Target) -> str:
+    """`≥ 8`, `≤ 30`; `-` where there is none."""
+    return "-" if target.bound is None else f"{'≥' if target.at_least else '≤'} {target.bound:g}"
+
+
 def targets(samples: Samples, wanted: Sequence[Target]) -> str:
     """A row per target: what was wanted, what came out, whether it is met."""
     rows = [["target", "wanted", "measured", ""]]
     for target in wanted:
         value, verdict = target.verdict(samples)
-        bound = f"{'≥' if target.at_least else '≤'} {target.bound:g}"
-        rows.append([target.text, bound, "-" if value is None else number(value), verdict])
+        rows.append([target.text, bound(target), "-" if value is None else number(value), verdict])
     return align(rows, left=1)

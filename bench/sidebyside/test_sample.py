@@ -66,6 +66,35 @@ class TargetTest(unittest.TestCase):
         self.assertEqual(target.verdict(samples(lockd=[100], etcd=[10])), (10, "met"))
 
 
+    def test_without_a_bound_there_is_no_verdict(self) -> None:
+        target = Target("as much", None, True, lambda taken: taken.ratio(PAIRS, "lockd", "etcd"))
+        self.assertEqual(target.verdict(samples(lockd=[70], etcd=[10])), (7, ""))
+        self.assertEqual(target.verdict(Samples()), (None, "not measured"))
+
+    def test_pairs_are_held_against_both_ways_to_use_redis(self) -> None:
+        taken = Samples()
+        for service, case, value in (
+            ("lockd", "256 sessions", 300),
+            ("lockd", "256 sessions, a handle each", 50),
+            ("redis", "256 sessions", 400),
+            ("redis", "256 sessions, a handle each", 200),
+        ):
+            taken.add(Sample(Key("pairs", case, "pairs"), service, 1, value, "1/s"))
+        wanted = [target for target in TARGETS if "Redis" in target.text]
+        verdicts = {target.text.rpartition(", ")[2]: target.verdict(taken) for target in wanted}
+        self.assertEqual(
+            verdicts,
+            {"pipelined over as many connections": (0.75, "missed"), "a connection per client": (1.5, "met")},
+        )
+
+    def test_acquire_is_held_against_both_floors(self) -> None:
+        taken = Samples([Sample(Key("pairs", "1 session", "acquire p50"), "lockd", 1, 800, "µs")])
+        taken.add(Sample(Key("floor", "one acquire", "p50"), "floor", 1, 400, "µs"))
+        taken.add(Sample(Key("floor", "one acquire over nng", "p50"), "floor", 1, 640, "µs"))
+        verdicts = [target.verdict(taken) for target in TARGETS if "over the floor" in target.text]
+        self.assertEqual(verdicts, [(2, "missed"), (1.25, "")])
+
+
 class TableTest(unittest.TestCase):
     """Text."""
 
@@ -86,6 +115,12 @@ class TableTest(unittest.TestCase):
         self.assertNotIn("floor", table.figures(taken).splitlines()[0])
 
 
+    def test_target_without_a_bound_wants_nothing(self) -> None:
+        target = Target("as much", None, True, lambda taken: taken.ratio(PAIRS, "lockd", "etcd"))
+        row = table.targets(samples(lockd=[70], etcd=[10]), [target]).splitlines()[1]
+        self.assertEqual(row.split(), ["as", "much", "-", "7.00"])
+
+
 class ChartTest(unittest.TestCase):
     """What gnuplot is told."""
 
@@ -93,6 +128,15 @@ class ChartTest(unittest.TestCase):
         script = chart.script(samples(lockd=[90, 100, 110], etcd=[10]), Path("out.svg"), "caption")
         self.assertIn('"64 sessions" 100 90 110 10 10 10\n', script)
         self.assertNotIn("redis", script)
+
+    def test_what_most_peers_have_not_is_not_drawn(self) -> None:
+        taken = samples(lockd=[100], etcd=[10], zookeeper=[10], redis=[50])
+        unshared = Key("pairs", "64 sessions, a handle each", "pairs")
+        taken.add(Sample(unshared, "lockd", 1, 90, "1/s"))
+        taken.add(Sample(unshared, "redis", 1, 25, "1/s"))
+        script = chart.script(taken, Path("out.svg"), "caption")
+        self.assertIn('"64 sessions"', script)
+        self.assertNotIn("a handle each", script)
 
     def test_nothing_to_draw(self) -> None:
         self.assertEqual(chart.script(Samples(), Path("out.svg"), ""), "")
