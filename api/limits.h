@@ -48,6 +48,11 @@ enum {
 	/* Rows that one list page carries; the next page starts behind the last name. */
 	LIMIT_LIST_ROWS_MAX = 1000,
 
+	/* Answers to reads that one turn makes, so that proposals and heartbeats pass between: once one of the marks is
+	 * met, the reads that are left wait for the next turn. */
+	LIMIT_READ_BYTES_PER_TURN = 256 << 10,
+	LIMIT_READS_PER_TURN = 1024,
+
 	/* History of holder changes kept for observers. An observer that resumes from before it gets an explicit gap. */
 	LIMIT_HISTORY_CHANGES_MAX = 1 << 16,
 	LIMIT_HISTORY_BYTES_MAX = 16 << 20,
@@ -90,8 +95,8 @@ enum {
 	LIMIT_BACKUP_IDLE_MS = 60000,
 	LIMIT_BACKUPS_MAX = 4,
 
-	/* Connections: bytes not yet taken by the peer. Above the first mark we stop reading from a client, above the second
-	 * we close it; a peer's queue drops appends, which Raft sends again. */
+	/* Connections: bytes not yet taken by the peer. Above the first mark we stop reading from a client and let its
+	 * reads wait, above the second we close it; a peer's queue drops appends, which Raft sends again. */
 	LIMIT_OUTPUT_BYTES_HIGH = 1 << 20,
 	LIMIT_OUTPUT_BYTES_MAX = 8 << 20,
 	LIMIT_PEER_OUTPUT_BYTES_MAX = 8 << 20,

@@ -12,6 +12,7 @@ struct client {
 	struct connection *connection;
 	node_connection number;
 	bool stranger, stalled, dirty;
+	bool told;            /* the node knows that it is stalled */
 	raft_usec deadline;   /* of a stranger */
 	raft_usec stalled_to; /* the deadline of one that does not read */
 	TAILQ_ENTRY(client) stranger_next, stalled_next, dirty_next;
@@ -71,18 +72,34 @@ static void watch_output(struct client_connections *clients, struct client *clie
 		connection_close(client->connection, "it does not read what it asked for");
 	} else if (unsent > LIMIT_OUTPUT_BYTES_HIGH && !client->stalled) {
 		client->stalled = true;
+		client->told = false;
 		client->stalled_to = clients->now + CLIENT_CONNECTIONS_STALLED_MS * 1000;
 		TAILQ_INSERT_TAIL(&clients->stalled, client, stalled_next);
 		connection_await_drained(client->connection, LIMIT_OUTPUT_BYTES_HIGH);
 	}
 }
 
-void client_connections_drained(struct client_connections *clients, struct connection *connection) {
+void client_connections_drained(struct client_connections *clients, struct connection *connection,
+				struct events *events) {
 	struct client *client = connection_owner(connection);
 
 	connection_take_drained(connection);
+	if (client->stalled && client->told)
+		events_add(events, NODE_CLIENT_DRAINED)->connection = client->number;
 	forget_stalled(clients, client);
 	watch_output(clients, client); /* more may have come since */
+}
+
+/* Those it does not know of came last. */
+void client_connections_tell_stalled(struct client_connections *clients, struct events *events) {
+	struct client *client;
+
+	TAILQ_FOREACH_REVERSE(client, &clients->stalled, client_list, stalled_next) {
+		if (client->told)
+			return;
+		events_add(events, NODE_CLIENT_STALLED)->connection = client->number;
+		client->told = true;
+	}
 }
 
 static bool has_room(struct client_connections *clients) {

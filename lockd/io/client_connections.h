@@ -5,8 +5,9 @@
  * node has answered its HELLO, and again once the node gave it up: strangers are few (the oldest gives way), have a
  * deadline, and may send small frames only.
  *
- * A client that does not read is not read from either (the mark LIMIT_OUTPUT_BYTES_HIGH), and is closed once it has not come
- * below the mark for CLIENT_CONNECTIONS_STALLED_MS, or at once above LIMIT_OUTPUT_BYTES_MAX. */
+ * A client that does not read is not read from either (the mark LIMIT_OUTPUT_BYTES_HIGH), the node is told to let the
+ * reads wait that it has got already, and the client is closed once it has not come below the mark for
+ * CLIENT_CONNECTIONS_STALLED_MS, or at once above LIMIT_OUTPUT_BYTES_MAX. */
 #ifndef LOCKD_IO_CLIENT_CONNECTIONS_H
 #define LOCKD_IO_CLIENT_CONNECTIONS_H
 
@@ -36,10 +37,10 @@ struct client_connections {
 	uint64_t generation;          /* of the next connection: its number is generation × n_max + slot */
 	struct client_list strangers; /* in order of their deadlines */
 	uint32_t n_strangers;
-	struct client_list stalled;   /* with too much output, in order of their deadlines */
-	raft_usec now;                /* of the last tick */
-	struct client_list dirty; /* have output to flush */
-	bool refusing;            /* at n_max; reported once */
+	struct client_list stalled; /* with too much output, in order of their deadlines */
+	raft_usec now;              /* of the last tick */
+	struct client_list dirty;   /* have output to flush */
+	bool refusing;              /* at n_max; reported once */
 	struct throttle complaints;
 };
 
@@ -61,7 +62,10 @@ void client_connections_flush(struct client_connections *clients);
 /* The inbox was overfull and has been emptied. */
 void client_connections_resume(struct client_connections *clients);
 /* Its output is below the mark again. */
-void client_connections_drained(struct client_connections *clients, struct connection *connection);
+void client_connections_drained(struct client_connections *clients, struct connection *connection,
+				struct events *events);
+/* Once per turn, when the inbox is handled: the node lets their reads wait. */
+void client_connections_tell_stalled(struct client_connections *clients, struct events *events);
 /* Once per turn, before the inbox is handled: closes those whose time is over. */
 void client_connections_tick(struct client_connections *clients, raft_usec now);
 /* When to call it again; UINT64_MAX: nobody has a deadline. */

@@ -98,7 +98,7 @@ static void on_frames(struct loop *loop, struct connection_batch *batch) {
 
 static void on_drained(struct loop *loop, struct connection *connection) {
 	if (connection_kind(connection) == FRAME_CLIENT)
-		client_connections_drained(&loop->clients, connection);
+		client_connections_drained(&loop->clients, connection, &loop->events);
 	else
 		peers_drained(&loop->peers, connection);
 }
@@ -308,6 +308,7 @@ static void turn(struct loop *loop) {
 	peers_tick(&loop->peers, loop->clocks.mono, &loop->events);
 	client_connections_tick(&loop->clients, loop->clocks.mono);
 	dispatch(loop, &taken);
+	client_connections_tell_stalled(&loop->clients, &loop->events);
 	if (loop->peers.accusation[0])
 		stop_as_old_copy(loop);
 	founding_tick(&loop->founding, &loop->peers, &loop->events);

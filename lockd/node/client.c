@@ -35,6 +35,11 @@ static void client_free(struct node *node, struct client *client) {
 	free(client);
 }
 
+static void client_release_reads(struct node *node, node_connection connection) {
+	for (size_t i = 0; i < node->n_replicas; i++)
+		queries_release(node->replicas[i], connection);
+}
+
 void client_gone(struct node *node, node_connection connection) {
 	struct client *client = client_find(node, connection);
 
@@ -43,6 +48,17 @@ void client_gone(struct node *node, node_connection connection) {
 	backups_forget_connection(node, connection);
 	if (client)
 		client_free(node, client);
+	client_release_reads(node, connection);
+}
+
+void client_stall(struct node *node, node_connection connection, bool stalled) {
+	struct client *client = client_find(node, connection);
+
+	if (!client)
+		return;
+	client->stalled = stalled;
+	if (!stalled)
+		client_release_reads(node, connection);
 }
 
 void clients_deinit(struct node *node) {
@@ -77,6 +93,7 @@ static struct node_client_frame *client_frame(struct node *node, node_connection
 	frame->id = id;
 	frame->body = turn_alloc(&node->turn, bytes);
 	frame->body_bytes = bytes;
+	node->turn.client_bytes += bytes;
 	return frame;
 }
 
@@ -142,6 +159,7 @@ void client_event(struct node *node, node_connection connection, uint64_t id, co
 	frame->id = id;
 	frame->body = body->bytes;
 	frame->body_bytes = body->n;
+	node->turn.client_bytes += body->n;
 }
 
 void client_greet(struct node *node, struct client *client, uint64_t id, const Client__HelloReply *reply) {

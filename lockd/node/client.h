@@ -23,6 +23,7 @@ struct client {
 	uint32_t protocol;                   /* spoken since it was greeted */
 	uint64_t news;                       /* the latest that it was told (node.news) */
 	bool closing;                        /* it broke the protocol: nothing it sends is looked at any more */
+	bool stalled;                        /* it does not take what it is sent: its reads are held */
 	uint32_t requests;                   /* admitted and not yet answered */
 	uint32_t keep_alives;                /* waiting for a proof of leadership */
 	LIST_HEAD(client_seats, seat) seats; /* whose requester it is */
@@ -34,6 +35,8 @@ struct client *client_open(struct node *node, node_connection connection);
 /* NULL when it has gone. */
 struct client *client_find(struct node *node, node_connection connection);
 void client_gone(struct node *node, node_connection connection);
+/* It does not take what it is sent, or does again. */
+void client_stall(struct node *node, node_connection connection, bool stalled);
 void clients_deinit(struct node *node);
 
 /* Who waits for an answer, and the bytes that the wait costs. */

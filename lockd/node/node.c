@@ -183,6 +183,8 @@ static void node_handle(struct node *node, const struct node_event *event) {
 	case NODE_PEER_DOWN: node_peer_down(node, event->peer); break;
 	case NODE_CLIENT_FRAME: request_recv(node, event); break;
 	case NODE_CLIENT_GONE: client_gone(node, event->connection); break;
+	case NODE_CLIENT_STALLED: client_stall(node, event->connection, true); break;
+	case NODE_CLIENT_DRAINED: client_stall(node, event->connection, false); break;
 	case NODE_BACKUP_DONE: backup_done(node, event->backup); break;
 	case NODE_SAVED:
 	case NODE_CHECKPOINTED:

@@ -114,6 +114,8 @@ enum node_event_kind {
 	NODE_PEER_MET,       /* the HELLO of a node that is no member and belongs to no cluster: `met` */
 	NODE_CLIENT_FRAME,   /* `connection`: type, id, body */
 	NODE_CLIENT_GONE,    /* `connection` has closed */
+	NODE_CLIENT_STALLED, /* `connection` does not take what it is sent: its reads wait from now on, until … */
+	NODE_CLIENT_DRAINED, /* … it does again */
 	NODE_SAVED,          /* all saves of `group` up to `seq` are durable */
 	NODE_SAVE_BLOCKED,   /* the disk is full: lead nothing, admit nothing, vote for nobody. What is handed out is still
 				saved, as long as a reserve lasts, and reported: the node follows. Also before the first step */

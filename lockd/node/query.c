@@ -23,6 +23,7 @@ void queries_init(struct queries *queries) {
 	TAILQ_INIT(&queries->keep_alives);
 	TAILQ_INIT(&queries->behind);
 	TAILQ_INIT(&queries->due);
+	TAILQ_INIT(&queries->held);
 	TAILQ_INIT(&queries->renewing);
 	RB_INIT(&queries->by_revision);
 }
@@ -41,6 +42,7 @@ void queries_deinit(struct replica *replica) {
 	query_list_free(&replica->queries.keep_alives);
 	query_list_free(&replica->queries.behind);
 	query_list_free(&replica->queries.due);
+	query_list_free(&replica->queries.held);
 	query_list_free(&replica->queries.renewing);
 }
 
@@ -145,7 +147,7 @@ void query_push_keep_alive(struct replica *replica, const struct asker *asker, u
 
 /* An Observe is never among those that wait for a revision. */
 bool query_cancel(struct replica *replica, node_connection connection, uint64_t id) {
-	struct query_list *lists[] = {&replica->queries.due, &replica->queries.reads};
+	struct query_list *lists[] = {&replica->queries.held, &replica->queries.due, &replica->queries.reads};
 	struct query *query;
 
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
@@ -317,14 +319,72 @@ static raft_usec query_expires(const struct replica *replica, const struct query
 	return query->arrived + QUERY_ELECTIONS_MAX * replica->node->timing.election_max;
 }
 
-/* A node that stops does not wait for a leader. */
+static void query_redirect(struct replica *replica, struct query_list *list, struct query *query) {
+	client_redirect(replica, query->asker.connection, query->asker.id, NULL);
+	query_free(replica, list, query);
+}
+
 static void query_list_expire(struct replica *replica, struct query_list *list) {
-	bool all = replica->node->stopping && !replica->leading;
 	struct query *query;
 
-	while ((query = TAILQ_FIRST(list)) && (all || query_expires(replica, query) <= leases_clock(replica))) {
-		client_redirect(replica, query->asker.connection, query->asker.id, NULL);
-		query_free(replica, list, query);
+	while ((query = TAILQ_FIRST(list)) && query_expires(replica, query) <= leases_clock(replica))
+		query_redirect(replica, list, query);
+}
+
+/* A node that stops waits neither for a leader nor for its clients. */
+static bool queries_is_stopping(const struct replica *replica) {
+	return replica->node->stopping && !replica->leading;
+}
+
+static void queries_stop(struct replica *replica) {
+	struct query_list *lists[] = {&replica->queries.reads, &replica->queries.behind, &replica->queries.held};
+	struct query *query;
+
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		while ((query = TAILQ_FIRST(lists[i])))
+			query_redirect(replica, lists[i], query);
+	}
+}
+
+static bool queries_may_answer(const struct replica *replica, size_t n, size_t bytes) {
+	size_t answered = replica->node->turn.client_bytes - bytes;
+
+	return n < LIMIT_READS_PER_TURN && answered < LIMIT_READ_BYTES_PER_TURN;
+}
+
+static void queries_answer(struct replica *replica) {
+	struct queries *queries = &replica->queries;
+	size_t n = 0, bytes = replica->node->turn.client_bytes;
+	struct query *query;
+
+	while ((query = TAILQ_FIRST(&queries->due)) && queries_may_answer(replica, n, bytes)) {
+		struct client *client = client_find(replica->node, query->asker.connection);
+
+		if (client && client->stalled) {
+			TAILQ_REMOVE(&queries->due, query, link);
+			TAILQ_INSERT_TAIL(&queries->held, query, link);
+			continue;
+		}
+		/* Nobody reads the answer of a connection that is gone, and others wait for their turn. */
+		if (client) {
+			read_serve(replica, query);
+			n++;
+		}
+		query_free(replica, &queries->due, query);
+	}
+}
+
+/* They came before those of the same client that are due. */
+void queries_release(struct replica *replica, node_connection connection) {
+	struct queries *queries = &replica->queries;
+	struct query *query = TAILQ_LAST(&queries->held, query_list), *before;
+
+	for (; query; query = before) {
+		before = TAILQ_PREV(query, query_list, link);
+		if (query->asker.connection != connection)
+			continue;
+		TAILQ_REMOVE(&queries->held, query, link);
+		TAILQ_INSERT_HEAD(&queries->due, query, link);
 	}
 }
 
@@ -340,14 +400,11 @@ void queries_serve(struct replica *replica) {
 		keepalive_answer(replica, query);
 
 	queries_gather(replica);
-	while ((query = TAILQ_FIRST(&queries->due)) && replica->node->turn.bytes < QUERY_TURN_BYTES_MAX) {
-		/* Nobody reads the answer of a connection that is gone, and others wait for their turn. */
-		if (client_find(replica->node, query->asker.connection))
-			read_serve(replica, query);
-		query_free(replica, &queries->due, query);
-	}
+	queries_answer(replica);
 	query_list_expire(replica, &queries->reads);
 	query_list_expire(replica, &queries->behind);
+	if (queries_is_stopping(replica))
+		queries_stop(replica);
 }
 
 /* On the monotonic clock. */
@@ -368,7 +425,7 @@ bool queries_due(const struct replica *replica, raft_usec *ret) {
 	if (!replica->leading && queries->round > queries->proved && query_list_wants_proof(&queries->reads) &&
 	    again < due)
 		due = again;
-	if (!TAILQ_EMPTY(&queries->due))
+	if (!TAILQ_EMPTY(&queries->due) || (queries_is_stopping(replica) && !TAILQ_EMPTY(&queries->held)))
 		due = replica->node->clocks.mono;
 	*ret = due;
 	return due < UINT64_MAX;
@@ -413,6 +470,7 @@ static void query_list_resign(struct replica *replica, struct query_list *list) 
 void queries_resign(struct replica *replica) {
 	query_list_resign(replica, &replica->queries.reads);
 	query_list_resign(replica, &replica->queries.due);
+	query_list_resign(replica, &replica->queries.held);
 	query_list_resign(replica, &replica->queries.keep_alives);
 	query_list_resign(replica, &replica->queries.renewing);
 }

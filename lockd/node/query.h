@@ -8,8 +8,11 @@
  *
  * Session reads wait until the revision is applied that their client has seen, stale reads for nothing.
  *
+ * A page may be a megabyte and costs its client nothing to ask for. So a turn answers a bounded part of the reads that
+ * are due, and none of a client that has too much output unsent: its reads are held until it takes some of it.
+ *
  * Keep-alives and Observes are answered by leaders only. Reads stay when the role changes and are proved anew, but no
- * read waits for longer than two election time-outs: then its client is sent elsewhere. */
+ * read waits for longer than two election time-outs for its proof or revision: then its client is sent elsewhere. */
 #ifndef LOCKD_NODE_QUERY_H
 #define LOCKD_NODE_QUERY_H
 
@@ -56,8 +59,6 @@ enum {
 	 * answer, since the answer to a newer one says more. Beyond LIMIT_SESSIONS_MAX sessions named in a group
 	 * likewise. */
 	QUERY_KEEP_ALIVES_PER_CONNECTION_MAX = 64,
-	/* Once a turn has used this much memory, the reads that are left are answered in the next. */
-	QUERY_TURN_BYTES_MAX = 16 << 20,
 	/* Election time-outs that a read waits for. */
 	QUERY_ELECTIONS_MAX = 2,
 };
@@ -67,6 +68,7 @@ struct queries {
 	struct query_list behind;               /* session reads that wait for a revision, in order of arrival */
 	struct queries_by_revision by_revision; /* the same */
 	struct query_list due;                  /* reads that may be answered, whatever happens */
+	struct query_list held;                 /* the same, of clients that do not take what they have been sent */
 	struct query_list renewing;             /* in order of ticket */
 	uint64_t round;                         /* the last one begun in this role; 0: none */
 	uint64_t proved;                        /* the last one that has brought its proof */
@@ -103,6 +105,8 @@ void queries_serve(struct replica *replica);
 bool queries_due(const struct replica *replica, raft_usec *ret);
 /* Role, term or leader have changed: proofs under way are lost. */
 void queries_restart(struct replica *replica);
+/* The client takes what it is sent again, or is gone: its reads are held no longer. */
+void queries_release(struct replica *replica, node_connection connection);
 /* Leadership has ended: keep-alives and Observes cannot be answered here. */
 void queries_resign(struct replica *replica);
 

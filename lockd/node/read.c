@@ -118,11 +118,11 @@ static void read_list(struct replica *replica, const struct query *query, const 
 	Client__Reply reply = read_reply(replica, query->level);
 	struct turn *turn = &replica->node->turn;
 	size_t max = read_limit(list->limit), bytes = 0;
-	struct read_lock *rows = turn_alloc(turn, max * sizeof *rows);
+	struct read_lock *rows = turn_scratch(turn, max * (sizeof *rows + sizeof *reply.locks));
 	struct state_lock lock;
 	bool found = read_first_lock(replica->state, list, &lock);
 
-	reply.locks = turn_alloc(turn, max * sizeof *reply.locks);
+	reply.locks = (Client__Lock **)(rows + max);
 	while (found && read_has_prefix(&lock, list)) {
 		struct read_lock *row = &rows[reply.n_locks];
 
@@ -140,11 +140,11 @@ static void read_list(struct replica *replica, const struct query *query, const 
 
 static void read_fill_waiters(struct replica *replica, const Client__Show *show, Client__Lock *lock) {
 	struct turn *turn = &replica->node->turn;
-	struct read_session *rows = turn_alloc(turn, LIMIT_LIST_ROWS_MAX * sizeof *rows);
+	struct read_session *rows = turn_scratch(turn, LIMIT_LIST_ROWS_MAX * (sizeof *rows + sizeof *lock->waiters));
 	struct state_seat seat = {0};
 	size_t bytes = 0;
 
-	lock->waiters = turn_alloc(turn, LIMIT_LIST_ROWS_MAX * sizeof *lock->waiters);
+	lock->waiters = (Client__Session **)(rows + LIMIT_LIST_ROWS_MAX);
 	while (lock->n_waiters < LIMIT_LIST_ROWS_MAX && bytes <= READ_PAGE_BYTES_MAX &&
 	       state_next_waiter(replica->state, show->name.data, show->name.len, seat.enqueued, &seat)) {
 		Client__Session *waiter = read_fill_session(replica, seat.session, &rows[lock->n_waiters]);
@@ -181,10 +181,10 @@ static void read_sessions(struct replica *replica, const struct query *query, co
 	Client__Reply reply = read_reply(replica, query->level);
 	struct turn *turn = &replica->node->turn;
 	size_t max = read_limit(sessions->limit), bytes = 0;
-	struct read_session *rows = turn_alloc(turn, max * sizeof *rows);
+	struct read_session *rows = turn_scratch(turn, max * (sizeof *rows + sizeof *reply.sessions));
 	struct state_session session = {.id = sessions->after};
 
-	reply.sessions = turn_alloc(turn, max * sizeof *reply.sessions);
+	reply.sessions = (Client__Session **)(rows + max);
 	while (state_next_session(replica->state, session.id, &session)) {
 		struct read_session *row = &rows[reply.n_sessions];
 

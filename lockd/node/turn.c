@@ -48,7 +48,8 @@ static void turn_bury(struct turn *turn) {
 
 void turn_begin(struct turn *turn) {
 	turn_bury(turn);
-	turn->bytes = 0;
+	turn->scratch = NULL;
+	turn->scratch_bytes = turn->client_bytes = 0;
 	turn->n_saves = turn->n_peer_frames = turn->n_client_frames = turn->n_snapshots = turn->n_traces = 0;
 	turn->n_backups = 0;
 
@@ -89,8 +90,15 @@ void *turn_alloc(struct turn *turn, size_t bytes) {
 		chunk = turn->chunks = turn_chunk_new(fresh, turn->chunks);
 	}
 	chunk->used += rounded;
-	turn->bytes += rounded;
 	return chunk->memory + chunk->used - rounded;
+}
+
+void *turn_scratch(struct turn *turn, size_t bytes) {
+	if (bytes > turn->scratch_bytes) {
+		turn->scratch = turn_alloc(turn, bytes);
+		turn->scratch_bytes = bytes;
+	}
+	return turn->scratch;
 }
 
 void turn_retire(struct turn *turn, void *memory) {

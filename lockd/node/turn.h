@@ -19,7 +19,9 @@ struct turn {
 	struct node_backup *backups;
 	struct node_trace *traces;
 	void **retired;
-	size_t bytes; /* allocated in this turn */
+	uint8_t *scratch;
+	size_t scratch_bytes;
+	size_t client_bytes; /* in the frames to clients */
 	size_t n_saves, saves_max;
 	size_t n_peer_frames, peer_frames_max;
 	size_t n_client_frames, client_frames_max;
@@ -34,6 +36,9 @@ void turn_begin(struct turn *turn);
 void turn_deinit(struct turn *turn);
 
 void *turn_alloc(struct turn *turn, size_t bytes);
+/* Good until the next call: for what is packed before anybody else wants some, so that many large answers in a turn
+ * cost the room of one. */
+void *turn_scratch(struct turn *turn, size_t bytes);
 /* Frees heap memory when the next turn begins. */
 void turn_retire(struct turn *turn, void *memory);
 

@@ -245,16 +245,61 @@ static void test_client_connections__gives_time_anew_to_who_has_read(void **stat
 	answer(slow, FRAME_HELLO_REPLY, LIMIT_OUTPUT_BYTES_HIGH + 1, false);
 	assert_true(slow->awaited);
 	slow->unsent = 0;
-	client_connections_drained(&clients, slow);
+	client_connections_drained(&clients, slow, &events);
 	assert_int_equal(client_connections_deadline(&clients), UINT64_MAX);
 
 	/* It had read, but by the time we hear of it there is too much again. */
 	client_connections_tick(&clients, 2 * SECOND);
 	slow->unsent = LIMIT_OUTPUT_BYTES_HIGH + 1;
-	client_connections_drained(&clients, slow);
+	client_connections_drained(&clients, slow, &events);
 	assert_int_equal(client_connections_deadline(&clients), 2 * SECOND + CLIENT_CONNECTIONS_STALLED_MS * 1000);
 	go(slow);
 	assert_int_equal(client_connections_deadline(&clients), UINT64_MAX);
+}
+
+static unsigned count_events(enum node_event_kind kind) {
+	unsigned n = 0;
+
+	for (size_t i = 0; i < events.n; i++)
+		n += events.all[i].kind == kind;
+	return n;
+}
+
+static void test_client_connections__tells_the_node_who_does_not_read(void **state) {
+	struct connection *slow = come(), *slower = come();
+
+	(void)state;
+	answer(slow, FRAME_HELLO_REPLY, LIMIT_OUTPUT_BYTES_HIGH + 1, false);
+	client_connections_tell_stalled(&clients, &events);
+	assert_int_equal(count_events(NODE_CLIENT_STALLED), 1);
+	answer(slower, FRAME_HELLO_REPLY, LIMIT_OUTPUT_BYTES_HIGH + 1, false);
+	client_connections_tell_stalled(&clients, &events);
+	assert_int_equal(count_events(NODE_CLIENT_STALLED), 2);
+	client_connections_tell_stalled(&clients, &events);
+	assert_int_equal(count_events(NODE_CLIENT_STALLED), 2);
+
+	/* There is too much again: the node hears of both, in this order. */
+	client_connections_drained(&clients, slow, &events);
+	assert_int_equal(count_events(NODE_CLIENT_DRAINED), 1);
+	client_connections_tell_stalled(&clients, &events);
+	assert_int_equal(events.all[events.n - 1].kind, NODE_CLIENT_STALLED);
+	assert_int_equal(events.all[events.n - 1].connection, number_of(slow));
+	go(slow);
+	go(slower);
+}
+
+/* It read before the node heard of it. */
+static void test_client_connections__tells_the_node_of_no_end_without_a_beginning(void **state) {
+	struct connection *slow = come();
+
+	(void)state;
+	answer(slow, FRAME_HELLO_REPLY, LIMIT_OUTPUT_BYTES_HIGH + 1, false);
+	slow->unsent = 0;
+	client_connections_drained(&clients, slow, &events);
+	client_connections_tell_stalled(&clients, &events);
+	assert_int_equal(count_events(NODE_CLIENT_DRAINED), 0);
+	assert_int_equal(count_events(NODE_CLIENT_STALLED), 0);
+	go(slow);
 }
 
 static void test_client_connections__sends_the_last_word_before_it_closes(void **state) {
@@ -324,6 +369,8 @@ int main(void) {
 		test(closes_who_lets_its_output_grow),
 		test(closes_who_does_not_read_for_long),
 		test(gives_time_anew_to_who_has_read),
+		test(tells_the_node_who_does_not_read),
+		test(tells_the_node_of_no_end_without_a_beginning),
 		test(sends_the_last_word_before_it_closes),
 		test(drops_what_is_meant_for_one_that_is_gone),
 		test(flushes_each_once_per_turn),

@@ -608,7 +608,19 @@ static void keep_traces(struct cluster_node *at, const struct node_effects *effe
 	}
 }
 
+static void measure_turn(struct cluster_node *at, const struct node_effects *effects) {
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < effects->n_client_frames; i++)
+		bytes += effects->client_frames[i].body_bytes;
+	if (bytes > at->turn_bytes_max)
+		at->turn_bytes_max = bytes;
+	if (effects->n_client_frames > at->turn_frames_max)
+		at->turn_frames_max = effects->n_client_frames;
+}
+
 static void carry_out(struct cluster *cluster, struct cluster_node *at, const struct node_effects *effects) {
+	measure_turn(at, effects);
 	for (size_t i = 0; i < effects->n_saves; i++)
 		save_push(at, &effects->saves[i]);
 	for (size_t i = 0; i < effects->n_peer_frames; i++)

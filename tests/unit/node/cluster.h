@@ -91,6 +91,7 @@ struct cluster_node {
 	bool hold_checkpoints;                    /* they are begun and not ended */
 	const struct node_checkpoint *checkpoint; /* held */
 	unsigned checkpoints, snapshots;
+	size_t turn_frames_max, turn_bytes_max; /* most that a turn has sent to clients; a test may reset them */
 	struct cluster_backup backups[CLUSTER_BACKUPS_MAX];   /* cut, by number */
 	struct node_backup held_backups[CLUSTER_BACKUPS_MAX]; /* what the driver was asked to do, while … */
 	size_t n_held_backups;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { REFRESH = 100 * CLUSTER_MS, PROMISE = 200 * CLUSTER_MS, WAIT_MAX = 2 * 800 * CLUSTER_MS };
@@ -784,11 +785,198 @@ static void test_query__when_stale_admits_that_it_never_heard_a_leader(void **un
 	cluster_deinit(cluster);
 }
 
+/* ---- Large answers ---- */
+
+enum { LISTED_PER_SESSION = 50, LISTED = 3 * LISTED_PER_SESSION, LISTS = 20 };
+
+/* One node with locks whose list is a good part of what a turn may answer; two clients. */
+static void begin_large(struct cluster *cluster) {
+	char name[LIMIT_NAME_BYTES_MAX + 1];
+	uint64_t opened = 0;
+
+	cluster_init(cluster, 1);
+	cluster_found(cluster);
+	cluster_hello(cluster, 1, 5);
+	cluster_hello(cluster, 1, 6);
+	for (int i = 0; i < LISTED; i++) {
+		uint64_t sequence = (uint64_t)(i % LISTED_PER_SESSION) + 1;
+
+		(void)snprintf(name, sizeof name, "%0*d", LIMIT_NAME_BYTES_MAX, i);
+		/* The last bytes make it another nonce. */
+		if (sequence == 1)
+			opened = cluster_open(cluster, 1, 5, name + LIMIT_NAME_BYTES_MAX - LIMIT_NONCE_BYTES, 60000);
+		assert_int_not_equal(cluster_acquire(cluster, 1, 5, opened, sequence, name), 0);
+	}
+	cluster_node(cluster, 1)->turn_bytes_max = cluster_node(cluster, 1)->turn_frames_max = 0;
+}
+
+static void send_lists(struct cluster *cluster, node_connection connection, uint64_t first, uint64_t n) {
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__List list = CLIENT__LIST__INIT;
+
+	request.body_case = CLIENT__REQUEST__BODY_LIST;
+	request.list = &list;
+	for (uint64_t id = first; id < first + n; id++)
+		cluster_request(cluster, 1, connection, id, &request);
+}
+
+static void tell(struct cluster *cluster, enum node_event_kind kind, node_connection connection) {
+	cluster_post(cluster, 1, &(struct node_event){.kind = kind, .connection = connection});
+}
+
+/* Takes all replies to the connection, which must be those of `first` and up, in this order; their number. */
+static size_t take_in_order(struct cluster *cluster, node_connection connection, uint64_t first) {
+	size_t n = 0;
+
+	for (size_t i = 0; i < cluster->n_frames; i++) {
+		struct cluster_frame *frame = &cluster->frames[i];
+
+		if (frame->connection != connection || frame->type != FRAME_REPLY || frame->taken)
+			continue;
+		assert_int_equal(frame->id, first + n++);
+		frame->taken = true;
+	}
+	return n;
+}
+
+static void drop_replies(struct cluster *cluster) {
+	for (size_t i = 0; i < cluster->n_frames; i++)
+		cluster->frames[i].taken = true;
+}
+
+/* The next turn comes at once: no time goes by before the last is answered. */
+static void test_query__answers_a_bounded_part_in_a_turn(void **unused) {
+	struct cluster cluster;
+	struct cluster_node *node = cluster_node(&cluster, 1);
+	size_t page;
+
+	(void)unused;
+	begin_large(&cluster);
+	drop_replies(&cluster);
+	send_lists(&cluster, 5, 1000, 1);
+	cluster_settle(&cluster);
+	assert_int_equal(take_in_order(&cluster, 5, 1000), 1);
+	page = node->turn_bytes_max;
+	assert_in_range(page, LIMIT_READ_BYTES_PER_TURN / 4, LIMIT_READ_BYTES_PER_TURN - 1);
+
+	send_lists(&cluster, 5, 2000, LISTS);
+	send_lists(&cluster, 6, 3000, LISTS);
+	cluster_settle(&cluster);
+	assert_int_equal(take_in_order(&cluster, 5, 2000), LISTS);
+	assert_int_equal(take_in_order(&cluster, 6, 3000), LISTS);
+	assert_in_range(node->turn_bytes_max, LIMIT_READ_BYTES_PER_TURN, LIMIT_READ_BYTES_PER_TURN + page - 1);
+	cluster_deinit(&cluster);
+}
+
+static void test_query__answers_a_bounded_number_in_a_turn(void **unused) {
+	struct cluster cluster;
+	struct cluster_node *node = cluster_node(&cluster, 1);
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	drop_replies(&cluster);
+	for (uint64_t id = 0; id < LIMIT_READS_PER_TURN + 1; id++)
+		cluster_send_show(&cluster, 1, 5, id, "lock");
+	cluster_settle(&cluster);
+	assert_int_equal(take_in_order(&cluster, 5, 0), LIMIT_READS_PER_TURN + 1);
+	assert_int_equal(node->turn_frames_max, LIMIT_READS_PER_TURN);
+	cluster_deinit(&cluster);
+}
+
+static void test_query__holds_the_reads_of_who_takes_nothing(void **unused) {
+	struct cluster cluster;
+
+	(void)unused;
+	begin_large(&cluster);
+	drop_replies(&cluster);
+	tell(&cluster, NODE_CLIENT_STALLED, 5);
+	send_lists(&cluster, 5, 1000, LISTS);
+	send_lists(&cluster, 6, 1000, LISTS);
+	cluster_settle(&cluster);
+	assert_int_equal(take_in_order(&cluster, 5, 1000), 0);
+	assert_int_equal(take_in_order(&cluster, 6, 1000), LISTS);
+	/* Nobody waits for them, however long it takes. */
+	cluster_advance(&cluster, 2 * WAIT_MAX);
+	assert_int_equal(take_in_order(&cluster, 5, 1000), 0);
+
+	tell(&cluster, NODE_CLIENT_DRAINED, 5);
+	send_lists(&cluster, 5, 1000 + LISTS, LISTS);
+	cluster_settle(&cluster);
+	assert_int_equal(take_in_order(&cluster, 5, 1000), 2 * LISTS);
+	cluster_deinit(&cluster);
+}
+
+static uint64_t count_pending(struct cluster *cluster) {
+	struct node_tally tally;
+
+	node_get_tally(cluster_node(cluster, 1)->node, &tally);
+	return tally.pending;
+}
+
+static void test_query__forgets_what_is_held_for_who_has_gone(void **unused) {
+	struct cluster cluster;
+
+	(void)unused;
+	begin_large(&cluster);
+	tell(&cluster, NODE_CLIENT_STALLED, 5);
+	send_lists(&cluster, 5, 1000, LISTS);
+	cluster_settle(&cluster);
+	assert_int_equal(count_pending(&cluster), LISTS);
+	tell(&cluster, NODE_CLIENT_GONE, 5);
+	cluster_settle(&cluster);
+	assert_int_equal(count_pending(&cluster), 0);
+	cluster_deinit(&cluster);
+}
+
+static void test_query__that_is_held_keeps_no_node_from_stopping(void **unused) {
+	struct cluster cluster;
+
+	(void)unused;
+	begin_large(&cluster);
+	drop_replies(&cluster);
+	tell(&cluster, NODE_CLIENT_STALLED, 5);
+	send_lists(&cluster, 5, 1000, 1);
+	cluster_settle(&cluster);
+	cluster_post(&cluster, 1, &(struct node_event){.kind = NODE_STOP});
+	cluster_advance(&cluster, WAIT_MAX);
+	assert_int_equal(cluster_take_status(&cluster, 5, 1000), LOCKD_NOT_LEADER);
+	assert_true(cluster_node(&cluster, 1)->stopped);
+	cluster_deinit(&cluster);
+}
+
+static void test_query__that_is_held_can_be_cancelled(void **unused) {
+	struct cluster cluster;
+	Client__Request request = CLIENT__REQUEST__INIT;
+	Client__Unobserve unobserve = CLIENT__UNOBSERVE__INIT;
+
+	(void)unused;
+	begin_large(&cluster);
+	tell(&cluster, NODE_CLIENT_STALLED, 5);
+	cluster_send_observe(&cluster, 1, 5, 1000, "lock", 0);
+	cluster_settle(&cluster);
+	request.body_case = CLIENT__REQUEST__BODY_UNOBSERVE;
+	request.unobserve = &unobserve;
+	unobserve.observation = 1000;
+	cluster_request(&cluster, 1, 5, 1001, &request);
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 5, 1000), LOCKD_CANCELLED);
+	assert_int_equal(count_pending(&cluster), 0);
+	cluster_deinit(&cluster);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_query__is_not_answered_by_a_leader_that_was_cut_off),
 		cmocka_unit_test(test_query__waits_for_a_round_that_began_after_it),
 		cmocka_unit_test(test_query__is_bounded_together_with_commands),
+		cmocka_unit_test(test_query__answers_a_bounded_part_in_a_turn),
+		cmocka_unit_test(test_query__answers_a_bounded_number_in_a_turn),
+		cmocka_unit_test(test_query__holds_the_reads_of_who_takes_nothing),
+		cmocka_unit_test(test_query__forgets_what_is_held_for_who_has_gone),
+		cmocka_unit_test(test_query__that_is_held_keeps_no_node_from_stopping),
+		cmocka_unit_test(test_query__that_is_held_can_be_cancelled),
 		cmocka_unit_test(test_query__lets_the_newest_keep_alives_win),
 		cmocka_unit_test(test_query__is_served_under_the_lease_without_a_round),
 		cmocka_unit_test(test_query__needs_a_round_where_there_is_no_lease),
