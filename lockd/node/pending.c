@@ -49,29 +49,36 @@ size_t pending_pack(const Command__Command *command, uint8_t out[PENDING_REQUEST
 	return n;
 }
 
-static struct pending *pending_push(struct replica *replica, enum pending_kind kind, size_t n) {
-	struct pending *pending = memory_have(malloc(sizeof *pending + n));
+static struct pending *pending_push(struct replica *replica, enum pending_kind kind, size_t n, size_t name_n) {
+	struct pending *pending = memory_have(malloc(sizeof *pending + n + name_n));
 
 	assert(n <= LIMIT_ENTRY_BYTES_MAX);
 
-	*pending = (struct pending){
-		.kind = kind, .ticket = ++replica->pendings.issued, .arrived = leases_clock(replica), .n = n};
+	*pending = (struct pending){.kind = kind,
+				    .ticket = ++replica->pendings.issued,
+				    .arrived = leases_clock(replica),
+				    .n = n,
+				    .name_n = name_n};
 	STAILQ_INSERT_TAIL(&replica->pendings.queued, pending, link);
 	return pending;
 }
 
 void pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
-			  struct node_bytes batch) {
-	struct pending *pending = pending_push(replica, kind, batch.n);
+			  struct node_bytes batch, struct node_bytes lock) {
+	struct pending *pending = pending_push(replica, kind, batch.n, lock.n);
 
 	pending->asker = *asker;
 	memcpy(pending->batch, batch.bytes, batch.n);
+	if (lock.n > 0) {
+		memcpy(pending->batch + batch.n, lock.bytes, lock.n);
+		pending->patient_to = replica->node->clocks.mono + PENDING_PATIENCE_US;
+	}
 }
 
 uint64_t pending_push_own(struct replica *replica, const Command__Command *command) {
 	Command__Command *list[] = {(Command__Command *)command};
 	Command__Batch batch = pending_batch(list);
-	struct pending *pending = pending_push(replica, PENDING_OWN, command__batch__get_packed_size(&batch));
+	struct pending *pending = pending_push(replica, PENDING_OWN, command__batch__get_packed_size(&batch), 0);
 
 	(void)command__batch__pack(&batch, pending->batch);
 	return pending->ticket;
@@ -136,9 +143,39 @@ static int pendings_propose_entry(struct replica *replica) {
 	return r;
 }
 
+static bool pending_is_patient(const struct replica *replica, const struct pending *pending) {
+	struct state_lock lock;
+
+	return pending->patient_to > replica->node->clocks.mono &&
+	       state_get_lock(replica->state, pending->batch + pending->n, pending->name_n, &lock);
+}
+
+static bool pendings_are_patient(const struct replica *replica) {
+	const struct pending *pending;
+	uint32_t n = 0;
+
+	STAILQ_FOREACH (pending, &replica->pendings.queued, link) {
+		if (n++ == PENDING_PATIENT_MAX || !pending_is_patient(replica, pending))
+			return false;
+	}
+	return true;
+}
+
+void pendings_get_deadline(const struct replica *replica, raft_usec *deadline) {
+	if (replica->pendings.patient_to > 0 && replica->pendings.patient_to < *deadline)
+		*deadline = replica->pendings.patient_to;
+}
+
 void pendings_propose(struct replica *replica) {
-	if (!replica->leading || replica->last_seq > replica->saved_seq)
+	const struct pending *first = STAILQ_FIRST(&replica->pendings.queued);
+
+	replica->pendings.patient_to = 0;
+	if (!first || !replica->leading || replica->last_seq > replica->saved_seq)
 		return;
+	if (pendings_are_patient(replica)) {
+		replica->pendings.patient_to = first->patient_to;
+		return;
+	}
 	/* A full save ring or too many terms: what is queued waits for the next report of the disk. */
 	while (!STAILQ_EMPTY(&replica->pendings.queued)) {
 		if (pendings_propose_entry(replica) != 0)

@@ -2,6 +2,10 @@
 /* Commands on their way into the log and out of it again: queued until the leader's disk is free, then proposed
  * together as one entry, then answered when the entry is applied. Each gets a ticket; tickets are applied in order.
  *
+ * An acquire that would only queue for a lock that is held is patient: by itself it brings about no entry for a while.
+ * Its grant does not come later for that, since whatever frees the lock is a command of this leader, too, and takes
+ * along what is queued. Where one session hands a lock to the next and queues again, this saves every second commit.
+ *
  * When leadership ends first, nobody here can know what becomes of a proposed command: it is answered LEADER_CHANGED at
  * once, and the client learns the outcome from the next leader by sending the same sequence again. LOST would need the
  * index to be applied under another term, and a replica that sees this has ceased to lead, and has answered, before. */
@@ -20,6 +24,10 @@ struct state_outcome;
 enum {
 	/* An Acquire has the longest texts; the rest is room for numbers, tags and lengths. */
 	PENDING_REQUEST_BYTES_MAX = LIMIT_NAME_BYTES_MAX + LIMIT_VALUE_BYTES_MAX + 256,
+	PENDING_PATIENCE_US = 10 * 1000,
+	PENDING_PATIENT_MAX = 16, /* more of them are an entry by themselves: they are looked at in every turn */
+	/* A wait that is short against the patience begins at once. */
+	PENDING_PATIENT_WAIT_MS_MIN = 100,
 };
 _Static_assert(LIMIT_NONCE_BYTES + LIMIT_OWNER_BYTES_MAX + LIMIT_HOST_BYTES_MAX + LIMIT_LABEL_BYTES_MAX <=
 		       LIMIT_NAME_BYTES_MAX + LIMIT_VALUE_BYTES_MAX,
@@ -40,16 +48,20 @@ struct pending {
 	raft_index index; /* once proposed */
 	raft_term term;
 	uint32_t position;
-	size_t n;
-	uint8_t batch[]; /* packed command.Batch of this one command: batches are joined by joining their bytes */
+	raft_usec patient_to; /* on the monotonic clock; 0: impatient */
+	size_t n, name_n;
+	/* A packed command.Batch of this one command: batches are joined by joining their bytes. If it is patient, the
+	 * name of the lock behind it. */
+	uint8_t batch[];
 };
 
 STAILQ_HEAD(pending_list, pending);
 
 struct pendings {
 	struct pending_list queued, proposed;
-	uint64_t issued;  /* last ticket given */
-	uint64_t applied; /* all tickets up to here are applied or void */
+	raft_usec patient_to; /* when what is queued is proposed by itself; 0: not a matter of time */
+	uint64_t issued;      /* last ticket given */
+	uint64_t applied;     /* all tickets up to here are applied or void */
 };
 
 void pendings_init(struct pendings *pendings);
@@ -58,15 +70,17 @@ void pendings_deinit(struct replica *replica);
 /* Packs a client's command, whose texts are as long as they may be at most, as it will stand in the log. */
 size_t pending_pack(const Command__Command *command, uint8_t out[PENDING_REQUEST_BYTES_MAX]);
 
-/* Queues a packed command of a client. */
+/* Queues a packed command of a client. `lock`: the name of the one that it is ready to wait for; empty: none. */
 void pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
-			  struct node_bytes batch);
+			  struct node_bytes batch, struct node_bytes lock);
 /* Queues one that nobody waits for; the ticket. */
 uint64_t pending_push_own(struct replica *replica, const Command__Command *command);
 
 /* Leader: proposes what is queued, unless a save of its own is still on its way to the disk. What arrives meanwhile is
- * the next entry: batches grow with the load and no timer is needed. */
+ * the next entry: batches grow with the load and no timer is needed. What is patient waits for company. */
 void pendings_propose(struct replica *replica);
+/* Lowers *deadline to when patience ends. */
+void pendings_get_deadline(const struct replica *replica, raft_usec *deadline);
 
 /* The entry is being applied: answers one of its commands … */
 void pending_answer(struct replica *replica, const struct node_entry *entry, const struct state_outcome *outcome);

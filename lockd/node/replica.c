@@ -449,6 +449,7 @@ void replica_get_deadline(const struct replica *replica, raft_usec *deadline) {
 		*deadline = due;
 	if (queries_due(replica, &due) && due < *deadline)
 		*deadline = due;
+	pendings_get_deadline(replica, deadline);
 	checkpoint_get_deadline(replica, deadline);
 	leadership_get_deadline(replica, deadline);
 }

@@ -113,6 +113,19 @@ static void request_fill(const Client__Request *from, struct request_command *re
 	request_fill_body(from, ret);
 }
 
+/* The lock that an acquire is ready to wait for while another session holds it; empty: anything else. */
+static struct node_bytes request_waits_for(const struct request *request) {
+	const Client__Acquire *acquire = request->body->acquire;
+	struct state_lock lock;
+
+	if (request->body->body_case != CLIENT__REQUEST__BODY_ACQUIRE ||
+	    acquire->wait_ms < PENDING_PATIENT_WAIT_MS_MIN ||
+	    !state_get_lock(request->replica->state, acquire->name.data, acquire->name.len, &lock) ||
+	    lock.holder == request->body->session->opened)
+		return (struct node_bytes){0};
+	return (struct node_bytes){.bytes = acquire->name.data, .n = acquire->name.len};
+}
+
 static void request_propose(const struct request *request) {
 	bool open = request->body->body_case == CLIENT__REQUEST__BODY_OPEN;
 	struct request_command command;
@@ -130,7 +143,7 @@ static void request_propose(const struct request *request) {
 	}
 	asker = asker_admit(request->replica->node, request->client, request->id, bytes);
 	pending_push_request(request->replica, open ? PENDING_OPEN : PENDING_REQUEST, &asker,
-			     (struct node_bytes){.bytes = batch, .n = bytes});
+			     (struct node_bytes){.bytes = batch, .n = bytes}, request_waits_for(request));
 }
 
 /* ---- Reads --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "lockd/node/pending.h"
+
 #include <string.h>
 
 static void test_pending__withholds_the_reply_until_the_save_is_durable(void **unused) {
@@ -103,6 +105,116 @@ static void test_pending__grants_refuses_and_releases(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* One session holds the lock, the acquire of another is on its way. Returns the token. */
+static uint64_t hold_and_wait(struct cluster *cluster, uint64_t sessions[2], uint32_t wait_ms) {
+	uint64_t token;
+
+	cluster_init(cluster, 1);
+	cluster_found(cluster);
+	cluster_hello(cluster, 1, 5);
+	sessions[0] = cluster_open(cluster, 1, 5, "first", 3000);
+	sessions[1] = cluster_open(cluster, 1, 5, "second", 3000);
+	token = cluster_acquire(cluster, 1, 5, sessions[0], 1, "lock");
+	cluster_send_acquire(cluster, 1, 5, 2, sessions[1], 1, "lock", wait_ms);
+	return token;
+}
+
+static uint64_t seats(struct cluster *cluster) {
+	return state_get_counts(node_state(cluster_node(cluster, 1)->node, 1)).seats;
+}
+
+static raft_index last_entry(struct cluster *cluster) {
+	struct raft_status status;
+
+	raft_get_status(node_raft(cluster_node(cluster, 1)->node, 1), &status);
+	return status.last;
+}
+
+static void test_pending__lets_an_acquire_that_only_queues_wait_for_company(void **unused) {
+	struct cluster cluster;
+	uint64_t sessions[2], token;
+	raft_index before;
+
+	(void)unused;
+	token = hold_and_wait(&cluster, sessions, 60000);
+	before = last_entry(&cluster);
+	cluster_advance(&cluster, PENDING_PATIENCE_US - 1000);
+	assert_int_equal(last_entry(&cluster), before);
+	/* The release takes it along: one entry for both, and the lock changes hands. */
+	cluster_send_release(&cluster, 1, 5, 3, sessions[0], 2, "lock", token);
+	cluster_settle(&cluster);
+	assert_int_equal(last_entry(&cluster), before + 1);
+	assert_int_equal(cluster_take_status(&cluster, 5, 3), LOCKD_OK);
+	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_OK);
+	cluster_deinit(&cluster);
+}
+
+/* The release is on its way to the disk when the acquire comes. */
+static void test_pending__is_patient_only_while_the_lock_is_held(void **unused) {
+	struct cluster cluster;
+	uint64_t sessions[2], token;
+
+	(void)unused;
+	token = hold_and_wait(&cluster, sessions, 0);
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_HELD);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	cluster_send_release(&cluster, 1, 5, 3, sessions[0], 2, "lock", token);
+	cluster_settle(&cluster);
+	cluster_send_acquire(&cluster, 1, 5, 4, sessions[1], 2, "lock", 60000);
+	cluster_settle(&cluster);
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 5, 4), LOCKD_OK);
+	cluster_deinit(&cluster);
+}
+
+static void test_pending__has_patience_for_a_while_only(void **unused) {
+	struct cluster cluster;
+	uint64_t sessions[2];
+
+	(void)unused;
+	(void)hold_and_wait(&cluster, sessions, 60000);
+	cluster_advance(&cluster, PENDING_PATIENCE_US - 1000);
+	assert_int_equal(seats(&cluster), 0);
+	cluster_advance(&cluster, 2000);
+	assert_int_equal(seats(&cluster), 1);
+	cluster_deinit(&cluster);
+}
+
+static void test_pending__refuses_a_try_and_begins_a_short_wait_at_once(void **unused) {
+	struct cluster cluster;
+	uint64_t sessions[2];
+
+	(void)unused;
+	(void)hold_and_wait(&cluster, sessions, 0);
+	cluster_settle(&cluster);
+	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_HELD);
+	cluster_send_acquire(&cluster, 1, 5, 3, sessions[1], 2, "lock", PENDING_PATIENT_WAIT_MS_MIN - 1);
+	cluster_settle(&cluster);
+	assert_int_equal(seats(&cluster), 1);
+	cluster_deinit(&cluster);
+}
+
+static void test_pending__is_not_patient_with_many(void **unused) {
+	struct cluster cluster;
+	uint64_t sessions[2];
+	raft_index before;
+
+	(void)unused;
+	(void)hold_and_wait(&cluster, sessions, 60000);
+	before = last_entry(&cluster);
+	for (uint64_t i = 1; i < PENDING_PATIENT_MAX; i++)
+		cluster_send_acquire(&cluster, 1, 5, 2 + i, sessions[1], 1 + i, "lock", 60000);
+	cluster_settle(&cluster);
+	assert_int_equal(last_entry(&cluster), before);
+	cluster_send_acquire(&cluster, 1, 5, 100, sessions[1], 1 + PENDING_PATIENT_MAX, "lock", 60000);
+	cluster_settle(&cluster);
+	assert_int_equal(last_entry(&cluster), before + 1);
+	assert_int_equal(seats(&cluster), 1 + PENDING_PATIENT_MAX);
+	cluster_deinit(&cluster);
+}
+
 /* What the old leader cannot know it does not claim; the retry at the next leader finds out. */
 static void test_pending__is_unknown_after_a_leader_change_and_known_at_the_next(void **unused) {
 	struct cluster cluster;
@@ -160,6 +272,11 @@ int main(void) {
 		cmocka_unit_test(test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_entry),
 		cmocka_unit_test(test_pending__answers_in_the_bytes_of_the_schema),
 		cmocka_unit_test(test_pending__grants_refuses_and_releases),
+		cmocka_unit_test(test_pending__lets_an_acquire_that_only_queues_wait_for_company),
+		cmocka_unit_test(test_pending__is_patient_only_while_the_lock_is_held),
+		cmocka_unit_test(test_pending__has_patience_for_a_while_only),
+		cmocka_unit_test(test_pending__refuses_a_try_and_begins_a_short_wait_at_once),
+		cmocka_unit_test(test_pending__is_not_patient_with_many),
 		cmocka_unit_test(test_pending__is_unknown_after_a_leader_change_and_known_at_the_next),
 		cmocka_unit_test(test_pending__forgets_a_client_that_has_gone),
 	};
