@@ -23,7 +23,7 @@ static const struct database_kind kind = {
 		  " log_term INTEGER NOT NULL, rows INTEGER NOT NULL, sums INTEGER NOT NULL, record BLOB NOT NULL,"
 		  " sum INTEGER NOT NULL);"
 		  "CREATE TABLE meta (id INTEGER PRIMARY KEY, store BLOB NOT NULL);",
-	.cache_kib = 32768,
+	.cache_kib = 8192,
 };
 
 static uint64_t key(uint32_t group, uint64_t id) {

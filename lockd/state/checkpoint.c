@@ -5,6 +5,10 @@
 #include "record.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+/* Room for rows that a list keeps between two checkpoints. */
+enum { CHECKPOINT_ROWS_KEPT = 64 << 10 };
 
 void state_cut(struct state *state, struct state_cut *ret) {
 	assert(!state->cutting);
@@ -60,7 +64,14 @@ const struct state_row *state_cut_rows(const struct state *state, size_t *ret_n)
 }
 
 static void checkpoint_end(struct state *state) {
-	state->lists[!state->side].n = 0;
+	struct row_list *cut = &state->lists[!state->side];
+
+	cut->n = 0;
+	/* After a rush its room would stand by for a rush that may never come again. */
+	if (cut->max > CHECKPOINT_ROWS_KEPT) {
+		free(cut->rows);
+		*cut = (struct row_list){0};
+	}
 	state->cutting = false;
 	chunk_reset(&state->cut_records);
 }
