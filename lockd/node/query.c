@@ -52,6 +52,8 @@ void query_free(struct replica *replica, struct query_list *list, struct query *
 	TAILQ_REMOVE(list, query, link);
 	if (list == &replica->queries.behind)
 		RB_REMOVE(queries_by_revision, &replica->queries.by_revision, query);
+	if (list == &replica->queries.held && client)
+		client->held--;
 	if (query->kind == QUERY_READ || query->kind == QUERY_OBSERVE)
 		asker_settle(replica->node, &query->asker);
 	if (query->kind == QUERY_KEEP_ALIVE) {
@@ -346,6 +348,20 @@ static void queries_stop(struct replica *replica) {
 	}
 }
 
+/* It is due. */
+static void query_hold(struct replica *replica, struct client *client, struct query *query) {
+	struct queries *queries = &replica->queries;
+
+	if (client->held >= QUERY_HELD_PER_CONNECTION_MAX) {
+		client_reply_status(replica->node, query->asker.connection, query->asker.id, LOCKD_BUSY, NULL);
+		query_free(replica, &queries->due, query);
+		return;
+	}
+	TAILQ_REMOVE(&queries->due, query, link);
+	TAILQ_INSERT_TAIL(&queries->held, query, link);
+	client->held++;
+}
+
 static bool queries_may_answer(const struct replica *replica, size_t n, size_t bytes) {
 	size_t answered = replica->node->turn.client_bytes - bytes;
 
@@ -361,8 +377,7 @@ static void queries_answer(struct replica *replica) {
 		struct client *client = client_find(replica->node, query->asker.connection);
 
 		if (client && client->stalled) {
-			TAILQ_REMOVE(&queries->due, query, link);
-			TAILQ_INSERT_TAIL(&queries->held, query, link);
+			query_hold(replica, client, query);
 			continue;
 		}
 		/* Nobody reads the answer of a connection that is gone, and others wait for their turn. */
@@ -378,6 +393,7 @@ static void queries_answer(struct replica *replica) {
 void queries_release(struct replica *replica, node_connection connection) {
 	struct queries *queries = &replica->queries;
 	struct query *query = TAILQ_LAST(&queries->held, query_list), *before;
+	struct client *client = client_find(replica->node, connection);
 
 	for (; query; query = before) {
 		before = TAILQ_PREV(query, query_list, link);
@@ -385,6 +401,8 @@ void queries_release(struct replica *replica, node_connection connection) {
 			continue;
 		TAILQ_REMOVE(&queries->held, query, link);
 		TAILQ_INSERT_HEAD(&queries->due, query, link);
+		if (client)
+			client->held--;
 	}
 }
 

@@ -59,6 +59,9 @@ enum {
 	 * answer, since the answer to a newer one says more. Beyond LIMIT_SESSIONS_MAX sessions named in a group
 	 * likewise. */
 	QUERY_KEEP_ALIVES_PER_CONNECTION_MAX = 64,
+	/* Reads that are held for one connection. Beyond it: BUSY, or a few that read nothing would take the room for
+	 * the requests of all. */
+	QUERY_HELD_PER_CONNECTION_MAX = 64,
 	/* Election time-outs that a read waits for. */
 	QUERY_ELECTIONS_MAX = 2,
 };

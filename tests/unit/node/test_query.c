@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include "lockd/node/query.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -930,6 +932,26 @@ static void test_query__forgets_what_is_held_for_who_has_gone(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+/* Again and again: those that have been answered leave their room to others. */
+static void test_query__is_held_in_a_bounded_number(void **unused) {
+	struct cluster cluster;
+
+	(void)unused;
+	begin_large(&cluster);
+	for (int round = 0; round < 2; round++) {
+		drop_replies(&cluster);
+		tell(&cluster, NODE_CLIENT_STALLED, 5);
+		send_lists(&cluster, 5, 1000, QUERY_HELD_PER_CONNECTION_MAX + 1);
+		cluster_settle(&cluster);
+		assert_int_equal(cluster_take_status(&cluster, 5, 1000 + QUERY_HELD_PER_CONNECTION_MAX), LOCKD_BUSY);
+		assert_int_equal(count_pending(&cluster), QUERY_HELD_PER_CONNECTION_MAX);
+		tell(&cluster, NODE_CLIENT_DRAINED, 5);
+		cluster_settle(&cluster);
+		assert_int_equal(take_in_order(&cluster, 5, 1000), QUERY_HELD_PER_CONNECTION_MAX);
+	}
+	cluster_deinit(&cluster);
+}
+
 static void test_query__that_is_held_keeps_no_node_from_stopping(void **unused) {
 	struct cluster cluster;
 
@@ -975,6 +997,7 @@ int main(void) {
 		cmocka_unit_test(test_query__answers_a_bounded_number_in_a_turn),
 		cmocka_unit_test(test_query__holds_the_reads_of_who_takes_nothing),
 		cmocka_unit_test(test_query__forgets_what_is_held_for_who_has_gone),
+		cmocka_unit_test(test_query__is_held_in_a_bounded_number),
 		cmocka_unit_test(test_query__that_is_held_keeps_no_node_from_stopping),
 		cmocka_unit_test(test_query__that_is_held_can_be_cancelled),
 		cmocka_unit_test(test_query__lets_the_newest_keep_alives_win),
