@@ -194,7 +194,7 @@ static void *run(void *arg) {
 			continue;
 		call_back(client, UINT_MAX);
 		lockd__connections_flush(client);
-		if (client->kicked)
+		if (client->kicked || is_over(client))
 			continue;
 		client->sleeping = true;
 		lockd__clock_wait(&client->wake, &client->mutex, next_us);
