@@ -50,7 +50,7 @@ def _of_workload(samples: Samples, workload: str) -> str:
     keys = [key for key in samples.keys() if key.workload == workload]
     services = [service for service in samples.services() if any(samples.summary(key, service) for key in keys)]
     peers = [service for service in services if service != OURS] if OURS in services else []
-    rows = [[workload, "figure", "unit", *services, *(f"{OURS}/{peer}" for peer in peers)]]
+    rows = [[workload, "figure", "unit", *services, *(f"{OURS}:{peer}" for peer in peers)]]
     for key in keys:
         cells = [with_spread(samples.summary(key, service)) for service in services]
         ratios = [samples.ratio(key, OURS, peer) for peer in peers]
