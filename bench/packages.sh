@@ -55,6 +55,8 @@ quiet=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-re
 	echo "$0: apt-get install failed for: ${missing[*]}" >&2
 	exit 77
 }
+# Where there is no systemd, nothing starts them.
+command -v systemctl >/dev/null || exit 0
 for unit in "${fresh[@]}"; do
 	[ ! -e "/lib/systemd/system/$unit" ] || "${as_root[@]}" systemctl --quiet disable --now "$unit" 2>/dev/null ||
 		"${as_root[@]}" systemctl --quiet disable "$unit"
