@@ -300,7 +300,7 @@ static void test_endpoint__news_of_a_node_bring_a_connection(void **test) {
 	(void)test;
 	begin(&pair, false);
 	name_members(&pair, true);
-	await(fake_connections, pair.second, 1);
+	await(fake_hellos, pair.second, 1);
 	/* The same news again change nothing. */
 	name_members(&pair, true);
 	lockd_session_close(pair.session, FAKE_PATIENCE_MS);
@@ -319,7 +319,7 @@ static void test_endpoint__a_node_that_left_is_let_go_when_nothing_is_outstandin
 	for (unsigned given = 0; given < 2; given++) {
 		begin(&pair, given);
 		name_members(&pair, true);
-		await(fake_connections, pair.second, 1);
+		await(fake_hellos, pair.second, 1);
 		name_members(&pair, false);
 		await(fake_connections, pair.second, 0);
 		/* It is not dialled again, nor asked: one that was given is, if somebody wants just that one. */
