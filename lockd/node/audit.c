@@ -25,11 +25,12 @@ static const struct audit_mark *audit_find(const struct audit *audit, raft_index
 
 void audit_note(struct replica *replica) {
 	struct audit *audit = &replica->audit;
-	struct audit_mark mark = {.index = state_applied(replica->state), .hash = state_get_hash(replica->state)};
+	struct audit_mark mark = {.index = state_applied(replica->state)};
 
 	if (mark.index % replica->node->state_hash_interval != 0 ||
 	    state_get_version(replica->state).current < STATE_MACHINE_VERSION_VERDICT)
 		return;
+	mark.hash = state_get_hash(replica->state);
 	if (audit->n == AUDIT_MARKS_MAX)
 		audit->first = (audit->first + 1) % AUDIT_MARKS_MAX;
 	else

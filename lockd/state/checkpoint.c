@@ -12,15 +12,16 @@ enum { CHECKPOINT_ROWS_KEPT = 64 << 10 };
 
 void state_cut(struct state *state, struct state_cut *ret) {
 	assert(!state->cutting);
-	assert(state->unsettled.n == 0);
 
 	state->side = !state->side;
 	assert(state->lists[state->side].n == 0);
 	state->cutting = true;
 	state->copied = 0;
 
-	*ret = (struct state_cut){
-		.index = state->index, .term = state->term, .hash = state->hash, .machine_version = state->version};
+	*ret = (struct state_cut){.index = state->index,
+				  .term = state->term,
+				  .hash = state_get_hash(state),
+				  .machine_version = state->version};
 	for (int kind = STATE_SLOT; kind < STATE_ROW_KINDS; kind++)
 		ret->rows += state->tables[kind].n_rows;
 }

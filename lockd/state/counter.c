@@ -28,7 +28,6 @@ void state_raise_tokens(struct state *state, uint64_t token) {
 		counter_touch(state, counter);
 		counter->last = token;
 	}
-	row_settle(state);
 }
 
 uint64_t counter_next(struct state *state, uint32_t slot) {

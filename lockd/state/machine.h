@@ -28,8 +28,7 @@ enum {
 /* First member of every kind of row. There are millions, so it is kept small. */
 struct row {
 	struct state_hash hash; /* its part of the state hash, once settled */
-	state_row_id id : 63;
-	bool settled : 1;
+	state_row_id id;
 };
 
 /* What a local id stands for. */
@@ -39,6 +38,7 @@ struct row_cell {
 	 * means that the row must be copied before it is touched. */
 	uint32_t mark[2];
 	uint32_t free_next; /* 1 + next free id */
+	bool unsettled;     /* the id stands in state.unsettled, and its row, if any, has no part in the hash */
 };
 
 struct row_table {
@@ -53,7 +53,7 @@ struct row_list {
 	size_t n, max;
 };
 
-/* Rows that changed since the last settling; one that has gone since, or came twice, is passed over. */
+/* Ids whose rows changed since the last settling, each once; one whose row has gone since is passed over. */
 struct row_queue {
 	state_row_id *ids;
 	size_t n, max;
@@ -174,7 +174,7 @@ struct state {
 	state_revision revision;    /* of the command that is being applied */
 	uint32_t position;
 
-	struct state_hash hash; /* sum over the settled rows */
+	struct state_hash hash; /* sum over the settled rows; of all of them after row_settle() */
 	struct row_table tables[STATE_ROW_KINDS];
 	struct row_queue unsettled;
 	struct row_list lists[2];
@@ -201,6 +201,7 @@ void row_restored(struct state *state);
 void row_change(struct state *state, struct row *row);
 void row_remove(struct state *state, struct row *row);
 void row_settle(struct state *state);
+void row_settle_many(struct state *state);
 void row_dirty(struct state *state, state_row_id id);
 struct row_cell *row_cell(const struct state *state, state_row_id id);
 enum state_row_kind row_kind(state_row_id id);

@@ -177,6 +177,7 @@ int state_restore(struct state *state, state_row_id id, const void *record, size
 }
 
 int state_restored(struct state *state, const struct state_cut *cut) {
+	struct state_hash hash;
 	struct seat *seat;
 	uint64_t rows = 0;
 
@@ -188,8 +189,8 @@ int state_restored(struct state *state, const struct state_cut *cut) {
 			return -EBADMSG;
 	for (int kind = STATE_SLOT; kind < STATE_ROW_KINDS; kind++)
 		rows += state->tables[kind].n_rows;
-	row_settle(state);
-	if (rows != cut->rows || state->hash.low != cut->hash.low || state->hash.high != cut->hash.high)
+	hash = state_get_hash(state);
+	if (rows != cut->rows || hash.low != cut->hash.low || hash.high != cut->hash.high)
 		return -EBADMSG;
 
 	row_restored(state);

@@ -74,7 +74,7 @@ int state_apply(struct state *state, uint64_t index, uint64_t term, const void *
 		state->position = (uint32_t)i;
 		command_apply(state, term, batch->commands[i]);
 	}
-	row_settle(state);
+	row_settle_many(state);
 	state->index = index;
 	state->term = term;
 	*ret_outcomes = state->outcomes.outcomes;
@@ -114,7 +114,9 @@ uint64_t state_applied_term(const struct state *state) {
 	return state->term;
 }
 
+/* Settling pays what applying has put off: it changes when the sum is made, never what it is. */
 struct state_hash state_get_hash(const struct state *state) {
+	row_settle((struct state *)state);
 	return state->hash;
 }
 
