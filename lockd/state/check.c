@@ -29,6 +29,7 @@ static void check_session(const struct state *state, const struct session *sessi
 	uint32_t n_held = 0, n_waiting = 0;
 
 	assert(!session->ending);
+	assert(session_find(state, session->id) == session);
 	assert(state_find_nonce(state, session->nonce) == session->id);
 	RB_FOREACH (lock, lock_sequence, (struct lock_sequence *)&session->held) {
 		assert(lock->holder == session);
@@ -157,6 +158,7 @@ void state_check(const struct state *state) {
 
 	n_sessions = check_sessions(state);
 	assert(n_sessions == state->tables[STATE_SESSION].n_rows);
+	assert(n_sessions == state->roster.n);
 	check_locks(state);
 	for (uint32_t slot = 0; slot < LIMIT_SLOTS; slot++)
 		n_counters += state->counters[slot].last > 0;

@@ -32,16 +32,50 @@ static int lock_compare_sequence(const struct lock *a, const struct lock *b) {
 RB_GENERATE(lock_names, lock, by_name, lock_compare_name)
 RB_GENERATE(lock_sequence, lock, by_sequence, lock_compare_sequence)
 
-struct lock *lock_find(const struct state *state, struct state_text name) {
+/* Where a search by name ended without success: a lock of that name belongs below `parent`. A walk down the tree misses
+ * the cache at every step, so whoever looks before inserting does not walk twice. */
+struct lock_place {
+	struct lock *parent; /* NULL: the tree is empty */
+	int order;           /* of the name to the parent's */
+};
+
+/* *place is filled if there is none. */
+static struct lock *lock_seek(const struct state *state, struct state_text name, struct lock_place *place) {
 	struct lock *lock = RB_ROOT(&state->locks);
 
+	*place = (struct lock_place){0};
 	while (lock) {
 		int order = lock_order(name, lock);
 		if (order == 0)
 			break;
+		*place = (struct lock_place){.parent = lock, .order = order};
 		lock = order < 0 ? RB_LEFT(lock, by_name) : RB_RIGHT(lock, by_name);
 	}
 	return lock;
+}
+
+struct lock *lock_find(const struct state *state, struct state_text name) {
+	struct lock_place place;
+
+	return lock_seek(state, name, &place);
+}
+
+static void lock_enter_at(struct state *state, struct lock *lock, const struct lock_place *place) {
+	RB_SET(lock, place->parent, by_name);
+	if (!place->parent)
+		RB_ROOT(&state->locks) = lock;
+	else if (place->order < 0)
+		RB_LEFT(place->parent, by_name) = lock;
+	else
+		RB_RIGHT(place->parent, by_name) = lock;
+	lock_names_RB_INSERT_COLOR(&state->locks, lock);
+}
+
+/* Like lock_find(). A session mostly gives back what it took last, which is found without a walk. */
+static struct lock *lock_find_for(const struct state *state, const struct session *session, struct state_text name) {
+	struct lock *newest = session->newest;
+
+	return newest && lock_order(name, newest) == 0 ? newest : lock_find(state, name);
 }
 
 /* The first lock with a greater name. */
@@ -93,11 +127,10 @@ static void lock_part(struct session *session, struct lock *lock) {
 
 /* Without holder, in no tree yet. */
 struct lock *lock_new(struct state_text name) {
-	struct lock *lock = memory_new(sizeof(*lock) + name.n);
+	struct lock *lock = memory_grow(NULL, sizeof(*lock) + name.n);
 
+	*lock = (struct lock){.queue = RB_INITIALIZER(&lock->queue), .name_n = (uint16_t)name.n};
 	memcpy(lock->name, name.bytes, name.n);
-	lock->name_n = (uint16_t)name.n;
-	RB_INIT(&lock->queue);
 	return lock;
 }
 
@@ -119,12 +152,12 @@ bool lock_insert(struct state *state, struct lock *lock) {
 }
 
 static void lock_hold(struct state *state, struct lock *lock, struct session *session, uint64_t sequence,
-		      struct state_text value) {
+		      struct state_text value, uint32_t slot) {
 	bool joined;
 
 	lock->holder = session;
 	lock->sequence = sequence;
-	lock->token = counter_next(state, slot_of_name(lock->name, lock->name_n));
+	lock->token = counter_next(state, slot);
 	lock->granted = state->revision;
 	lock_set_value(lock, value);
 	joined = lock_join(session, lock);
@@ -136,43 +169,51 @@ static void lock_announce(struct state *state, const struct lock *lock) {
 	outcome_change(state, lock);
 }
 
-static void lock_vacate(struct state *state, struct lock *lock) {
-	lock_announce(state, lock);
-	RB_REMOVE(lock_names, &state->locks, lock);
-	row_remove(state, &lock->row);
-	free(lock);
-}
-
-/* Takes the lock from its holder and gives it to the first waiter; without one it ceases to exist. */
-void lock_pass(struct state *state, struct lock *lock) {
-	struct seat *first = seat_first(lock);
-	struct session *session;
-	struct result *result;
-
-	row_change(state, &lock->row);
+/* Its row has been told. */
+static void lock_take_back(struct lock *lock) {
 	lock_part(lock->holder, lock);
 	lock->holder = NULL;
 	free(lock->value);
 	lock_set_value(lock, (struct state_text){0});
-	if (!first) {
-		lock_vacate(state, lock);
-		return;
-	}
+}
 
-	session = first->session;
-	result = result_find(session, first->sequence);
-	lock_hold(state, lock, session, result->sequence, seat_leave(state, first));
+static void lock_vacate(struct state *state, struct lock *lock) {
+	row_remove(state, &lock->row);
+	lock_take_back(lock);
+	lock_announce(state, lock);
+	RB_REMOVE(lock_names, &state->locks, lock);
+	free(lock);
+}
+
+static void lock_hand_over(struct state *state, struct lock *lock, struct seat *seat) {
+	struct session *session = seat->session;
+	struct result *result = result_find(session, seat->sequence);
+
+	row_change(state, &lock->row);
+	lock_take_back(lock);
+	lock_hold(state, lock, session, result->sequence, seat_leave(state, seat),
+		  slot_of_name(lock->name, lock->name_n));
 	lock_announce(state, lock);
 	result_set(state, result, LOCKD_OK, lock->token);
 	outcome_resolve(state, result);
 }
 
+/* Takes the lock from its holder and gives it to the first waiter; without one it ceases to exist. */
+void lock_pass(struct state *state, struct lock *lock) {
+	struct seat *first = seat_first(lock);
+
+	if (first)
+		lock_hand_over(state, lock, first);
+	else
+		lock_vacate(state, lock);
+}
+
 static void lock_grant(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
-		       const Command__Acquire *acquire, uint32_t slot) {
+		       const Command__Acquire *acquire, uint32_t slot, const struct lock_place *place) {
 	struct lock *lock = lock_new(text_of(acquire->name));
 
-	lock_hold(state, lock, session, sequence, value_copy(text_of(acquire->value)));
-	RB_INSERT(lock_names, &state->locks, lock);
+	lock_hold(state, lock, session, sequence, value_copy(text_of(acquire->value)), slot);
+	lock_enter_at(state, lock, place);
 	row_add(state, STATE_LOCK, &lock->row);
 	outcome_answer_result(state, result_add(state, session, sequence, digest, LOCKD_OK, lock->token, slot));
 	lock_announce(state, lock);
@@ -190,12 +231,13 @@ static int lock_acquire_status(const struct state *state, const struct lock *loc
 
 void lock_acquire(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
 		  const Command__Acquire *acquire) {
-	struct lock *lock = lock_find(state, text_of(acquire->name));
+	struct lock_place place;
+	struct lock *lock = lock_seek(state, text_of(acquire->name), &place);
 	uint32_t slot = slot_of_name(acquire->name.data, acquire->name.len);
 	int status = lock_acquire_status(state, lock, acquire->wait_ms);
 
 	if (status == LOCKD_OK) {
-		lock_grant(state, session, sequence, digest, acquire, slot);
+		lock_grant(state, session, sequence, digest, acquire, slot, &place);
 		return;
 	}
 	if (status == LOCKD_QUEUED)
@@ -205,7 +247,7 @@ void lock_acquire(struct state *state, struct session *session, uint64_t sequenc
 
 void lock_release(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
 		  const Command__Release *release) {
-	struct lock *lock = lock_find(state, text_of(release->name));
+	struct lock *lock = lock_find_for(state, session, text_of(release->name));
 	uint32_t slot = slot_of_name(release->name.data, release->name.len);
 	bool holds = lock && lock->holder == session && lock->token == release->token;
 	int status = holds ? LOCKD_OK : LOCKD_NOT_HOLDER;

@@ -8,6 +8,7 @@
 #define LOCKD_STATE_MACHINE_H
 
 #include "chunk.h"
+#include "roster.h"
 #include "state.h"
 
 #include "api/arena.h"
@@ -185,6 +186,7 @@ struct state {
 
 	struct counter counters[LIMIT_SLOTS];
 	struct session_ids sessions;
+	struct roster roster; /* the same */
 	struct session_nonces nonces;
 	struct lock_names locks;
 	struct seat_all seats;

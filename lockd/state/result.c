@@ -31,16 +31,18 @@ bool result_insert(struct result *result) {
 
 struct result *result_add(struct state *state, struct session *session, uint64_t sequence, uint64_t digest, int status,
 			  uint64_t token, uint32_t slot) {
-	struct result *result = memory_new(sizeof(*result));
+	struct result *result = memory_grow(NULL, sizeof(*result));
 	bool inserted;
 
-	result->session = session;
-	result->sequence = sequence;
-	result->digest = digest;
-	result->status = status;
-	result->token = token;
-	result->revision = state->revision;
-	result->slot = slot;
+	*result = (struct result){
+		.session = session,
+		.sequence = sequence,
+		.digest = digest,
+		.token = token,
+		.revision = state->revision,
+		.status = status,
+		.slot = slot,
+	};
 	inserted = result_insert(result);
 	assert(inserted);
 	row_add(state, STATE_RESULT, &result->row);

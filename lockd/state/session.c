@@ -18,10 +18,7 @@ RB_GENERATE(session_ids, session, by_id, session_compare_id)
 RB_GENERATE(session_nonces, session, by_nonce, session_compare_nonce)
 
 struct session *session_find(const struct state *state, state_session_id id) {
-	struct session key;
-
-	key.id = id;
-	return RB_FIND(session_ids, (struct session_ids *)&state->sessions, &key);
+	return roster_find(&state->roster, id);
 }
 
 static struct session *session_find_nonce(const struct state *state, const uint8_t *nonce) {
@@ -64,6 +61,7 @@ bool session_insert(struct state *state, struct session *session) {
 		RB_REMOVE(session_ids, &state->sessions, session);
 		return false;
 	}
+	roster_add(&state->roster, session->id, session);
 	return true;
 }
 
@@ -116,6 +114,7 @@ static void session_end(struct state *state, struct session *session) {
 	outcome_session(state, STATE_ENDED, session);
 	RB_REMOVE(session_ids, &state->sessions, session);
 	RB_REMOVE(session_nonces, &state->nonces, session);
+	roster_remove(&state->roster, session->id);
 	row_remove(state, &session->row);
 	free(session);
 }
@@ -183,6 +182,7 @@ void session_free_all(struct state *state) {
 		}
 		free(session);
 	}
+	roster_deinit(&state->roster);
 }
 
 static void session_describe(const struct session *session, struct state_session *ret) {
