@@ -50,6 +50,20 @@ static size_t wire_element_bytes(const wire_field *field) {
 	}
 }
 
+/* NULL: the schema has none of that number. Its numbers come in a few runs without a gap. */
+static inline const wire_field *wire_find(const ProtobufCMessageDescriptor *schema, uint32_t id) {
+	const ProtobufCIntRange *run = schema->field_ranges + schema->n_field_ranges;
+	size_t at;
+
+	do {
+		if (run == schema->field_ranges)
+			return NULL;
+		run--;
+	} while ((uint32_t)run->start_value > id);
+	at = run->orig_index + (id - (uint32_t)run->start_value);
+	return at < run[1].orig_index ? &schema->fields[at] : NULL;
+}
+
 /* ---- Packing ------------------------------------------------------------------------------------------------------
  */
 
@@ -82,7 +96,11 @@ static inline const wire_field *wire_chosen(const ProtobufCMessage *message, con
 					    const wire_field *end) {
 	uint32_t chosen = *(const uint32_t *)((const uint8_t *)message + field->quantifier_offset);
 
-	while (field < end && field->id != chosen && wire_is_oneof(field))
+	if (chosen >= field->id)
+		return wire_find(message->descriptor, chosen);
+	if (wire_is_oneof(end - 1))
+		return end;
+	while (field < end && wire_is_oneof(field))
 		field++;
 	return field;
 }
@@ -332,17 +350,29 @@ static bool wire_choose(const wire_field *field, uint8_t *message) {
 	return first;
 }
 
+/* The field of that tag, if it is `next` or follows it; NULL otherwise. */
+static inline const wire_field *wire_field_of(const ProtobufCMessageDescriptor *schema, const wire_field *next,
+					      uint32_t tag) {
+	const wire_field *field = next;
+
+	if (next == schema->fields + schema->n_fields)
+		return NULL;
+	if (field->id != tag >> VARINT_KIND_BITS)
+		field = wire_find(schema, tag >> VARINT_KIND_BITS);
+	return field >= next && tag == wire_tag_of(field) ? field : NULL;
+}
+
 static bool wire_fill(const uint8_t *at, const uint8_t *end, ProtobufCAllocator *allocator, ProtobufCMessage *message) {
-	const wire_field *field = message->descriptor->fields, *last = field + message->descriptor->n_fields;
+	const ProtobufCMessageDescriptor *schema = message->descriptor;
+	const wire_field *field = schema->fields;
 	uint8_t *fields = (uint8_t *)message;
 
 	for (; at && at < end; field++) {
 		uint32_t tag;
 
 		at = wire_get_tag(at, end, &tag);
-		while (field < last && field->id < tag >> VARINT_KIND_BITS)
-			field++;
-		if (!at || field == last || tag != wire_tag_of(field))
+		field = at ? wire_field_of(schema, field, tag) : NULL;
+		if (!field)
 			return false;
 		if (wire_is_list(field))
 			at = wire_get_list(at, end, allocator, field, fields);
