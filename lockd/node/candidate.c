@@ -24,6 +24,14 @@ const struct candidate *candidate_find(const struct candidates *candidates, uint
 	return NULL;
 }
 
+bool candidate_replaces(const struct candidate *candidate, const struct raft_member *member) {
+	for (size_t i = 0; i < candidate->n_replaces; i++) {
+		if (memcmp(candidate->replaces[i].bytes, member->store.bytes, sizeof member->store.bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool candidate_is_member(const struct raft_configuration *configuration, uint32_t node,
 				const struct node_uuid *store) {
 	const struct raft_member *member = configuration_find(configuration, node);
@@ -77,13 +85,20 @@ void candidate_meet(struct node *node, const struct node_met *met) {
 		TURN_TRACE(&node->turn, NODE_GROUP_DEFAULT, "event=candidate node=%u", met->node);
 }
 
+/* A member whose store the candidate has not taken the place of may itself have taken the candidate's: somebody who has
+ * been let in meanwhile, and whose old folder nobody can add any more. If it is the other way round the node calls
+ * again. */
+static bool candidate_is_over(const struct candidate *candidate, const struct raft_configuration *configuration) {
+	const struct raft_member *member = configuration_find(configuration, candidate->address.node);
+
+	return member && !candidate_replaces(candidate, member);
+}
+
 void candidates_forget_members(struct node *node, const struct raft_configuration *configuration) {
 	struct candidates *candidates = &node->candidates;
 
 	for (size_t i = candidates->n; i-- > 0;) {
-		const struct candidate *candidate = &candidates->items[i];
-
-		if (candidate_is_member(configuration, candidate->address.node, &candidate->store))
+		if (candidate_is_over(&candidates->items[i], configuration))
 			candidate_forget(candidates, i);
 	}
 }

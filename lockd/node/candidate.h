@@ -24,8 +24,10 @@ struct candidates {
 void candidates_deinit(struct candidates *candidates);
 /* NODE_PEER_MET. */
 void candidate_meet(struct node *node, const struct node_met *met);
-/* Those that the configuration names with their store are members. */
+/* Those that the configuration names are members, except where it names a store whose place they have taken. */
 void candidates_forget_members(struct node *node, const struct raft_configuration *configuration);
+/* Whether its store stands in the place of the member's. */
+bool candidate_replaces(const struct candidate *candidate, const struct raft_member *member);
 /* NULL: no such node has called. */
 const struct candidate *candidate_find(const struct candidates *candidates, uint32_t node);
 

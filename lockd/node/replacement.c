@@ -16,14 +16,6 @@ void replacement_begin(struct replica *replica) {
 /* ---- Whether one is due -------------------------------------------------------------------------------------------
  */
 
-static bool replacement_is_for(const struct candidate *candidate, const struct raft_member *member) {
-	for (size_t i = 0; i < candidate->n_replaces; i++) {
-		if (memcmp(candidate->replaces[i].bytes, member->store.bytes, sizeof member->store.bytes) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* No majority would be harmed if the store lived on, but its node would: it is a member no more. Somebody may have
  * started a copy of its folder that was damaged, on another machine. So the call must come when the store has fallen
  * silent already: one from before, or from before this leadership, may be of such a machine. */
@@ -66,7 +58,7 @@ static bool replacement_is_due(const struct replica *replica, const struct raft_
 			       const struct raft_member *member) {
 	const struct candidate *candidate = candidate_find(&replica->node->candidates, member->node);
 
-	return candidate && replacement_is_for(candidate, member) &&
+	return candidate && candidate_replaces(candidate, member) &&
 	       replacement_is_silent(replica, member, candidate->met) &&
 	       !replacement_is_taken(members, &candidate->store) &&
 	       replacement_can_commit(replica, members, member->node);

@@ -112,6 +112,38 @@ static void test_candidate__that_was_added_is_forgotten(void **unused) {
 	cluster_deinit(&cluster);
 }
 
+static void add_learner(struct cluster *cluster, uint64_t id, uint32_t node) {
+	const struct cluster_change change = {CLIENT__MEMBER_CHANGE__KIND__LEARNER, node, -1};
+
+	meet(cluster, node, (uint8_t)node, "p:1");
+	cluster_send_change(cluster, 1, 1, id, &change, 1);
+	cluster_settle(cluster);
+	assert_int_equal(cluster_take_status(cluster, 1, id), LOCKD_OK);
+}
+
+/* Nobody knows whether the member or the other folder is the later one, unless the folder says so. */
+static void test_candidate__with_a_members_number_stays_only_in_its_place(void **unused) {
+	const struct node_uuid past[] = {{{9}}, {{4}}};
+	struct node_met met = {.node = 4, .store = {{5}}, .peer_address = "p:4", .client_address = "c:1"};
+
+	(void)unused;
+	for (size_t n = 0; n <= 2; n++) {
+		struct cluster cluster;
+
+		begin(&cluster);
+		cluster.n = 5;
+		add_learner(&cluster, 1, 4);
+		met.replaces = past;
+		met.n_replaces = n;
+		cluster_post(&cluster, 1, &(struct node_event){.kind = NODE_PEER_MET, .met = &met});
+		cluster_settle(&cluster);
+		assert_true(knows(&cluster, 4, 5, 0));
+		add_learner(&cluster, 2, 5);
+		assert_int_equal(knows(&cluster, 4, 5, 10), n == 2);
+		cluster_deinit(&cluster);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_candidate__is_no_member_and_has_an_address_that_fits),
@@ -119,6 +151,7 @@ int main(void) {
 		cmocka_unit_test(test_candidate__that_calls_again_is_the_same),
 		cmocka_unit_test(test_candidate__that_called_longest_ago_is_forgotten),
 		cmocka_unit_test(test_candidate__that_was_added_is_forgotten),
+		cmocka_unit_test(test_candidate__with_a_members_number_stays_only_in_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
