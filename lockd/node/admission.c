@@ -5,12 +5,16 @@
 
 #include <lockd/status.h>
 
+/* A connection may have as much under way as there is room left for all others together: one that floods gets half, two
+ * a third each, and whoever asks for little is let in (dynamic thresholds; Choudhury and Hahne, 1998). */
 static int admission_check_bounds(const struct replica *replica, const struct client *client, size_t bytes) {
 	const struct node *node = replica->node;
+	size_t room = node->pending_requests_max - node->pending_requests;
+	size_t room_bytes = LIMIT_PENDING_BYTES_MAX - node->pending_bytes;
 
-	if (node->pending_requests >= node->pending_requests_max ||
-	    client->requests >= LIMIT_REQUESTS_PER_CONNECTION_MAX ||
-	    bytes > LIMIT_PENDING_BYTES_MAX - node->pending_bytes)
+	if (room == 0 || client->requests > room || client->requests >= LIMIT_REQUESTS_PER_CONNECTION_MAX)
+		return LOCKD_BUSY;
+	if (bytes > room_bytes || client->bytes > room_bytes)
 		return LOCKD_BUSY;
 	return LOCKD_OK;
 }

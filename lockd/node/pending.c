@@ -2,6 +2,7 @@
 #include "pending.h"
 
 #include "api/limits.h"
+#include "backlog.h"
 #include "keepalive.h"
 #include "memory.h"
 #include "replica.h"
@@ -11,7 +12,9 @@
 #include <lockd/status.h>
 
 void pendings_init(struct pendings *pendings) {
-	STAILQ_INIT(&pendings->queued);
+	STAILQ_INIT(&pendings->backlog.own);
+	STAILQ_INIT(&pendings->backlog.flows);
+	STAILQ_INIT(&pendings->chosen);
 	STAILQ_INIT(&pendings->proposed);
 }
 
@@ -22,9 +25,23 @@ static void pending_free_first(struct pending_list *list) {
 	free(pending);
 }
 
+/* NULL: nothing waits to be proposed. */
+static struct pending *pendings_take_unproposed(struct pendings *pendings) {
+	struct pending *pending = STAILQ_FIRST(&pendings->chosen);
+
+	if (!pending)
+		return backlog_next(&pendings->backlog) ? backlog_take(&pendings->backlog) : NULL;
+	STAILQ_REMOVE_HEAD(&pendings->chosen, link);
+	pendings->n_chosen--;
+	pendings->chosen_bytes -= pending->n;
+	return pending;
+}
+
 void pendings_deinit(struct replica *replica) {
-	while (!STAILQ_EMPTY(&replica->pendings.queued))
-		pending_free_first(&replica->pendings.queued);
+	struct pending *pending;
+
+	while ((pending = pendings_take_unproposed(&replica->pendings)))
+		free(pending);
 	while (!STAILQ_EMPTY(&replica->pendings.proposed))
 		pending_free_first(&replica->pendings.proposed);
 }
@@ -49,23 +66,18 @@ size_t pending_pack(const Command__Command *command, uint8_t out[PENDING_REQUEST
 	return n;
 }
 
-static struct pending *pending_push(struct replica *replica, enum pending_kind kind, size_t n, size_t name_n) {
+static struct pending *pending_new(const struct replica *replica, enum pending_kind kind, size_t n, size_t name_n) {
 	struct pending *pending = memory_have(malloc(sizeof *pending + n + name_n));
 
 	assert(n <= LIMIT_ENTRY_BYTES_MAX);
 
-	*pending = (struct pending){.kind = kind,
-				    .ticket = ++replica->pendings.issued,
-				    .arrived = leases_clock(replica),
-				    .n = n,
-				    .name_n = name_n};
-	STAILQ_INSERT_TAIL(&replica->pendings.queued, pending, link);
+	*pending = (struct pending){.kind = kind, .arrived = leases_clock(replica), .n = n, .name_n = name_n};
 	return pending;
 }
 
 void pending_push_request(struct replica *replica, enum pending_kind kind, const struct asker *asker,
 			  struct node_bytes batch, struct node_bytes lock) {
-	struct pending *pending = pending_push(replica, kind, batch.n, lock.n);
+	struct pending *pending = pending_new(replica, kind, batch.n, lock.n);
 
 	pending->asker = *asker;
 	memcpy(pending->batch, batch.bytes, batch.n);
@@ -73,74 +85,76 @@ void pending_push_request(struct replica *replica, enum pending_kind kind, const
 		memcpy(pending->batch + batch.n, lock.bytes, lock.n);
 		pending->patient_to = replica->node->clocks.mono + PENDING_PATIENCE_US;
 	}
+	backlog_add(&replica->pendings.backlog, pending);
 }
 
 uint64_t pending_push_own(struct replica *replica, const Command__Command *command) {
 	Command__Command *list[] = {(Command__Command *)command};
 	Command__Batch batch = pending_batch(list);
-	struct pending *pending = pending_push(replica, PENDING_OWN, command__batch__get_packed_size(&batch), 0);
+	struct pending *pending = pending_new(replica, PENDING_OWN, command__batch__get_packed_size(&batch), 0);
 
 	(void)command__batch__pack(&batch, pending->batch);
+	pending->ticket = ++replica->pendings.issued;
+	backlog_add(&replica->pendings.backlog, pending);
 	return pending->ticket;
 }
 
 /* ---- Into the log -------------------------------------------------------------------------------------------------
  */
 
-/* How many queued commands fit into one entry, and their bytes. */
-static uint32_t pendings_measure(const struct pendings *pendings, size_t *ret_bytes) {
-	const struct pending *pending;
-	uint32_t n = 0;
-	size_t bytes = 0;
+/* As many as fit into one entry; what was chosen before and not proposed stays. */
+static void pendings_choose(struct pendings *pendings) {
+	uint32_t n_max = PENDING_AHEAD_MAX - pendings->n_proposed;
+	struct pending *pending;
 
-	STAILQ_FOREACH (pending, &pendings->queued, link) {
-		if (n == LIMIT_COMMANDS_PER_ENTRY_MAX || pending->n > LIMIT_ENTRY_BYTES_MAX - bytes)
-			break;
-		n++;
-		bytes += pending->n;
+	while (pendings->n_chosen < n_max && (pending = backlog_next(&pendings->backlog)) &&
+	       pending->n <= LIMIT_ENTRY_BYTES_MAX - pendings->chosen_bytes) {
+		pending = backlog_take(&pendings->backlog);
+		STAILQ_INSERT_TAIL(&pendings->chosen, pending, link);
+		pendings->n_chosen++;
+		pendings->chosen_bytes += pending->n;
 	}
-	*ret_bytes = bytes;
-	return n;
 }
 
-static const uint8_t *pendings_join(struct replica *replica, uint32_t n, size_t bytes) {
-	uint8_t *batch = turn_alloc(&replica->node->turn, bytes), *end = batch;
-	const struct pending *pending = STAILQ_FIRST(&replica->pendings.queued);
+static const uint8_t *pendings_join(struct replica *replica) {
+	const struct pendings *pendings = &replica->pendings;
+	uint8_t *batch = turn_alloc(&replica->node->turn, pendings->chosen_bytes), *end = batch;
+	const struct pending *pending;
 
-	for (uint32_t i = 0; i < n; i++, pending = STAILQ_NEXT(pending, link)) {
+	STAILQ_FOREACH (pending, &pendings->chosen, link) {
 		memcpy(end, pending->batch, pending->n);
 		end += pending->n;
 	}
 	return batch;
 }
 
-/* The first n queued commands stand at `index`. */
-static void pendings_place(struct replica *replica, uint32_t n, raft_index index) {
+/* What was chosen stands at `index`. */
+static void pendings_place(struct replica *replica, raft_index index) {
 	struct pendings *pendings = &replica->pendings;
+	struct pending *pending;
+	uint32_t position = 0;
 
-	for (uint32_t position = 0; position < n; position++) {
-		struct pending *pending = STAILQ_FIRST(&pendings->queued);
-
-		STAILQ_REMOVE_HEAD(&pendings->queued, link);
+	STAILQ_FOREACH (pending, &pendings->chosen, link) {
+		pending->proposed = replica->node->clocks.mono;
 		pending->index = index;
 		pending->term = replica->status.term;
-		pending->position = position;
-		STAILQ_INSERT_TAIL(&pendings->proposed, pending, link);
+		pending->position = position++;
 	}
+	STAILQ_CONCAT(&pendings->proposed, &pendings->chosen);
+	pendings->n_proposed += pendings->n_chosen;
+	pendings->n_chosen = 0;
+	pendings->chosen_bytes = 0;
 }
 
-static int pendings_propose_entry(struct replica *replica) {
+/* A full save ring or too many terms: what was chosen waits for the next report of the disk. */
+static void pendings_propose_chosen(struct replica *replica) {
 	struct raft_entry entry = {.type = RAFT_ENTRY_COMMANDS};
 	struct raft_event event = {.kind = RAFT_PROPOSE, .entries = &entry, .n = 1};
-	struct node_entry incoming = {.type = RAFT_ENTRY_COMMANDS};
-	uint32_t n = pendings_measure(&replica->pendings, &incoming.n);
-	int r;
+	struct node_entry incoming = {.type = RAFT_ENTRY_COMMANDS, .n = replica->pendings.chosen_bytes};
 
-	incoming.data = pendings_join(replica, n, incoming.n);
-	r = replica_raft(replica, &event, &incoming);
-	if (r == 0)
-		pendings_place(replica, n, replica->effects.appended);
-	return r;
+	incoming.data = pendings_join(replica);
+	if (replica_raft(replica, &event, &incoming) == 0)
+		pendings_place(replica, replica->effects.appended);
 }
 
 static bool pending_is_patient(const struct replica *replica, const struct pending *pending) {
@@ -152,10 +166,11 @@ static bool pending_is_patient(const struct replica *replica, const struct pendi
 
 static bool pendings_are_patient(const struct replica *replica) {
 	const struct pending *pending;
-	uint32_t n = 0;
 
-	STAILQ_FOREACH (pending, &replica->pendings.queued, link) {
-		if (n++ == PENDING_PATIENT_MAX || !pending_is_patient(replica, pending))
+	if (replica->pendings.n_chosen > PENDING_PATIENT_MAX)
+		return false;
+	STAILQ_FOREACH (pending, &replica->pendings.chosen, link) {
+		if (!pending_is_patient(replica, pending))
 			return false;
 	}
 	return true;
@@ -166,21 +181,28 @@ void pendings_get_deadline(const struct replica *replica, raft_usec *deadline) {
 		*deadline = replica->pendings.patient_to;
 }
 
-void pendings_propose(struct replica *replica) {
-	const struct pending *first = STAILQ_FIRST(&replica->pendings.queued);
+static bool pendings_must_wait(const struct replica *replica) {
+	const struct pendings *pendings = &replica->pendings;
 
-	replica->pendings.patient_to = 0;
-	if (!first || !replica->leading || replica->last_seq > replica->saved_seq)
+	if (!replica->leading || replica->last_seq > replica->saved_seq)
+		return true;
+	return pendings->n_proposed > 0 &&
+	       (pendings->took <= PENDING_NEAR_US_MAX || pendings->n_proposed == PENDING_AHEAD_MAX);
+}
+
+void pendings_propose(struct replica *replica) {
+	struct pendings *pendings = &replica->pendings;
+
+	pendings->patient_to = 0;
+	if (pendings_must_wait(replica))
 		return;
-	if (pendings_are_patient(replica)) {
-		replica->pendings.patient_to = first->patient_to;
+	pendings_choose(pendings);
+	if (pendings->n_chosen == 0)
 		return;
-	}
-	/* A full save ring or too many terms: what is queued waits for the next report of the disk. */
-	while (!STAILQ_EMPTY(&replica->pendings.queued)) {
-		if (pendings_propose_entry(replica) != 0)
-			return;
-	}
+	if (pendings_are_patient(replica))
+		pendings->patient_to = STAILQ_FIRST(&pendings->chosen)->patient_to;
+	else
+		pendings_propose_chosen(replica);
 }
 
 /* ---- Out of the log -----------------------------------------------------------------------------------------------
@@ -204,8 +226,10 @@ static void pending_settle(struct replica *replica, const struct state_outcome *
 	struct pendings *pendings = &replica->pendings;
 	struct pending *pending = STAILQ_FIRST(&pendings->proposed);
 
-	pendings->applied = pending->ticket;
-	if (pending->kind != PENDING_OWN) {
+	pendings->took = replica->node->clocks.mono - pending->proposed;
+	if (pending->kind == PENDING_OWN) {
+		pendings->applied = pending->ticket;
+	} else {
 		asker_settle(replica->node, &pending->asker);
 		if (outcome)
 			pending_reply(replica, pending, outcome);
@@ -213,6 +237,7 @@ static void pending_settle(struct replica *replica, const struct state_outcome *
 			client_reply_status(replica->node, pending->asker.connection, pending->asker.id, status, NULL);
 	}
 	pending_free_first(&pendings->proposed);
+	pendings->n_proposed--;
 }
 
 /* The first proposed command, if it stands in that entry. */
@@ -254,12 +279,12 @@ void pendings_resign(struct replica *replica) {
 
 	while (!STAILQ_EMPTY(&pendings->proposed))
 		pending_settle(replica, NULL, LOCKD_LEADER_CHANGED);
-	while ((pending = STAILQ_FIRST(&pendings->queued))) {
+	while ((pending = pendings_take_unproposed(pendings))) {
 		if (pending->kind != PENDING_OWN) {
 			asker_settle(replica->node, &pending->asker);
 			client_redirect(replica, pending->asker.connection, pending->asker.id, NULL);
 		}
-		pending_free_first(&pendings->queued);
+		free(pending);
 	}
 	pendings->applied = pendings->issued;
 }

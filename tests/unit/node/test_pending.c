@@ -52,6 +52,141 @@ static void test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_ent
 	cluster_deinit(&cluster);
 }
 
+/* Opens a session of its own for each of `n` letters. */
+static void send_opens(struct cluster *cluster, uint32_t node, node_connection connection, uint64_t id,
+		       const char *letters) {
+	for (; *letters; letters++, id++) {
+		const char nonce[] = {*letters, 0};
+
+		cluster_send_open(cluster, node, connection, id, nonce, 3000);
+	}
+	cluster_settle(cluster);
+}
+
+static raft_index last_entry_of(struct cluster *cluster, uint32_t node) {
+	struct raft_status status;
+
+	raft_get_status(node_raft(cluster_node(cluster, node)->node, 1), &status);
+	return status.last;
+}
+
+static void hold_followers(struct cluster *cluster, uint32_t leader, bool hold) {
+	for (uint32_t id = 1; id <= cluster->n; id++)
+		cluster_node(cluster, id)->hold_saves = hold && id != leader;
+}
+
+static uint32_t begin_three(struct cluster *cluster) {
+	uint32_t leader;
+
+	cluster_init(cluster, 3);
+	cluster_found(cluster);
+	leader = cluster_leader(cluster);
+	cluster_hello(cluster, leader, 5);
+	cluster_hello(cluster, leader, 6);
+	return leader;
+}
+
+static void test_pending__waits_until_the_entry_before_is_applied(void **unused) {
+	struct cluster cluster;
+	uint32_t leader = begin_three(&cluster);
+	raft_index before = last_entry_of(&cluster, leader);
+
+	(void)unused;
+	hold_followers(&cluster, leader, true);
+	send_opens(&cluster, leader, 5, 1, "a");
+	send_opens(&cluster, leader, 5, 2, "b");
+	send_opens(&cluster, leader, 6, 1, "c");
+	assert_int_equal(last_entry_of(&cluster, leader), before + 1);
+	hold_followers(&cluster, leader, false);
+	cluster_settle(&cluster);
+	assert_int_equal(last_entry_of(&cluster, leader), before + 2);
+	assert_int_equal(cluster_take_status(&cluster, 5, 2), LOCKD_OK);
+	assert_int_equal(cluster_take_status(&cluster, 6, 1), LOCKD_OK);
+	cluster_deinit(&cluster);
+}
+
+/* … unless that takes so long that what is saved by waiting is nothing against it. */
+static void test_pending__does_not_wait_for_a_majority_that_is_far_away(void **unused) {
+	struct cluster cluster;
+	uint32_t leader = begin_three(&cluster);
+	raft_index before;
+
+	(void)unused;
+	for (unsigned late = 0; late < 2; late++) {
+		hold_followers(&cluster, leader, true);
+		send_opens(&cluster, leader, 5, 10 + late, late ? "a" : "b");
+		cluster_advance(&cluster, PENDING_NEAR_US_MAX + (late ? 1 : 0));
+		hold_followers(&cluster, leader, false);
+		cluster_settle(&cluster);
+		hold_followers(&cluster, leader, true);
+		before = last_entry_of(&cluster, leader);
+		send_opens(&cluster, leader, 5, 20 + 3 * late, late ? "c" : "d");
+		send_opens(&cluster, leader, 5, 21 + 3 * late, late ? "e" : "f");
+		send_opens(&cluster, leader, 5, 22 + 3 * late, late ? "g" : "h");
+		assert_int_equal(last_entry_of(&cluster, leader), before + (late ? 3 : 1));
+		hold_followers(&cluster, leader, false);
+		cluster_settle(&cluster);
+	}
+	cluster_deinit(&cluster);
+}
+
+static uint64_t take_opened(struct cluster *cluster, node_connection connection, uint64_t id) {
+	Client__Reply *reply = cluster_take_reply(cluster, connection, id);
+	uint64_t opened;
+
+	assert_non_null(reply);
+	assert_int_equal(reply->status, LOCKD_OK);
+	opened = reply->session->opened;
+	client__reply__free_unpacked(reply, NULL);
+	return opened;
+}
+
+static void test_pending__lets_connections_take_turns(void **unused) {
+	struct cluster cluster;
+	uint64_t first[3], second[2];
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	cluster_hello(&cluster, 1, 6);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	send_opens(&cluster, 1, 5, 9, "x");
+	send_opens(&cluster, 1, 5, 1, "abc");
+	send_opens(&cluster, 1, 6, 1, "de");
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_settle(&cluster);
+	for (uint64_t i = 0; i < 3; i++)
+		first[i] = take_opened(&cluster, 5, 1 + i);
+	for (uint64_t i = 0; i < 2; i++)
+		second[i] = take_opened(&cluster, 6, 1 + i);
+	assert_true(first[0] < second[0] && second[0] < first[1] && first[1] < second[1] && second[1] < first[2]);
+	cluster_deinit(&cluster);
+}
+
+static void test_pending__keeps_few_ahead_of_whoever_comes_next(void **unused) {
+	struct cluster cluster;
+	raft_index before;
+
+	(void)unused;
+	cluster_init(&cluster, 1);
+	cluster_found(&cluster);
+	cluster_hello(&cluster, 1, 5);
+	cluster_hello(&cluster, 1, 6);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	before = last_entry_of(&cluster, 1);
+	send_opens(&cluster, 1, 5, 1, "a");
+	for (uint64_t id = 2; id <= PENDING_AHEAD_MAX + 2; id++)
+		cluster_send_release(&cluster, 1, 5, id, 1, 1, "lock", 1);
+	send_opens(&cluster, 1, 6, 1, "b");
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_settle(&cluster);
+	/* The first one, then as many as may be under way, then the rest. */
+	assert_int_equal(last_entry_of(&cluster, 1), before + 3);
+	assert_true(take_opened(&cluster, 6, 1) >> 16 == before + 2);
+	cluster_deinit(&cluster);
+}
+
 /* It is packed by hand. */
 static void test_pending__answers_in_the_bytes_of_the_schema(void **unused) {
 	struct cluster cluster;
@@ -270,6 +405,10 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pending__withholds_the_reply_until_the_save_is_durable),
 		cmocka_unit_test(test_pending__packs_what_arrives_while_the_disk_is_busy_into_one_entry),
+		cmocka_unit_test(test_pending__waits_until_the_entry_before_is_applied),
+		cmocka_unit_test(test_pending__does_not_wait_for_a_majority_that_is_far_away),
+		cmocka_unit_test(test_pending__lets_connections_take_turns),
+		cmocka_unit_test(test_pending__keeps_few_ahead_of_whoever_comes_next),
 		cmocka_unit_test(test_pending__answers_in_the_bytes_of_the_schema),
 		cmocka_unit_test(test_pending__grants_refuses_and_releases),
 		cmocka_unit_test(test_pending__lets_an_acquire_that_only_queues_wait_for_company),

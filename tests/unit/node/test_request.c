@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,48 @@ static void test_request__answers_busy_beyond_the_bound_and_recovers(void **unus
 	cluster_deinit(&cluster);
 }
 
+static void send_opens(struct cluster *cluster, node_connection connection, uint64_t n) {
+	char nonce[32];
+
+	for (uint64_t id = 1; id <= n; id++) {
+		snprintf(nonce, sizeof nonce, "%u-%u", (unsigned)connection, (unsigned)id);
+		cluster_send_open(cluster, 1, connection, id, nonce, 3000);
+	}
+	cluster_settle(cluster);
+}
+
+static uint64_t count_busy(struct cluster *cluster, node_connection connection, uint64_t n) {
+	uint64_t busy = 0;
+
+	for (uint64_t id = 1; id <= n; id++)
+		busy += cluster_take_status(cluster, connection, id) == LOCKD_BUSY;
+	return busy;
+}
+
+static void test_request__who_floods_leaves_room_for_others(void **unused) {
+	struct cluster cluster;
+	struct node_config config = {.pending_requests_max = 60};
+
+	(void)unused;
+	cluster_init_with(&cluster, 1, &config);
+	cluster_found(&cluster);
+	for (node_connection connection = 5; connection <= 7; connection++)
+		cluster_hello(&cluster, 1, connection);
+	cluster_node(&cluster, 1)->hold_saves = true;
+	send_opens(&cluster, 5, 60);
+	assert_int_equal(count_busy(&cluster, 5, 60), 60 - 31);
+	send_opens(&cluster, 6, 60);
+	assert_int_equal(count_busy(&cluster, 6, 60), 60 - 15);
+	send_opens(&cluster, 7, 7);
+	assert_int_equal(count_busy(&cluster, 7, 7), 0);
+	/* And all of it comes free again. */
+	cluster_node(&cluster, 1)->hold_saves = false;
+	cluster_settle(&cluster);
+	send_opens(&cluster, 5, 31);
+	assert_int_equal(count_busy(&cluster, 5, 31), 0);
+	cluster_deinit(&cluster);
+}
+
 static void test_request__refuses_a_sequence_beyond_the_window(void **unused) {
 	struct cluster cluster;
 	uint64_t opened;
@@ -276,6 +319,7 @@ int main(void) {
 		cmocka_unit_test(test_request__closes_on_garbage),
 		cmocka_unit_test(test_request__names_the_field_that_is_out_of_range),
 		cmocka_unit_test(test_request__answers_busy_beyond_the_bound_and_recovers),
+		cmocka_unit_test(test_request__who_floods_leaves_room_for_others),
 		cmocka_unit_test(test_request__refuses_a_sequence_beyond_the_window),
 		cmocka_unit_test(test_request__redirects_to_the_leader),
 		cmocka_unit_test(test_request__answers_disk_full_while_a_save_is_blocked),
