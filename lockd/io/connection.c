@@ -135,13 +135,13 @@ static void post_recv(struct connection *c) {
 /* Hands over a copy of the frames, which lie in one run of `taken` bytes at `from`. */
 static int post_batch(struct connection *c, const uint8_t *from, size_t taken, const struct frame *frames, uint32_t n) {
 	size_t head = sizeof(struct connection_batch) + n * sizeof *frames;
-	struct connection_batch *batch = malloc(head + taken);
+	struct connection_batch *batch = blocks_take(&c->inbox->blocks, head + taken);
 	uint8_t *bytes = (uint8_t *)batch + head;
 
 	if (!batch)
 		return -ENOMEM;
 
-	batch->item = (struct inbox_item){.kind = INBOX_FRAMES, .bytes = head + taken};
+	batch->item = (struct inbox_item){.kind = INBOX_FRAMES, .bytes = blocks_room(head + taken)};
 	batch->connection = c;
 	batch->n = n;
 	memcpy(bytes, from, taken);

@@ -27,7 +27,7 @@ enum {
 	CONNECTION_BATCH_FRAMES_MAX = 64,
 };
 
-/* Frames as they arrived, in order; their bodies lie in the same allocation. */
+/* Frames as they arrived, in order; their bodies lie in the same block, which goes back to the inbox's blocks. */
 struct connection_batch {
 	struct inbox_item item;
 	struct connection *connection;

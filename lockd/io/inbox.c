@@ -16,10 +16,12 @@ void inbox_init(struct inbox *inbox, size_t bytes_max) {
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&inbox->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
+	blocks_init(&inbox->blocks);
 }
 
 void inbox_deinit(struct inbox *inbox) {
 	assert(STAILQ_EMPTY(&inbox->list));
+	blocks_deinit(&inbox->blocks);
 	pthread_cond_destroy(&inbox->wake);
 	pthread_mutex_destroy(&inbox->lock);
 }

@@ -11,6 +11,8 @@
 #ifndef LOCKD_IO_INBOX_H
 #define LOCKD_IO_INBOX_H
 
+#include "lockd/io/blocks.h"
+
 #include <pthread.h>
 #include <raft/raft.h>
 #include <stdbool.h>
@@ -45,6 +47,7 @@ STAILQ_HEAD(inbox_list, inbox_item);
 typedef bool inbox_turn_fn(void *arg, raft_usec *ret_deadline);
 
 struct inbox {
+	struct blocks blocks; /* memory of batches; with a lock of its own */
 	pthread_mutex_t lock; /* protects all below */
 	pthread_cond_t wake;  /* on CLOCK_MONOTONIC; of inbox_wait() and inbox_attend() */
 	struct inbox_list list;

@@ -176,7 +176,7 @@ static void forget_turn(struct loop *loop) {
 
 	while ((item = STAILQ_FIRST(&loop->items))) {
 		STAILQ_REMOVE_HEAD(&loop->items, next);
-		free(item);
+		blocks_give(&loop->inbox.blocks, item);
 	}
 	backup_files_end_turn(&loop->backups);
 	events_clear(&loop->events);

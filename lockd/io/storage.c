@@ -26,6 +26,7 @@ struct storage {
 	struct inbox *inbox;
 	pthread_mutex_t *state_db;
 	pthread_t thread;
+	struct blocks blocks; /* memory of what is queued; has a lock of its own */
 
 	/* Of the thread. */
 	struct node_save *batch;
@@ -108,9 +109,11 @@ void storage_save(struct storage *storage, const struct node_save *save, const u
 		  raft_usec now) {
 	struct node_save sized;
 	size_t bytes = copy_save(save, &sized, NULL, borrowed, borrowed_bytes);
-	struct queued *queued = fatal_alloc(sizeof *queued + bytes);
+	struct queued *queued = blocks_take(&storage->blocks, sizeof *queued + bytes);
 	bool was_empty;
 
+	if (!queued)
+		fatal_stop("reason=\"out of memory\" bytes=%zu", bytes);
 	copy_save(save, &queued->save, queued->memory, borrowed, borrowed_bytes);
 	queued->bytes = bytes;
 
@@ -346,12 +349,12 @@ static bool execute_batch(struct storage *storage, size_t n) {
 	return true;
 }
 
-static void free_queue(struct queue *queue) {
+static void free_queue(struct storage *storage, struct queue *queue) {
 	struct queued *queued;
 
 	while ((queued = STAILQ_FIRST(queue))) {
 		STAILQ_REMOVE_HEAD(queue, next);
-		free(queued);
+		blocks_give(&storage->blocks, queued);
 	}
 }
 
@@ -381,7 +384,7 @@ static void wait_for_work(struct storage *storage) {
 static bool execute_queue(struct storage *storage, struct queue *taken, size_t n) {
 	bool written = n == 0 || execute_batch(storage, n);
 
-	free_queue(taken);
+	free_queue(storage, taken);
 	if (n > 0 && written && nothing_waits(storage))
 		use_pause(storage);
 	if (written) {
@@ -423,6 +426,7 @@ struct storage *storage_start(struct store *store, struct inbox *inbox, pthread_
 	storage->state_db = state_db;
 	storage->waits_since = UINT64_MAX;
 	STAILQ_INIT(&storage->queue);
+	blocks_init(&storage->blocks);
 	pthread_mutex_init(&storage->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -455,7 +459,8 @@ bool storage_stop(struct storage *storage) {
 	pthread_join(storage->thread, NULL);
 
 	complete = !storage->lost;
-	free_queue(&storage->queue);
+	free_queue(storage, &storage->queue);
+	blocks_deinit(&storage->blocks);
 	pthread_cond_destroy(&storage->wake);
 	pthread_mutex_destroy(&storage->lock);
 	free(storage->batch);

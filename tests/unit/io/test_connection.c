@@ -151,7 +151,7 @@ static void test_connection__hands_over_what_came_before_the_garbage(void **stat
 	assert_int_equal(batch->n, 1);
 	assert_int_equal(batch->frames[0].id, 7);
 	assert_memory_equal(batch->frames[0].body, "good", 4);
-	free(batch);
+	blocks_give(&inbox.blocks, batch);
 	expect_closed(connection, frame_error_text(FRAME_TOO_SHORT), true);
 	close(fd);
 }
@@ -187,7 +187,7 @@ static void test_connection__puts_a_frame_together_from_single_bytes(void **stat
 	batch = (struct connection_batch *)expect(INBOX_FRAMES);
 	assert_int_equal(batch->frames[0].body_bytes, strlen("drop by drop"));
 	assert_memory_equal(batch->frames[0].body, "drop by drop", strlen("drop by drop"));
-	free(batch);
+	blocks_give(&inbox.blocks, batch);
 	close(fd);
 	expect_closed(connection, "the other end closed it", false);
 }
@@ -246,7 +246,7 @@ static void test_connection__keeps_the_order_of_many_frames(void **state) {
 		assert_int_equal(item->kind, INBOX_FRAMES);
 		for (uint32_t i = 0; i < batch->n; i++)
 			assert_int_equal(batch->frames[i].id, seen++);
-		free(batch);
+		blocks_give(&inbox.blocks, batch);
 		connection_resume(to); /* it stops whenever the inbox is overfull */
 	}
 	if (from)
@@ -286,7 +286,7 @@ static void test_connection__stops_reading_while_its_output_is_high(void **state
 	connection_take_drained(connection);
 	batch = (struct connection_batch *)expect(INBOX_FRAMES);
 	assert_memory_equal(batch->frames[0].body, "first", 5);
-	free(batch);
+	blocks_give(&inbox.blocks, batch);
 	close(fd);
 	expect_closed(connection, "the other end closed it", false);
 }
@@ -320,12 +320,12 @@ static void test_connection__stops_reading_while_much_of_it_is_in_the_inbox(void
 	while (seen < N) {
 		while (n_batches > 0) {
 			connection_take_batch(batches[--n_batches]);
-			free(batches[n_batches]);
+			blocks_give(&inbox.blocks, batches[n_batches]);
 		}
 		batches[n_batches++] = (struct connection_batch *)expect(INBOX_FRAMES);
 		seen += batches[0]->n;
 	}
-	free(batches[0]);
+	blocks_give(&inbox.blocks, batches[0]);
 	close(fd);
 	expect_closed(connection, "the other end closed it", false);
 }
@@ -349,7 +349,7 @@ static void test_connection__ends_once_however_it_is_closed(void **state) {
 			struct inbox_item *item = next_item();
 
 			if (item->kind == INBOX_FRAMES) {
-				free(item);
+				blocks_give(&inbox.blocks, item);
 				continue;
 			}
 			assert_int_equal(item->kind, INBOX_CLOSED);
