@@ -126,12 +126,21 @@ static void lock_part(struct session *session, struct lock *lock) {
 }
 
 /* Without holder, in no tree yet. */
-struct lock *lock_new(struct state_text name) {
-	struct lock *lock = memory_grow(NULL, sizeof(*lock) + name.n);
+struct lock *lock_new(struct state *state, struct state_text name) {
+	size_t bytes = sizeof(struct lock) + name.n;
+	struct lock *lock = name.n <= STATE_POOLED_NAME_BYTES_MAX ? pool_take(&state->locks_pools[name.n], bytes)
+								  : memory_grow(NULL, bytes);
 
 	*lock = (struct lock){.queue = RB_INITIALIZER(&lock->queue), .name_n = (uint16_t)name.n};
 	memcpy(lock->name, name.bytes, name.n);
 	return lock;
+}
+
+static void lock_free(struct state *state, struct lock *lock) {
+	if (lock->name_n <= STATE_POOLED_NAME_BYTES_MAX)
+		pool_give(&state->locks_pools[lock->name_n], lock, sizeof(*lock) + lock->name_n);
+	else
+		free(lock);
 }
 
 /* Owned from now on. */
@@ -182,7 +191,7 @@ static void lock_vacate(struct state *state, struct lock *lock) {
 	lock_take_back(lock);
 	lock_announce(state, lock);
 	RB_REMOVE(lock_names, &state->locks, lock);
-	free(lock);
+	lock_free(state, lock);
 }
 
 static void lock_hand_over(struct state *state, struct lock *lock, struct seat *seat) {
@@ -210,7 +219,7 @@ void lock_pass(struct state *state, struct lock *lock) {
 
 static void lock_grant(struct state *state, struct session *session, uint64_t sequence, uint64_t digest,
 		       const Command__Acquire *acquire, uint32_t slot, const struct lock_place *place) {
-	struct lock *lock = lock_new(text_of(acquire->name));
+	struct lock *lock = lock_new(state, text_of(acquire->name));
 
 	lock_hold(state, lock, session, sequence, value_copy(text_of(acquire->value)), slot);
 	lock_enter_at(state, lock, place);
@@ -272,6 +281,8 @@ void lock_free_all(struct state *state) {
 		free(lock->value);
 		free(lock);
 	}
+	for (size_t n = 0; n <= STATE_POOLED_NAME_BYTES_MAX; n++)
+		pool_deinit(&state->locks_pools[n], sizeof(*lock) + n);
 }
 
 static void lock_describe(const struct lock *lock, struct state_lock *ret) {

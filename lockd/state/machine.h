@@ -8,6 +8,7 @@
 #define LOCKD_STATE_MACHINE_H
 
 #include "chunk.h"
+#include "pool.h"
 #include "roster.h"
 #include "state.h"
 
@@ -20,6 +21,8 @@
 
 enum {
 	STATE_ROW_KINDS = STATE_RESULT + 1,
+	/* Locks with names of up to so many bytes are pooled, each length by itself. */
+	STATE_POOLED_NAME_BYTES_MAX = 64,
 	/* Digest of a result that answers any request: left by a CANCEL that came before its target. */
 	RESULT_DIGEST_ANY = 0,
 };
@@ -190,6 +193,7 @@ struct state {
 	struct session_nonces nonces;
 	struct lock_names locks;
 	struct seat_all seats;
+	struct pool results_pool, locks_pools[STATE_POOLED_NAME_BYTES_MAX + 1];
 
 	struct history history;
 	struct outcome_list outcomes;
@@ -231,7 +235,7 @@ void session_free_all(struct state *state);
 /* lock.c */
 struct lock *lock_find(const struct state *state, struct state_text name);
 struct lock *lock_held_as(const struct session *session, uint64_t sequence);
-struct lock *lock_new(struct state_text name);
+struct lock *lock_new(struct state *state, struct state_text name);
 void lock_set_value(struct lock *lock, struct state_text value);
 bool lock_insert(struct state *state, struct lock *lock);
 void lock_free_all(struct state *state);

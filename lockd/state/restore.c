@@ -61,7 +61,7 @@ static int restore_lock(struct state *state, state_row_id id, const Record__Lock
 	if (r->token == 0 || r->token > state->counters[slot_of_name(r->name.data, r->name.len)].last)
 		return -EBADMSG;
 
-	lock = lock_new(text_of(r->name));
+	lock = lock_new(state, text_of(r->name));
 	lock->holder = holder;
 	lock->sequence = r->sequence;
 	lock->token = r->token;

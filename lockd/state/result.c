@@ -31,7 +31,7 @@ bool result_insert(struct result *result) {
 
 struct result *result_add(struct state *state, struct session *session, uint64_t sequence, uint64_t digest, int status,
 			  uint64_t token, uint32_t slot) {
-	struct result *result = memory_grow(NULL, sizeof(*result));
+	struct result *result = pool_take(&state->results_pool, sizeof(*result));
 	bool inserted;
 
 	*result = (struct result){
@@ -59,7 +59,7 @@ void result_set(struct state *state, struct result *result, int status, uint64_t
 void result_remove(struct state *state, struct result *result) {
 	RB_REMOVE(result_tree, &result->session->results, result);
 	row_remove(state, &result->row);
-	free(result);
+	pool_give(&state->results_pool, result, sizeof(*result));
 }
 
 /* The status of a sequence without a result; OK: it may run. */

@@ -183,6 +183,7 @@ void session_free_all(struct state *state) {
 		free(session);
 	}
 	roster_deinit(&state->roster);
+	pool_deinit(&state->results_pool, sizeof(struct result));
 }
 
 static void session_describe(const struct session *session, struct state_session *ret) {

@@ -299,7 +299,8 @@ void replica_copy(struct replica *replica, enum replica_ids ids, struct replica 
 	rows = state_cut_rows(replica->state, &n);
 	sorted = malloc((n + 1) * sizeof(*sorted));
 	assert_non_null(sorted);
-	memcpy(sorted, rows, n * sizeof(*sorted));
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = rows[i];
 	qsort(sorted, n, sizeof(*sorted), replica_compare_rows);
 
 	replica_init(ret);

@@ -53,7 +53,8 @@ static void expect(const struct row *row, const Record__Record *record) {
 
 static struct lock *make_lock(uint64_t *seed, struct session *holder) {
 	struct state_text name = text(seed, LIMIT_NAME_BYTES_MAX), value = text(seed, LIMIT_VALUE_BYTES_MAX);
-	struct lock *lock = lock_new(name);
+	static struct state state; /* of which lock_new() asks the empty pools only */
+	struct lock *lock = lock_new(&state, name);
 
 	lock->row.id = id_of(STATE_LOCK);
 	lock->holder = holder;
