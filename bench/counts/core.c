@@ -132,16 +132,18 @@ static void core_ask(struct core *core, size_t at, enum actor_phase phase) {
 static void core_keep_alive(struct core *core, size_t first) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__KeepAlive keep_alive = CLIENT__KEEP_ALIVE__INIT;
-	static Client__SessionId ids[LIMIT_SESSIONS_PER_KEEP_ALIVE], *list[LIMIT_SESSIONS_PER_KEEP_ALIVE];
+	static uint64_t sessions[LIMIT_SESSIONS_PER_KEEP_ALIVE];
+	uint64_t before = 0;
 	size_t n = 0, bytes;
 
 	for (size_t at = first; at < core->n && n < LIMIT_SESSIONS_PER_KEEP_ALIVE; at += core->n_handles) {
-		ids[n] = core_session_id(&core->actors[at]);
-		list[n] = &ids[n];
-		n++;
+		sessions[n++] = core->actors[at].opened - before;
+		before = core->actors[at].opened;
 	}
+	keep_alive.epoch = TRIO_EPOCH;
+	keep_alive.group = TRIO_GROUP;
 	keep_alive.n_sessions = n;
-	keep_alive.sessions = list;
+	keep_alive.sessions = sessions;
 	request.body_case = CLIENT__REQUEST__BODY_KEEP_ALIVE;
 	request.keep_alive = &keep_alive;
 	bytes = client__request__get_packed_size(&request);

@@ -339,6 +339,7 @@ static void init_queues(struct lockd_client *client) {
 	TAILQ_INIT(&client->finished);
 	RB_INIT(&client->sessions);
 	TAILQ_INIT(&client->changed);
+	TAILQ_INIT(&client->rolls);
 	TAILQ_INIT(&client->keepalives);
 	TAILQ_INIT(&client->observations);
 	TAILQ_INIT(&client->eventful);

@@ -69,8 +69,9 @@ struct lockd_client {
 	struct lockd__sessions sessions;
 	struct lockd__changed changed; /* their callbacks are due */
 	int64_t session_check_us;      /* no session needs a look before */
+	struct lockd__rolls rolls; /* the same sessions */
 	struct lockd__keepalives keepalives;
-	int64_t keepalive_us; /* when the next one is due */
+	int64_t keepalive_us; /* no roll is due before */
 
 	struct lockd__observations observations, eventful;
 };

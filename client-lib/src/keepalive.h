@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keep-alives: one frame to the leader names all sessions of the handle. */
+/* Keep-alives: one frame to the leader calls a roll, which most often has all sessions of the handle. */
 #ifndef CLIENT_KEEPALIVE_H
 #define CLIENT_KEEPALIVE_H
+
+#include "roll.h"
 
 #include "api/client.pb-c.h"
 
@@ -19,8 +21,10 @@ struct lockd__keepalive {
 	struct lockd__connection *connection;
 	uint64_t frame_id;
 	int64_t sent_us;
+	int64_t until_us; /* an answer that comes later renews nothing */
+	struct lockd__roll *roll;
 	size_t n;
-	uint64_t opened[]; /* the sessions, in the order of the frame */
+	uint16_t places[]; /* on the roll, of those that are named, in the order of the frame */
 };
 
 TAILQ_HEAD(lockd__keepalives, lockd__keepalive);
@@ -33,8 +37,11 @@ int64_t lockd__keepalive_interval_us(uint32_t ttl_ms);
 /* Sends what is due. Returns when to come again. */
 int64_t lockd__keepalive_tick(struct lockd_client *client, int64_t now_us);
 
-/* There is another session, or another leader: send at once. */
+/* There is another leader: send at once. */
 void lockd__keepalive_now(struct lockd_client *client);
+
+/* This roll is to be called then. */
+void lockd__keepalive_due(struct lockd_client *client, struct lockd__roll *roll, int64_t due_us);
 
 /* false: no keep-alive waits for this answer. */
 bool lockd__keepalive_answered(struct lockd_client *client, struct lockd__connection *connection, uint64_t frame_id,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AHEAD = 8 }; /* sessions whose memory is being fetched while those before them are seen to */
+
 int lockd__session_compare(const struct lockd_session *a, const struct lockd_session *b);
 int lockd__session_compare(const struct lockd_session *a, const struct lockd_session *b) {
 	return (a->opened > b->opened) - (a->opened < b->opened);
@@ -119,14 +121,29 @@ static void look_again(struct lockd_session *session) {
 		session->client->session_check_us = check_us;
 }
 
+static int64_t update_roll(const struct lockd__roll *roll, int64_t now_us) {
+	int64_t next_us = LOCKD__NEVER, check_us;
+
+	for (uint32_t i = 0; i < roll->n; i++) {
+		if (i + AHEAD < roll->n)
+			__builtin_prefetch(roll->places[i + AHEAD].session);
+		if (!roll->places[i].session)
+			continue;
+		check_us = lockd__session_update(roll->places[i].session, now_us);
+		if (check_us < next_us)
+			next_us = check_us;
+	}
+	return next_us;
+}
+
 int64_t lockd__session_tick(struct lockd_client *client, int64_t now_us) {
-	struct lockd_session *session;
+	struct lockd__roll *roll;
 	int64_t next_us = LOCKD__NEVER, check_us;
 
 	if (now_us < client->session_check_us)
 		return client->session_check_us;
-	RB_FOREACH (session, lockd__sessions, &client->sessions) {
-		check_us = lockd__session_update(session, now_us);
+	TAILQ_FOREACH (roll, &client->rolls, link) {
+		check_us = update_roll(roll, now_us);
 		if (check_us < next_us)
 			next_us = check_us;
 	}
@@ -134,50 +151,58 @@ int64_t lockd__session_tick(struct lockd_client *client, int64_t now_us) {
 	return next_us;
 }
 
-static void lease_from(struct lockd_session *session, int64_t sent_us, uint32_t drift_ppm) {
-	int64_t lease_us = lockd__clock_lease_us(sent_us, session->ttl_ms, drift_ppm);
-
+static void lease_from(struct lockd_session *session, int64_t sent_us, int64_t lease_us) {
 	if (sent_us > session->good_us)
 		session->good_us = sent_us;
 	if (lease_us > session->lease_us)
 		session->lease_us = lease_us;
 }
 
+/* false: a session of ours has this id, so the answer makes no sense; or out of memory. */
+static bool enrol(struct lockd_client *client, struct lockd_session *session) {
+	if (RB_INSERT(lockd__sessions, &client->sessions, session))
+		return false;
+	if (lockd__roll_join(client, session) == 0)
+		return true;
+	RB_REMOVE(lockd__sessions, &client->sessions, session);
+	return false;
+}
+
 bool lockd__session_begin(struct lockd_session *session, const Client__Reply *reply, int64_t sent_us,
 			  uint32_t drift_ppm) {
 	struct lockd_client *client = session->client;
-	int64_t now_us = lockd__clock_us(), due_us;
+	int64_t now_us = lockd__clock_us(), lease_us, due_us;
 
 	if (reply->ttl_ms)
 		session->ttl_ms = reply->ttl_ms;
 	due_us = sent_us + lockd__keepalive_interval_us(session->ttl_ms);
-	if (lockd__clock_lease_us(sent_us, session->ttl_ms, drift_ppm) <= now_us)
+	lease_us = lockd__clock_lease_us(sent_us, session->ttl_ms, drift_ppm);
+	if (lease_us <= now_us)
 		return false;
 	session->epoch = reply->session->epoch;
 	session->group = reply->session->group;
 	session->opened = reply->session->opened;
 	(void)snprintf(session->id, sizeof session->id, "%u.%u.%llu", session->epoch, session->group,
 		       (unsigned long long)session->opened);
-	lease_from(session, sent_us, drift_ppm);
-	if (RB_INSERT(lockd__sessions, &client->sessions, session)) {
-		session->opened = 0; /* a session of ours has this id: the answer makes no sense */
+	lease_from(session, sent_us, lease_us);
+	if (!enrol(client, session)) {
+		session->opened = 0;
 		return false;
 	}
 	look_again(session);
-	if (client->keepalive_us > due_us ||
-	    RB_MIN(lockd__sessions, &client->sessions) == RB_MAX(lockd__sessions, &client->sessions))
-		client->keepalive_us = due_us;
+	if (session->roll->due_us > due_us)
+		lockd__keepalive_due(client, session->roll, due_us);
 	lockd__client_kick(client);
 	return true;
 }
 
-void lockd__session_renew(struct lockd_session *session, int64_t sent_us, uint32_t drift_ppm) {
+void lockd__session_renew(struct lockd_session *session, int64_t sent_us, int64_t lease_us, int64_t now_us) {
 	/* An answer that comes behind the end of the lease is too late: the holder may have been told to stop. */
-	(void)lockd__session_update(session, lockd__clock_us());
+	(void)lockd__session_update(session, now_us);
 	if (session->state == LOCKD_EXPIRED)
 		return;
-	lease_from(session, sent_us, drift_ppm);
-	if (session->state == LOCKD_JEOPARDY && lockd__clock_us() < jeopardy_us(session)) {
+	lease_from(session, sent_us, lease_us);
+	if (session->state == LOCKD_JEOPARDY && now_us < jeopardy_us(session)) {
 		change_state(session, LOCKD_SAFE);
 		look_again(session);
 	}
@@ -188,6 +213,7 @@ void lockd__session_expire(struct lockd_session *session) {
 
 	if (session->state != LOCKD_EXPIRED)
 		change_state(session, LOCKD_EXPIRED);
+	lockd__roll_strike(session);
 	while ((request = TAILQ_FIRST(&session->requests)))
 		lockd__request_finish(session->client, request, LOCKD_SESSION_EXPIRED, 0, 0);
 }
@@ -224,6 +250,8 @@ void lockd__session_free(struct lockd_session *session) {
 	assert(session->resolving == 0 && session->callbacks == 0);
 	if (session->opened)
 		RB_REMOVE(lockd__sessions, &client->sessions, session);
+	if (session->roll)
+		lockd__roll_leave(client, session);
 	if (session->n_changes > 0)
 		TAILQ_REMOVE(&client->changed, session, changed);
 	(void)pthread_cond_destroy(&session->resolved);
@@ -316,6 +344,7 @@ enum lockd_status lockd_session_close(struct lockd_session *session, int timeout
 	if (status != LOCKD_OK)
 		return status;
 	session->closing = true;
+	lockd__roll_strike(session);
 	drop_requests(session);
 	status = session_close(session, lockd__clock_deadline_us(lockd__clock_us(), timeout_ms));
 	while (client->running == session || session->resolving > 0 || session->callbacks > 0) {

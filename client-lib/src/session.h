@@ -23,21 +23,24 @@ struct lockd__outcome {
 };
 
 struct lockd_session {
+	/* What keep-alives see of it stands together: a handle may have very many sessions. */
+	struct lockd_client *client;
+	enum lockd_session_state state;
+	bool closing; /* lockd_session_close() is at work: no keep-alives, no callbacks */
+	uint32_t ttl_ms;
+	uint32_t place;           /* on the roll */
+	struct lockd__roll *roll; /* once it is in client->sessions */
+	int64_t good_us;          /* when the last keep-alive was sent that was answered */
+	int64_t lease_us;         /* the lease runs until then */
+
 	RB_ENTRY(lockd_session) node;       /* client->sessions, by `opened`, from OPEN's answer on */
 	TAILQ_ENTRY(lockd_session) changed; /* client->changed, while n_changes > 0 */
-	struct lockd_client *client;
 	uint32_t epoch, group;
 	uint64_t opened;
 	char id[48];
 	char *label;
-	uint32_t ttl_ms;
 	lockd_session_fn *on_state;
 	void *user;
-
-	enum lockd_session_state state;
-	bool closing;     /* lockd_session_close() is at work: no keep-alives, no callbacks */
-	int64_t good_us;  /* when the last keep-alive was sent that was answered */
-	int64_t lease_us; /* the lease runs until then */
 
 	uint64_t next_number, next_sequence;
 	struct lockd__requests requests;   /* all, in order of making */
@@ -77,8 +80,8 @@ bool lockd__session_admits(const struct lockd_session *session, const struct loc
 bool lockd__session_begin(struct lockd_session *session, const Client__Reply *reply, int64_t sent_us,
 			  uint32_t drift_ppm);
 
-/* A keep-alive that was sent at `sent_us` was answered. */
-void lockd__session_renew(struct lockd_session *session, int64_t sent_us, uint32_t drift_ppm);
+/* A keep-alive that was sent at `sent_us` was answered; it gives a lease until `lease_us`. */
+void lockd__session_renew(struct lockd_session *session, int64_t sent_us, int64_t lease_us, int64_t now_us);
 
 /* The lease is over, for good: outstanding requests end with SESSION_EXPIRED. */
 void lockd__session_expire(struct lockd_session *session);

@@ -16,26 +16,40 @@ static const Client__KeepAlive *keepalive_unpack(struct replica *replica, const 
 }
 
 /* The lease of a session that a client names; NULL: it has ended or never was. */
-static struct lease *keepalive_find(struct replica *replica, const Client__SessionId *id) {
-	struct lease *lease = lease_find(&replica->leases, id->opened);
+static struct lease *keepalive_find(const struct replica *replica, const Client__KeepAlive *request,
+				    state_session_id session) {
+	struct lease *lease = lease_find(&replica->leases, session);
 
-	return lease && lease->epoch == id->epoch && lease->group == id->group ? lease : NULL;
+	return lease && lease->epoch == request->epoch && lease->group == request->group ? lease : NULL;
 }
 
-static void keepalive_reply(struct replica *replica, const struct query *query) {
-	const Client__KeepAlive *request = keepalive_unpack(replica, query);
+/* What it says of the sessions, in their order. */
+static uint32_t *keepalive_statuses(struct replica *replica, const Client__KeepAlive *request) {
+	return turn_alloc(&replica->node->turn, request->n_sessions * sizeof(uint32_t));
+}
+
+static void keepalive_reply(struct replica *replica, const struct query *query, uint32_t *statuses) {
 	Client__Reply reply = CLIENT__REPLY__INIT;
 
 	reply.status = LOCKD_OK;
-	reply.n_keep_alives = request->n_sessions;
-	reply.keep_alives = turn_alloc(&replica->node->turn, request->n_sessions * sizeof *reply.keep_alives);
-	for (size_t i = 0; i < request->n_sessions; i++) {
-		bool found = keepalive_find(replica, request->sessions[i]);
-
-		reply.keep_alives[i] = found ? LOCKD_OK : LOCKD_SESSION_EXPIRED;
-		replica->node->tally.kept_alive += found;
-	}
+	reply.n_keep_alives = query->sessions;
+	reply.keep_alives = statuses;
+	for (size_t i = 0; i < query->sessions; i++)
+		replica->node->tally.kept_alive += statuses[i] == LOCKD_OK;
 	client_reply(replica->node, query->asker.connection, query->asker.id, &reply);
+}
+
+/* Some may have ended while it waited. */
+static void keepalive_reply_renewed(struct replica *replica, const struct query *query) {
+	const Client__KeepAlive *request = keepalive_unpack(replica, query);
+	uint32_t *statuses = keepalive_statuses(replica, request);
+	state_session_id session = 0;
+
+	for (size_t i = 0; i < request->n_sessions; i++) {
+		session += request->sessions[i];
+		statuses[i] = keepalive_find(replica, request, session) ? LOCKD_OK : LOCKD_SESSION_EXPIRED;
+	}
+	keepalive_reply(replica, query, statuses);
 }
 
 static uint64_t keepalive_propose_renewed(struct replica *replica, uint64_t *opened, size_t n) {
@@ -69,14 +83,14 @@ static void keepalive_hear(struct replica *replica, struct lease *lease, raft_us
 	const struct pendings *pendings = &replica->pendings;
 
 	if (!lease_is_marked(lease, pendings->applied)) {
-		lease_hear(&replica->leases, lease, arrived);
+		lease_hear(lease, arrived);
 		return;
 	}
 	if (lease->quarters == 0) {
 		/* A RENEWED that another keep-alive caused is on its way. */
 		if (lease->renewal > renewals->ticket)
 			renewals->ticket = lease->renewal;
-		lease_hear(&replica->leases, lease, arrived);
+		lease_hear(lease, arrived);
 		return;
 	}
 	/* The ticket that the command gets when it is flushed: nothing else is queued before. */
@@ -126,18 +140,21 @@ static void keepalive_reply_opened(struct replica *replica, const struct asker *
 void keepalive_serve(struct replica *replica, struct query *query) {
 	const Client__KeepAlive *request = keepalive_unpack(replica, query);
 	struct queries *queries = &replica->queries;
+	uint32_t *statuses = keepalive_statuses(replica, request);
 	struct keepalive_renewals renewals = {0};
+	state_session_id session = 0;
 
 	for (size_t i = 0; i < request->n_sessions; i++) {
-		struct lease *lease = keepalive_find(replica, request->sessions[i]);
+		struct lease *lease = keepalive_find(replica, request, session += request->sessions[i]);
 
+		statuses[i] = lease ? LOCKD_OK : LOCKD_SESSION_EXPIRED;
 		if (lease)
 			keepalive_hear(replica, lease, query->arrived, &renewals);
 	}
 	keepalive_flush(replica, &renewals);
 
 	if (renewals.ticket == 0) {
-		keepalive_reply(replica, query);
+		keepalive_reply(replica, query, statuses);
 		query_free(replica, &queries->keep_alives, query);
 		return;
 	}
@@ -172,6 +189,6 @@ void keepalive_answer(struct replica *replica, struct query *query) {
 	if (query->kind == QUERY_OPENED)
 		keepalive_reply_opened(replica, &query->asker, query->session);
 	else
-		keepalive_reply(replica, query);
+		keepalive_reply_renewed(replica, query);
 	query_free(replica, &replica->queries.renewing, query);
 }

@@ -2,7 +2,6 @@
 #include "lease.h"
 
 #include "api/limits.h"
-#include "memory.h"
 #include "replica.h"
 
 #include <assert.h>
@@ -10,35 +9,8 @@
 /* Where the session clock begins: no silence reaches back behind that, however young the machine's own clock is. */
 static const raft_usec LEASES_CLOCK_BASE = (raft_usec)LIMIT_TTL_MS_MAX * 1000;
 
-static int lease_compare_session(const struct lease *a, const struct lease *b) {
-	return a->session < b->session ? -1 : a->session > b->session;
-}
-
-static int lease_compare_due(const struct lease *a, const struct lease *b) {
-	if (a->due != b->due)
-		return a->due < b->due ? -1 : 1;
-	return lease_compare_session(a, b);
-}
-
-RB_GENERATE_INTERNAL(leases_by_session, lease, by_session, lease_compare_session, __attribute__((unused)) static)
-RB_GENERATE_INTERNAL(leases_by_due, lease, by_due, lease_compare_due, __attribute__((unused)) static)
-
 raft_usec leases_clock(const struct replica *replica) {
 	return LEASES_CLOCK_BASE + replica->node->clocks.mono - replica->leases.paused;
-}
-
-static void lease_unschedule(struct leases *leases, struct lease *lease) {
-	if (lease->due > 0)
-		RB_REMOVE(leases_by_due, &leases->by_due, lease);
-	lease->due = 0;
-}
-
-static void lease_schedule(struct leases *leases, struct lease *lease) {
-	lease_unschedule(leases, lease);
-	if (lease->quarters == LEASE_QUARTERS)
-		return;
-	lease->due = lease->heard + lease->ttl_us * (lease->quarters + 1u) / LEASE_QUARTERS;
-	RB_INSERT(leases_by_due, &leases->by_due, lease);
 }
 
 /* ---- Which sessions there are -------------------------------------------------------------------------------------
@@ -46,18 +18,16 @@ static void lease_schedule(struct leases *leases, struct lease *lease) {
 
 /* A session that was silent for some quarters under the leader before keeps only the rest of its TTL. */
 static void lease_new(struct replica *replica, const struct state_session *session) {
-	struct lease *lease = memory_new(sizeof *lease);
+	struct lease *lease = lease_table_add(&replica->leases.table, session->id);
 	raft_usec silent;
 
-	lease->session = session->id;
 	lease->epoch = session->epoch;
 	lease->group = session->group;
 	lease->ttl_us = (raft_usec)session->ttl_ms * 1000;
 	lease->quarters = (uint8_t)session->quarters;
 	silent = lease->ttl_us * session->quarters / LEASE_QUARTERS;
 	lease->heard = leases_clock(replica) - silent;
-	RB_INSERT(leases_by_session, &replica->leases.by_session, lease);
-	lease_schedule(&replica->leases, lease);
+	lease_table_schedule(&replica->leases.table, lease);
 }
 
 void leases_take_over(struct replica *replica) {
@@ -68,25 +38,16 @@ void leases_take_over(struct replica *replica) {
 		lease_new(replica, &session);
 }
 
-static void lease_free(struct leases *leases, struct lease *lease) {
-	lease_unschedule(leases, lease);
-	RB_REMOVE(leases_by_session, &leases->by_session, lease);
-	free(lease);
-}
-
 /* The session clock goes on: keep-alives that arrived before the take-over carry its readings. */
 void leases_clear(struct leases *leases) {
 	raft_usec paused = leases->paused;
 
-	while (!RB_EMPTY(&leases->by_session))
-		lease_free(leases, RB_ROOT(&leases->by_session));
+	lease_table_clear(&leases->table);
 	*leases = (struct leases){.paused = paused};
 }
 
-struct lease *lease_find(struct leases *leases, state_session_id session) {
-	struct lease key = {.session = session};
-
-	return RB_FIND(leases_by_session, &leases->by_session, &key);
+struct lease *lease_find(const struct leases *leases, state_session_id session) {
+	return lease_table_find(&leases->table, session);
 }
 
 void lease_open(struct replica *replica, state_session_id session) {
@@ -101,17 +62,15 @@ void lease_end(struct replica *replica, state_session_id session) {
 	struct lease *lease = lease_find(&replica->leases, session);
 
 	if (lease)
-		lease_free(&replica->leases, lease);
+		lease_table_remove(&replica->leases.table, lease);
 }
 
 /* ---- Signs of life ------------------------------------------------------------------------------------------------
  */
 
-void lease_hear(struct leases *leases, struct lease *lease, raft_usec arrived) {
-	if (arrived <= lease->heard)
-		return;
-	lease->heard = arrived;
-	lease_schedule(leases, lease);
+void lease_hear(struct lease *lease, raft_usec arrived) {
+	if (arrived > lease->heard)
+		lease->heard = arrived;
 }
 
 bool lease_is_marked(const struct lease *lease, uint64_t applied) {
@@ -121,9 +80,8 @@ bool lease_is_marked(const struct lease *lease, uint64_t applied) {
 void lease_renew(struct leases *leases, struct lease *lease, raft_usec arrived, uint64_t ticket) {
 	lease->quarters = 0;
 	lease->renewal = ticket;
-	if (arrived > lease->heard)
-		lease->heard = arrived;
-	lease_schedule(leases, lease);
+	lease_hear(lease, arrived);
+	lease_table_schedule(&leases->table, lease);
 }
 
 /* ---- Silence ------------------------------------------------------------------------------------------------------
@@ -177,17 +135,11 @@ static uint64_t lease_count_rows(const struct replica *replica, state_session_id
 	return state_get_session(replica->state, id, &session) ? (uint64_t)1 + session.held + session.waiting : 0;
 }
 
-/* The next silent session; false: no more, or no more for now. */
-static bool lease_collect(struct replica *replica, raft_usec now, struct lease_marks *marks) {
-	struct leases *leases = &replica->leases;
-	struct lease *lease = RB_MIN(leases_by_due, &leases->by_due);
-	raft_usec quarters;
-
-	if (!lease || lease->due > now || lease_marks_are_full(marks))
-		return false;
-
+/* It is due. */
+static void lease_mark(const struct replica *replica, struct lease *lease, raft_usec now, struct lease_marks *marks) {
 	/* A TTL is a whole number of milliseconds, so quarters are exact. */
-	quarters = (now - lease->heard) * LEASE_QUARTERS / lease->ttl_us;
+	raft_usec quarters = (now - lease->heard) * LEASE_QUARTERS / lease->ttl_us;
+
 	assert(quarters > lease->quarters);
 	if (quarters >= LEASE_QUARTERS) {
 		lease->quarters = LEASE_QUARTERS;
@@ -198,8 +150,38 @@ static bool lease_collect(struct replica *replica, raft_usec now, struct lease_m
 		marks->late[marks->n_late] = lease->session;
 		marks->quarters[marks->n_late++] = lease->quarters;
 	}
-	lease_schedule(leases, lease);
-	return true;
+}
+
+/* Marks those of a block that are due, as many as there is room for, and learns when the next one is. */
+static void leases_mark_block(const struct replica *replica, struct lease_block *block, raft_usec now,
+			      struct lease_marks *marks) {
+	raft_usec next = LEASE_NEVER;
+
+	for (size_t i = 0; i < LEASE_BLOCK_LEASES; i++) {
+		struct lease *lease = &block->leases[i];
+
+		if (lease->session == 0)
+			continue;
+		if (lease_due(lease) <= now && !lease_marks_are_full(marks))
+			lease_mark(replica, lease, now, marks);
+		if (lease_due(lease) < next)
+			next = lease_due(lease);
+	}
+	block->due = next;
+}
+
+/* Goes on where there was no more room the last time: the first blocks must not keep the last ones from their turn. */
+static void leases_collect(struct replica *replica, raft_usec now, struct lease_marks *marks) {
+	struct leases *leases = &replica->leases;
+	struct lease_table *table = &leases->table;
+
+	for (size_t n = table->n_blocks; n > 0 && !lease_marks_are_full(marks); n--) {
+		size_t at = leases->looked++ % table->n_blocks;
+
+		if (table->blocks[at].due <= now)
+			leases_mark_block(replica, &table->blocks[at], now, marks);
+	}
+	lease_table_settle(table);
 }
 
 void leases_mark(struct replica *replica) {
@@ -211,8 +193,7 @@ void leases_mark(struct replica *replica) {
 
 	marks = turn_alloc(&replica->node->turn, sizeof *marks);
 	marks->n_expired = marks->n_late = marks->rows = 0;
-	while (lease_collect(replica, leases_clock(replica), marks))
-		;
+	leases_collect(replica, leases_clock(replica), marks);
 	lease_propose_expire(replica, marks);
 	replica->node->tally.expired += marks->n_expired;
 	lease_propose_late(replica, marks);
@@ -220,13 +201,13 @@ void leases_mark(struct replica *replica) {
 
 bool leases_due(const struct replica *replica, raft_usec *ret) {
 	const struct leases *leases = &replica->leases;
-	const struct lease *first = RB_MIN(leases_by_due, (struct leases_by_due *)&leases->by_due);
+	const struct lease_table *table = &leases->table;
 
 	/* While the disk holds up what is applied, keep-alives wait unread as well. */
-	if (!first || !replica->ready || leases->unproved || leases->marking > replica->pendings.applied ||
-	    leadership_disk_is_late(replica))
+	if (table->n == 0 || table->due == LEASE_NEVER || !replica->ready || leases->unproved ||
+	    leases->marking > replica->pendings.applied || leadership_disk_is_late(replica))
 		return false;
-	*ret = first->due + leases->paused - LEASES_CLOCK_BASE;
+	*ret = table->due + leases->paused - LEASES_CLOCK_BASE;
 	return true;
 }
 

@@ -8,38 +8,20 @@
 #ifndef LOCKD_NODE_LEASE_H
 #define LOCKD_NODE_LEASE_H
 
-#include "lockd/state/state.h"
-
-#include <bsd/sys/tree.h>
-#include <raft/raft.h>
+#include "lease_table.h"
 
 struct replica;
 
 enum {
-	LEASE_QUARTERS = 4,
 	/* Silent sessions that are marked at once, and the rows with which no further one is ended along with them. The
 	 * next ones follow when these are applied, so that requests pass between them. */
 	LEASE_SESSIONS_AT_ONCE = 512,
 	LEASE_ROWS_AT_ONCE = 2048,
 };
 
-struct lease {
-	RB_ENTRY(lease) by_session, by_due;
-	state_session_id session;
-	uint32_t epoch, group; /* of its id: a session keeps them for life */
-	raft_usec ttl_us;
-	raft_usec heard;  /* arrival of the last keep-alive that was acknowledged, or will be */
-	raft_usec due;    /* of the next mark; 0: none, an EXPIRE is on its way */
-	uint8_t quarters; /* last mark put into the log, applied or not: LATE 1–3, EXPIRE 4, RENEWED 0 */
-	uint64_t renewal; /* ticket of the last RENEWED, 0: none */
-};
-
-RB_HEAD(leases_by_session, lease);
-RB_HEAD(leases_by_due, lease);
-
 struct leases {
-	struct leases_by_session by_session;
-	struct leases_by_due by_due;
+	struct lease_table table;
+	size_t looked;    /* the block at which the next look for silent ones begins */
 	raft_usec paused; /* all pauses of this process so far */
 	uint64_t marking; /* ticket of the last EXPIRE or LATE, 0: none */
 	bool unproved;    /* after a pause: nobody expires before leadership is proved again, by its lease … */
@@ -52,11 +34,11 @@ raft_usec leases_clock(const struct replica *replica);
 void leases_take_over(struct replica *replica);
 void leases_clear(struct leases *leases);
 
-struct lease *lease_find(struct leases *leases, state_session_id session);
+struct lease *lease_find(const struct leases *leases, state_session_id session);
 void lease_open(struct replica *replica, state_session_id session);
 void lease_end(struct replica *replica, state_session_id session);
 /* A sign of life that arrived at that time restarts the timer. */
-void lease_hear(struct leases *leases, struct lease *lease, raft_usec arrived);
+void lease_hear(struct lease *lease, raft_usec arrived);
 /* Whether a LATE or EXPIRE may still take effect on it, or a RENEWED is not applied yet: an acknowledgement must wait.
  */
 bool lease_is_marked(const struct lease *lease, uint64_t applied);
@@ -65,7 +47,7 @@ void lease_renew(struct leases *leases, struct lease *lease, raft_usec arrived, 
 
 /* Proposes marks for the silent ones. */
 void leases_mark(struct replica *replica);
-/* Monotonic time of the next mark; false: none. */
+/* Monotonic time before which no mark is due; false: none will be. */
 bool leases_due(const struct replica *replica, raft_usec *ret);
 
 /* This process did not run for that long. */

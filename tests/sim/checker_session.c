@@ -176,8 +176,9 @@ void checker_session_event(struct sim *sim, uint32_t leader, const struct node_e
 	const Client__Request *request = client__request__unpack(&arena->allocator, event->body_bytes, event->body);
 	if (!request || request->body_case != CLIENT__REQUEST__BODY_KEEP_ALIVE)
 		return;
+	uint64_t session = 0;
 	for (size_t i = 0; i < request->keep_alive->n_sessions; i++)
-		heard(sim, host_term(sim_host(sim, leader)), request->keep_alive->sessions[i]->opened);
+		heard(sim, host_term(sim_host(sim, leader)), session += request->keep_alive->sessions[i]);
 }
 
 void checker_session_opened(struct sim *sim, raft_term term, uint64_t id) {

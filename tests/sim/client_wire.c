@@ -15,7 +15,6 @@
 struct wire {
 	Client__Request request;
 	Client__SessionId session;
-	Client__SessionId *sessions[1];
 	Client__Open open;
 	Client__KeepAlive keep_alive;
 	Client__Close close;
@@ -36,7 +35,6 @@ static void wire_init(const struct sim *sim, const struct client *client, const 
 	wire->session.epoch = sim->epoch;
 	wire->session.group = SIM_GROUP;
 	wire->session.opened = request->session;
-	wire->sessions[0] = &wire->session;
 	wire->name_bytes = (ProtobufCBinaryData){model_name_of(request->lock, wire->name, sizeof(wire->name)),
 						 (uint8_t *)wire->name};
 	size_t n = (size_t)snprintf(wire->value, sizeof(wire->value), "c%u-%" PRIu64, client->id, request->sequence);
@@ -119,8 +117,10 @@ static void wire_read(const struct client_request *request, struct wire *wire) {
 		break;
 	default:
 		client__keep_alive__init(&wire->keep_alive);
+		wire->keep_alive.epoch = wire->session.epoch;
+		wire->keep_alive.group = wire->session.group;
 		wire->keep_alive.n_sessions = 1;
-		wire->keep_alive.sessions = wire->sessions;
+		wire->keep_alive.sessions = &wire->session.opened;
 		wire->request.body_case = CLIENT__REQUEST__BODY_KEEP_ALIVE;
 		wire->request.keep_alive = &wire->keep_alive;
 		break;

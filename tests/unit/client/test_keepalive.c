@@ -45,11 +45,10 @@ static void test_keepalive__names_all_sessions_in_one_frame(void **test) {
 	for (request = fake_take(fake); request.message->keep_alive->n_sessions < 3; request = fake_take(fake))
 		fake_request_free(&request);
 	assert_int_equal(request.message->keep_alive->n_sessions, 3);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(request.message->keep_alive->sessions[i]->opened, (i + 1) << 16);
-		assert_int_equal(request.message->keep_alive->sessions[i]->epoch, 1);
-		assert_int_equal(request.message->keep_alive->sessions[i]->group, 1);
-	}
+	assert_int_equal(request.message->keep_alive->epoch, 1);
+	assert_int_equal(request.message->keep_alive->group, 1);
+	for (unsigned i = 0; i < 3; i++) /* each one's distance from the one before */
+		assert_int_equal(request.message->keep_alive->sessions[i], 1 << 16);
 	fake_request_free(&request);
 	/* A closed one is named no more. */
 	assert_int_equal(lockd_session_close(sessions[1], FAKE_PATIENCE_MS), LOCKD_OK);
@@ -111,6 +110,44 @@ static void test_keepalive__ends_a_session_that_the_cluster_does_not_know(void *
 	fake_free(fake);
 }
 
+/* Another one was closed, and another one opened, since they were named. */
+static void test_keepalive__means_whom_it_named(void **test) {
+	struct fake_manner manner = fake_leader;
+	struct lockd_session *sessions[4];
+	Client__Reply reply = CLIENT__REPLY__INIT;
+	uint32_t statuses[] = {LOCKD_OK, LOCKD_OK, LOCKD_SESSION_EXPIRED};
+	struct fake_request request;
+	struct lockd_client *client;
+	struct fake *fake;
+
+	(void)test;
+	manner.takes_keep_alive = true;
+	fake = fake_new(&manner);
+	client = fake_client(fake_address(fake));
+	for (unsigned i = 0; i < 3; i++)
+		sessions[i] = fake_session(client, 3000);
+	for (request = fake_take(fake); request.message->keep_alive->n_sessions < 3; request = fake_take(fake))
+		fake_request_free(&request);
+	assert_int_equal(lockd_session_close(sessions[0], FAKE_PATIENCE_MS), LOCKD_OK);
+	sessions[3] = fake_session(client, 3000);
+	reply.keep_alives = statuses;
+	reply.n_keep_alives = 3;
+	fake_reply(fake, &request, &reply);
+	fake_request_free(&request);
+	while (lockd_session_get_state(sessions[2]) != LOCKD_EXPIRED)
+		assert_true(lockd_session_remaining_ms(sessions[2]) < 2500);
+	assert_int_not_equal(lockd_session_get_state(sessions[1]), LOCKD_EXPIRED);
+	assert_int_not_equal(lockd_session_get_state(sessions[3]), LOCKD_EXPIRED);
+	/* Those that are left are named as they were. */
+	for (request = fake_take(fake); request.message->keep_alive->n_sessions != 2; request = fake_take(fake))
+		fake_request_free(&request);
+	assert_int_equal(request.message->keep_alive->sessions[0], 2 << 16);
+	assert_int_equal(request.message->keep_alive->sessions[1], 2 << 16);
+	fake_request_free(&request);
+	lockd_close(client);
+	fake_free(fake);
+}
+
 static void test_keepalive__takes_no_answer_of_another_size(void **test) {
 	struct fake_manner manner = fake_leader;
 	struct lockd_session *session;
@@ -161,6 +198,7 @@ int main(void) {
 		cmocka_unit_test(test_keepalive__names_all_sessions_in_one_frame),
 		cmocka_unit_test(test_keepalive__renews_from_the_sending_of_what_was_answered),
 		cmocka_unit_test(test_keepalive__ends_a_session_that_the_cluster_does_not_know),
+		cmocka_unit_test(test_keepalive__means_whom_it_named),
 		cmocka_unit_test(test_keepalive__takes_no_answer_of_another_size),
 		cmocka_unit_test(test_keepalive__goes_to_a_new_connection_at_once),
 	};

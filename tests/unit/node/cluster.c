@@ -976,10 +976,12 @@ void cluster_send_keep_alive(struct cluster *cluster, uint32_t node, node_connec
 			     uint64_t opened) {
 	Client__Request request = CLIENT__REQUEST__INIT;
 	Client__KeepAlive keep_alive = CLIENT__KEEP_ALIVE__INIT;
-	Client__SessionId session = session_id(cluster, opened), *sessions[] = {&session};
+	Client__SessionId session = session_id(cluster, opened);
 
+	keep_alive.epoch = session.epoch;
+	keep_alive.group = session.group;
 	keep_alive.n_sessions = 1;
-	keep_alive.sessions = sessions;
+	keep_alive.sessions = &opened;
 	request.body_case = CLIENT__REQUEST__BODY_KEEP_ALIVE;
 	request.keep_alive = &keep_alive;
 	cluster_request(cluster, node, connection, id, &request);
