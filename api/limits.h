@@ -62,6 +62,8 @@ enum {
 	LIMIT_PENDING_BYTES_MAX = 16 << 20,
 	LIMIT_CONNECTIONS_MAX = 8192,
 	LIMIT_REQUESTS_PER_CONNECTION_MAX = 1 << 16,
+	/* Who has fewer under way finds room although others have filled it. */
+	LIMIT_REQUESTS_PER_CONNECTION_MODEST = 16,
 	LIMIT_OBSERVERS_MAX = 1 << 16,
 
 	/* Log. One entry packs the commands of a turn. */

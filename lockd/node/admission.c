@@ -5,18 +5,22 @@
 
 #include <lockd/status.h>
 
-/* A connection may have as much under way as there is room left for all others together: one that floods gets half, two
- * a third each, and whoever asks for little is let in (dynamic thresholds; Choudhury and Hahne, 1998). */
+/* The last eighth is kept for connections with little under way: one that floods leaves room for whoever does not. */
+static bool admission_has_room(size_t used, size_t more, size_t max, bool modest) {
+	size_t end = modest ? max : max - max / 8;
+
+	return used <= end && more <= end - used;
+}
+
 static int admission_check_bounds(const struct replica *replica, const struct client *client, size_t bytes) {
 	const struct node *node = replica->node;
-	size_t room = node->pending_requests_max - node->pending_requests;
-	size_t room_bytes = LIMIT_PENDING_BYTES_MAX - node->pending_bytes;
+	bool modest = client->requests < LIMIT_REQUESTS_PER_CONNECTION_MODEST;
 
-	if (room == 0 || client->requests > room || client->requests >= LIMIT_REQUESTS_PER_CONNECTION_MAX)
-		return LOCKD_BUSY;
-	if (bytes > room_bytes || client->bytes > room_bytes)
-		return LOCKD_BUSY;
-	return LOCKD_OK;
+	if (client->requests < LIMIT_REQUESTS_PER_CONNECTION_MAX &&
+	    admission_has_room(node->pending_requests, 1, node->pending_requests_max, modest) &&
+	    admission_has_room(node->pending_bytes, bytes, LIMIT_PENDING_BYTES_MAX, modest))
+		return LOCKD_OK;
+	return LOCKD_BUSY;
 }
 
 /* What is applied here says nothing while the cluster goes on without this node, or does not count on it yet. */

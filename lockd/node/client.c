@@ -68,7 +68,6 @@ void clients_deinit(struct node *node) {
 
 struct asker asker_admit(struct node *node, struct client *client, uint64_t id, size_t bytes) {
 	client->requests++;
-	client->bytes += bytes;
 	node->pending_requests++;
 	node->pending_bytes += bytes;
 	return (struct asker){.connection = client->connection, .id = id, .bytes = bytes};
@@ -81,10 +80,8 @@ void asker_settle(struct node *node, const struct asker *asker) {
 	assert(node->pending_bytes >= asker->bytes);
 	node->pending_requests--;
 	node->pending_bytes -= asker->bytes;
-	if (client) {
+	if (client)
 		client->requests--;
-		client->bytes -= asker->bytes;
-	}
 }
 
 static struct node_client_frame *client_frame(struct node *node, node_connection connection, uint8_t type, uint64_t id,

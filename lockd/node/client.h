@@ -25,8 +25,7 @@ struct client {
 	bool closing;                        /* it broke the protocol: nothing it sends is looked at any more */
 	bool stalled;                        /* it does not take what it is sent: its reads are held */
 	uint32_t held;                       /* such reads */
-	uint32_t requests;                   /* admitted and not yet answered … */
-	size_t bytes;                        /* … and what they cost */
+	uint32_t requests;                   /* admitted and not yet answered */
 	uint32_t keep_alives;                /* waiting for a proof of leadership */
 	LIST_HEAD(client_seats, seat) seats; /* whose requester it is */
 	UT_hash_handle hh;
