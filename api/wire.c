@@ -160,49 +160,94 @@ size_t wire_size(const ProtobufCMessage *message) {
 	return bytes;
 }
 
-static uint8_t *wire_put_element(uint8_t *out, const wire_field *field, const void *member) {
-	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-		return varint_put_length(out, out + 1 + wire_pack(*(ProtobufCMessage *const *)member, out + 1));
-	if (field->type == PROTOBUF_C_TYPE_BYTES) {
-		const ProtobufCBinaryData *data = member;
+/* Each of these returns the end of what it has put at `out`; NULL: there may be too little room up to `end`. */
+static uint8_t *wire_put_fields(uint8_t *out, uintptr_t end, const ProtobufCMessage *message);
 
-		out = varint_put(out, data->len);
-		if (data->len > 0)
-			memcpy(out, data->data, data->len);
-		return out + data->len;
-	}
+/* Of what has a length, beside it: the tag and the length. */
+static bool wire_has_room(const uint8_t *out, uintptr_t end, size_t bytes) {
+	size_t room = end - (uintptr_t)out;
+
+	return room > WIRE_TAG_BYTES_MAX + VARINT_BYTES_MAX && bytes <= room - WIRE_TAG_BYTES_MAX - VARINT_BYTES_MAX;
+}
+
+static uint8_t *wire_put_message(uint8_t *out, uintptr_t end, const ProtobufCMessage *message) {
+	uint8_t *behind = wire_put_fields(out + 1, end, message);
+
+	return behind && wire_has_room(behind, end, 0) ? varint_put_length(out, behind) : NULL;
+}
+
+static uint8_t *wire_put_bytes(uint8_t *out, uintptr_t end, const ProtobufCBinaryData *data) {
+	if (!wire_has_room(out, end, data->len))
+		return NULL;
+	out = varint_put(out, data->len);
+	if (data->len > 0)
+		memcpy(out, data->data, data->len);
+	return out + data->len;
+}
+
+/* With its tag. */
+static uint8_t *wire_put_element(uint8_t *out, uintptr_t end, const wire_field *field, const void *member) {
+	if (!wire_has_room(out, end, 0))
+		return NULL;
+	out = varint_put(out, wire_tag_of(field));
+	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+		return wire_put_message(out, end, *(ProtobufCMessage *const *)member);
+	if (field->type == PROTOBUF_C_TYPE_BYTES)
+		return wire_put_bytes(out, end, member);
 	return varint_put(out, wire_number(field, member));
 }
 
-static uint8_t *wire_put_list(uint8_t *out, const ProtobufCMessage *message, const wire_field *field) {
+static uint8_t *wire_put_packed(uint8_t *out, uintptr_t end, const wire_field *field, size_t n, const uint8_t *list) {
+	uint8_t *length, *at;
+
+	if (!wire_has_room(out, end, n * VARINT_BYTES_MAX))
+		return NULL;
+	length = varint_put(out, wire_tag_of(field));
+	at = length + 1;
+	for (size_t i = 0; i < n; i++)
+		at = varint_put(at, wire_number(field, list + i * wire_element_bytes(field)));
+	return varint_put_length(length, at);
+}
+
+static uint8_t *wire_put_list(uint8_t *out, uintptr_t end, const ProtobufCMessage *message, const wire_field *field) {
 	size_t n = wire_quantity(message, field), element = wire_element_bytes(field);
 	const uint8_t *list = *(const uint8_t *const *)wire_member(message, field);
 
-	if (n > 0 && wire_is_packed(field)) {
-		uint8_t *length = varint_put(out, wire_tag_of(field)), *end = length + 1;
+	if (n > 0 && wire_is_packed(field))
+		return wire_put_packed(out, end, field, n, list);
+	for (size_t i = 0; out && i < n; i++)
+		out = wire_put_element(out, end, field, list + i * element);
+	return out;
+}
 
-		for (size_t i = 0; i < n; i++)
-			end = varint_put(end, wire_number(field, list + i * element));
-		return varint_put_length(length, end);
+static uint8_t *wire_put_fields(uint8_t *out, uintptr_t end, const ProtobufCMessage *message) {
+	const wire_field *field = message->descriptor->fields, *last = field + message->descriptor->n_fields;
+
+	if (message->n_unknown_fields > 0) {
+		size_t n = protobuf_c_message_get_packed_size(message);
+
+		return wire_has_room(out, end, n) ? out + protobuf_c_message_pack(message, out) : NULL;
 	}
-	for (size_t i = 0; i < n; i++)
-		out = wire_put_element(varint_put(out, wire_tag_of(field)), field, list + i * element);
+	for (field = wire_next(message, field, last); out && field < last;
+	     field = wire_next(message, field + 1, last)) {
+		if (wire_is_list(field))
+			out = wire_put_list(out, end, message, field);
+		else
+			out = wire_put_element(out, end, field, wire_member(message, field));
+	}
 	return out;
 }
 
 size_t wire_pack(const ProtobufCMessage *message, uint8_t *out) {
-	const wire_field *field = message->descriptor->fields, *end = field + message->descriptor->n_fields;
-	uint8_t *at = out;
+	return (size_t)(wire_put_fields(out, UINTPTR_MAX, message) - out);
+}
 
-	if (message->n_unknown_fields > 0)
-		return protobuf_c_message_pack(message, out);
-	for (field = wire_next(message, field, end); field < end; field = wire_next(message, field + 1, end)) {
-		if (wire_is_list(field))
-			at = wire_put_list(at, message, field);
-		else
-			at = wire_put_element(varint_put(at, wire_tag_of(field)), field, wire_member(message, field));
-	}
-	return (size_t)(at - out);
+bool wire_pack_within(const ProtobufCMessage *message, uint8_t *out, size_t room, size_t *ret_n) {
+	const uint8_t *behind = wire_put_fields(out, (uintptr_t)out + room, message);
+
+	if (behind)
+		*ret_n = (size_t)(behind - out);
+	return behind;
 }
 
 /* ---- Unpacking ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #define API_WIRE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 
 /* Like protobuf_c_message_unpack(), also in what protobuf_c_message_free_unpacked() takes back. */
 ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *schema, ProtobufCAllocator *allocator, size_t n,
@@ -18,5 +19,8 @@ ProtobufCMessage *wire_unpack(const ProtobufCMessageDescriptor *schema, Protobuf
 /* Like protobuf_c_message_pack() and protobuf_c_message_get_packed_size(). */
 size_t wire_pack(const ProtobufCMessage *message, uint8_t *out);
 size_t wire_size(const ProtobufCMessage *message);
+/* Packs at once what surely fits, which it judges field by field and with a reserve for each, where asking for the size
+ * first would take another walk. false: there may be too little room; what stands in it is of no use. */
+bool wire_pack_within(const ProtobufCMessage *message, uint8_t *out, size_t room, size_t *ret_n);
 
 #endif

@@ -119,21 +119,33 @@ static int reserve(struct lockd__output *output, size_t n) {
 	return 0;
 }
 
+/* Behind what the output holds, leaving room for the frame around it. false: out of memory. */
+static bool pack_body(struct lockd__output *output, const ProtobufCMessage *message, size_t *ret_n) {
+	size_t room = output->bytes_max - output->n, around = frame_bytes(FRAME_CLIENT, 0), n;
+
+	if (room > around &&
+	    wire_pack_within(message, output->bytes + output->n + FRAME_HEADER_BYTES, room - around, ret_n))
+		return true;
+	n = wire_size(message);
+	if (reserve(output, frame_bytes(FRAME_CLIENT, n)) < 0)
+		return false;
+	*ret_n = wire_pack(message, output->bytes + output->n + FRAME_HEADER_BYTES);
+	return true;
+}
+
 void lockd__connection_send(struct lockd__connection *connection, uint8_t type, uint64_t id,
 			    const ProtobufCMessage *message) {
-	size_t body_bytes = wire_size(message);
-	size_t n = frame_bytes(FRAME_CLIENT, body_bytes);
 	struct lockd__output *output = &connection->filling;
+	size_t body_bytes;
 
 	assert(!connection->dead);
-	if (connection->broken || reserve(output, n) < 0) {
+	if (connection->broken || !pack_body(output, message, &body_bytes)) {
 		connection->broken = true;
 		lockd__client_kick(connection->client);
 		return;
 	}
-	(void)wire_pack(message, output->bytes + output->n + FRAME_HEADER_BYTES);
 	frame_seal(FRAME_CLIENT, type, id, body_bytes, output->bytes + output->n);
-	output->n += n;
+	output->n += frame_bytes(FRAME_CLIENT, body_bytes);
 	if (!connection->sending && !lockd__client_gathers(connection->client))
 		post_send(connection);
 }

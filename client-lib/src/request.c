@@ -35,15 +35,18 @@ RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
 struct lockd__request *lockd__request_new(struct lockd_client *client, struct lockd_session *session,
 					  enum lockd__request_kind kind, const char *name, const char *value) {
 	size_t name_bytes = (name ? strlen(name) : 0) + 1, value_bytes = (value ? strlen(value) : 0) + 1;
-	struct lockd__request *request = calloc(1, sizeof *request + name_bytes + value_bytes);
+	/* Not by calloc(), which passes by what the thread has just freed: a request like this one. */
+	struct lockd__request *request = malloc(sizeof *request + name_bytes + value_bytes);
 
 	if (!request)
 		return NULL;
-	request->kind = kind;
-	request->session = session;
-	request->order = client->next_order++;
-	request->name = request->texts;
-	request->value = request->texts + name_bytes;
+	*request = (struct lockd__request){
+		.kind = kind,
+		.session = session,
+		.order = client->next_order++,
+		.name = request->texts,
+		.value = request->texts + name_bytes,
+	};
 	memcpy(request->texts, name ? name : "", name_bytes);
 	memcpy(request->texts + name_bytes, value ? value : "", value_bytes);
 	if (kind == LOCKD__ACQUIRE) {
@@ -600,9 +603,11 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 	if (!request || request->connection != connection)
 		return false;
 	if (request->session && request->kind != LOCKD__OPEN) {
-		/* No grant is handed out whose lease is over already. */
-		(void)lockd__session_update(request->session, lockd__clock_us());
-		if (!RB_FIND(lockd__sent, &client->sent, &key))
+		/* No grant is handed out whose lease is over already: that ends all requests of the session. */
+		const struct lockd_session *session = request->session;
+
+		(void)lockd__session_update(request->session, connection->heard_us);
+		if (session->state == LOCKD_EXPIRED)
 			return true;
 	}
 	switch (reply->status) {

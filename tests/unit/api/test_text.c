@@ -24,6 +24,18 @@ static void test_text__refuses_controls(void **state) {
 	INVALID("\xc2\x9f");
 }
 
+static void test_text__finds_each_byte_wherever_it_stands(void **state) {
+	(void)state;
+	for (size_t at = 0; at < 20; at++) {
+		for (unsigned byte = 0; byte < 256; byte++) {
+			char text[] = "locks/are/held/here/";
+
+			text[at] = (char)byte;
+			assert_int_equal(text_is_valid(text, sizeof text - 1), byte >= 0x20 && byte < 0x7f);
+		}
+	}
+}
+
 static void test_text__refuses_malformed_utf8(void **state) {
 	(void)state;
 	INVALID("\x80");             /* continuation alone */
@@ -55,6 +67,7 @@ static void test_text__accepts_the_edges(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_text__refuses_controls),
+	        cmocka_unit_test(test_text__finds_each_byte_wherever_it_stands),
 	        cmocka_unit_test(test_text__refuses_malformed_utf8),
 	        cmocka_unit_test(test_text__accepts_the_edges),
 	};

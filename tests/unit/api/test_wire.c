@@ -216,6 +216,38 @@ static void test_wire__packs_what_protobuf_packs(void **state) {
 	free(theirs);
 }
 
+static void test_wire__packs_within_the_room_that_there_is(void **state) {
+	uint8_t *ours = malloc(10 * MESSAGE_BYTES_MAX), *theirs = malloc(MESSAGE_BYTES_MAX);
+	uint64_t seed = 3;
+	unsigned refused = 0;
+
+	(void)state;
+	for (size_t round = 0; round < ROUNDS; round++) {
+		ProtobufCMessage *message = compose(schemas[round % SCHEMAS], &seed);
+		size_t n = protobuf_c_message_pack(message, theirs), room = below(&seed, n + 40), found = n + 1;
+
+		assert_in_range(n, 0, MESSAGE_BYTES_MAX - 64);
+		memset(ours + room, 0xa5, n + 64);
+		if (wire_pack_within(message, ours, room, &found)) {
+			assert_int_equal(found, n);
+			assert_memory_equal(ours, theirs, n);
+		} else {
+			assert_int_equal(found, n + 1);
+			refused++;
+		}
+		for (size_t i = room; i < room + n + 64; i++)
+			assert_int_equal(ours[i], 0xa5);
+		/* A number of ten bytes is reckoned with wherever one of a byte stands. */
+		assert_true(wire_pack_within(message, ours, 10 * n + 40, &found));
+		assert_int_equal(found, n);
+		assert_memory_equal(ours, theirs, n);
+		protobuf_c_message_free_unpacked(message, NULL);
+	}
+	assert_in_range(refused, ROUNDS / 4, ROUNDS - 1);
+	free(ours);
+	free(theirs);
+}
+
 /* A list, a length or a number that is cut, one bit that is another one, a run that stands twice or somewhere else: all
  * that packing never writes. */
 static size_t mangle(uint8_t *bytes, size_t n, uint64_t *seed) {
@@ -312,6 +344,7 @@ static void test_varint__has_no_65th_bit(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wire__packs_what_protobuf_packs),
+		cmocka_unit_test(test_wire__packs_within_the_room_that_there_is),
 		cmocka_unit_test(test_wire__takes_what_protobuf_takes),
 		cmocka_unit_test(test_wire__packs_what_it_does_not_know),
 		cmocka_unit_test(test_wire__costs_an_arena_nothing_before_it_gives_up),
