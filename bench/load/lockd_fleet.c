@@ -151,6 +151,10 @@ void fleet_open(struct fleet *fleet, const struct options *options, int n_sessio
 
 void fleet_close(struct fleet *fleet) {
 	for_each_session(fleet, 0, close_one);
+	fleet_abandon(fleet);
+}
+
+void fleet_abandon(struct fleet *fleet) {
 	for (int i = 0; i < fleet->options->handles; i++)
 		lockd_close(fleet->clients[i]);
 	free(fleet->sessions);

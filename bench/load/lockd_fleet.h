@@ -30,6 +30,8 @@ struct fleet {
 void fleet_open(struct fleet *fleet, const struct options *options, int n_sessions);
 /* Closes the sessions, many at a time, and the handles. */
 void fleet_close(struct fleet *fleet);
+/* Closes the handles alone: the cluster ends the sessions after their TTL. */
+void fleet_abandon(struct fleet *fleet);
 
 int fleet_handle_of(const struct fleet *fleet, int session);
 

@@ -27,6 +27,7 @@ class Scale:
     keepers: int = 100_000
     keepers_of_etcd: int = 10_000
     keepers_of_all: int = 1_000
+    keepers_at_short_ttl: int = 500_000
     expiring: dict[str, int] = field(default_factory=lambda: {"lockd": 100_000, "etcd": 10_000, "zookeeper": 1_000})
     crowds: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     # Each has 32 requests under way: twice what a leader admits at once, LIMIT_PENDING_REQUESTS_MAX.
@@ -44,6 +45,7 @@ QUICK = Scale(
     keepers=5_000,
     keepers_of_etcd=500,
     keepers_of_all=100,
+    keepers_at_short_ttl=20_000,
     expiring={"lockd": 5_000, "etcd": 500, "zookeeper": 100},
     crowds=(1_000, 10_000),
     flooders=256,
