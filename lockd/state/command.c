@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the bytes of an entry to calls. Nothing is applied before the whole entry has been found known to this version:
  * half an entry would be a state that no log describes. */
+#include "batch.h"
 #include "machine.h"
 
 #include "api/bytes.h"
@@ -46,8 +47,8 @@ int command_decode(struct state *state, const void *bytes, size_t n, Command__Ba
 
 	r = arena_reset(&state->arena, n + LIMIT_COMMANDS_PER_ENTRY_MAX * COMMAND_BYTES_DECODED / LIMIT_ARENA_FACTOR);
 	assert(r == 0 && "out of memory");
-	batch = command__batch__unpack(&state->arena.allocator, n, bytes);
-	if (!batch || batch->n_commands > LIMIT_COMMANDS_PER_ENTRY_MAX)
+	batch = batch_unpack(&state->arena.allocator, bytes, n);
+	if (!batch)
 		return -EBADMSG;
 
 	state->refused = 0;

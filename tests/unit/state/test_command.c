@@ -52,6 +52,11 @@ static void test_command__rejects_more_commands_than_an_entry_may_have(void **te
 	bytes = script_pack(scripts, n - 1, &n_bytes);
 	assert_int_equal(apply_bytes(&replica, bytes, n_bytes), 0);
 	free(bytes);
+	for (size_t i = 0; i < n; i++)
+		script_acquire(&scripts[i], 0, 0, "", 0, "");
+	bytes = script_pack(scripts, n - 1, &n_bytes);
+	assert_int_equal(apply_bytes(&replica, bytes, n_bytes), 0);
+	free(bytes);
 	free(scripts);
 	replica_deinit(&replica);
 }
