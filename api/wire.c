@@ -186,7 +186,7 @@ static uint8_t *wire_put_bytes(uint8_t *out, uintptr_t end, const ProtobufCBinar
 }
 
 /* With its tag. */
-static uint8_t *wire_put_element(uint8_t *out, uintptr_t end, const wire_field *field, const void *member) {
+static inline uint8_t *wire_put_element(uint8_t *out, uintptr_t end, const wire_field *field, const void *member) {
 	if (!wire_has_room(out, end, 0))
 		return NULL;
 	out = varint_put(out, wire_tag_of(field));

@@ -97,6 +97,8 @@ static int64_t jeopardy_us(const struct lockd_session *session) {
 }
 
 int64_t lockd__session_update(struct lockd_session *session, int64_t now_us) {
+	int64_t safe_to_us;
+
 	if (session->state == LOCKD_EXPIRED)
 		return LOCKD__NEVER;
 	if (now_us >= session->lease_us) {
@@ -105,11 +107,12 @@ int64_t lockd__session_update(struct lockd_session *session, int64_t now_us) {
 	}
 	if (session->state == LOCKD_JEOPARDY)
 		return session->lease_us;
-	if (now_us >= jeopardy_us(session)) {
+	safe_to_us = jeopardy_us(session);
+	if (now_us >= safe_to_us) {
 		change_state(session, LOCKD_JEOPARDY);
 		return session->lease_us;
 	}
-	return jeopardy_us(session) < session->lease_us ? jeopardy_us(session) : session->lease_us;
+	return safe_to_us < session->lease_us ? safe_to_us : session->lease_us;
 }
 
 /* The tick that visits all sessions comes in time for this one; at once, it would cost as much for every session that
