@@ -3,27 +3,32 @@
 #ifndef API_BYTES_H
 #define API_BYTES_H
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline void bytes_put_u32(uint8_t *out, uint32_t v) {
-	for (int i = 0; i < 4; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
+	v = htole32(v);
+	memcpy(out, &v, sizeof(v));
 }
 
 static inline void bytes_put_u64(uint8_t *out, uint64_t v) {
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
+	v = htole64(v);
+	memcpy(out, &v, sizeof(v));
 }
 
 static inline uint32_t bytes_get_u32(const uint8_t *in) {
-	uint32_t v = 0;
-	for (int i = 0; i < 4; i++)
-		v |= (uint32_t)in[i] << (8 * i);
-	return v;
+	uint32_t v;
+
+	memcpy(&v, in, sizeof(v));
+	return le32toh(v);
 }
 
 static inline uint64_t bytes_get_u64(const uint8_t *in) {
-	return bytes_get_u32(in) | (uint64_t)bytes_get_u32(in + 4) << 32;
+	uint64_t v;
+
+	memcpy(&v, in, sizeof(v));
+	return le64toh(v);
 }
 
 #endif
