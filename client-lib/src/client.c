@@ -335,6 +335,7 @@ static void init_queues(struct lockd_client *client) {
 	TAILQ_INIT(&client->connections);
 	TAILQ_INIT(&client->reaped);
 	TAILQ_INIT(&client->waiting);
+	RB_INIT(&client->later);
 	RB_INIT(&client->sent);
 	TAILQ_INIT(&client->finished);
 	RB_INIT(&client->sessions);
@@ -444,10 +445,7 @@ static void finish_requests(struct lockd_client *client) {
 	RB_FOREACH (session, lockd__sessions, &client->sessions)
 		while ((request = TAILQ_FIRST(&session->requests)))
 			lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
-	while ((request = TAILQ_FIRST(&client->waiting)))
-		lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
-	while ((request = RB_MIN(lockd__sent, &client->sent)))
-		lockd__request_finish(client, request, LOCKD_CLOSED, 0, 0);
+	lockd__requests_end(client, NULL, LOCKD_CLOSED);
 }
 
 static void free_what_is_left(struct lockd_client *client) {

@@ -60,8 +60,9 @@ struct lockd_client {
 	struct lockd__leader leader;
 
 	struct lockd__requests waiting;
+	struct lockd__later later; /* refused: waiting for their time */
 	struct lockd__sent sent;
-	unsigned requests;               /* in both */
+	unsigned requests;               /* in all three, and blocked ones */
 	unsigned leaderless;             /* of them, that need no leader: for one endpoint, or for any */
 	unsigned patient;                /* of them, whose answer may take minutes */
 	struct lockd__requests finished; /* their callbacks are due */
@@ -69,7 +70,7 @@ struct lockd_client {
 	struct lockd__sessions sessions;
 	struct lockd__changed changed; /* their callbacks are due */
 	int64_t session_check_us;      /* no session needs a look before */
-	struct lockd__rolls rolls; /* the same sessions */
+	struct lockd__rolls rolls;     /* the same sessions */
 	struct lockd__keepalives keepalives;
 	int64_t keepalive_us; /* no roll is due before */
 

@@ -217,18 +217,6 @@ int64_t lockd__endpoint_tick(struct lockd_client *client, int64_t now_us) {
 	return next_us;
 }
 
-/* Requests that ask just this node end when an attempt to reach it does. */
-static void fail_pinned(struct lockd_client *client, const struct lockd__endpoint *endpoint) {
-	struct lockd__request *request, *next;
-
-	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next)
-		if (request->endpoint == endpoint)
-			lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
-	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next)
-		if (request->endpoint == endpoint)
-			lockd__request_finish(client, request, LOCKD_UNREACHABLE, 0, 0);
-}
-
 void lockd__endpoint_failed(struct lockd_client *client, struct lockd__endpoint *endpoint, const char *reason) {
 	int64_t backoff_us = BACKOFF_US_MAX;
 
@@ -240,7 +228,8 @@ void lockd__endpoint_failed(struct lockd_client *client, struct lockd__endpoint 
 	endpoint->failures++;
 	endpoint->dial_us = lockd__clock_us() + 1 + lockd__client_jitter_us(client, backoff_us);
 	(void)snprintf(endpoint->error, sizeof endpoint->error, "%s", reason);
-	fail_pinned(client, endpoint);
+	/* Requests that ask just this node end when an attempt to reach it does. */
+	lockd__requests_end(client, endpoint, LOCKD_UNREACHABLE);
 	pthread_cond_broadcast(&client->left);
 	lockd__client_kick(client);
 }
@@ -319,7 +308,7 @@ static struct lockd__endpoint *place_for_learned(struct lockd_client *client) {
 			place = e;
 	}
 	if (place)
-		fail_pinned(client, place);
+		lockd__requests_end(client, place, LOCKD_UNREACHABLE);
 	return place;
 }
 

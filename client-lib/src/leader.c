@@ -222,7 +222,7 @@ static int64_t ask_interval_us(struct lockd_client *client) {
 }
 
 static bool needs_leader(struct lockd_client *client) {
-	return !TAILQ_EMPTY(&client->waiting) || !RB_EMPTY(&client->sessions) || !TAILQ_EMPTY(&client->observations);
+	return lockd__requests_wait(client) || !RB_EMPTY(&client->sessions) || !TAILQ_EMPTY(&client->observations);
 }
 
 int64_t lockd__leader_tick(struct lockd_client *client, int64_t now_us) {

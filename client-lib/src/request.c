@@ -29,6 +29,14 @@ int lockd__request_compare(const struct lockd__request *a, const struct lockd__r
 
 RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
 
+static int compare_later(const struct lockd__request *a, const struct lockd__request *b) {
+	if (a->retry_us != b->retry_us)
+		return a->retry_us < b->retry_us ? -1 : 1;
+	return (a->order > b->order) - (a->order < b->order);
+}
+
+RB_GENERATE_INTERNAL(lockd__later, lockd__request, node, compare_later, __attribute__((unused)) static)
+
 /* ---- Making ----------------------------------------------------------------------------------------------------- */
 
 /* With its texts in one piece of memory. */
@@ -66,19 +74,37 @@ void lockd__request_free(struct lockd__request *request) {
 	free(request);
 }
 
-/* client->waiting is kept in order of making: what was sent first is sent again first. */
+/* client->waiting is kept in order of making: what was sent first is sent again first. What is not to be sent before
+ * `retry_us` stands aside until then, so that sending costs no more with many refused requests than with few. */
 static void wait_again(struct lockd_client *client, struct lockd__request *request, int64_t retry_us) {
 	struct lockd__request *before = TAILQ_LAST(&client->waiting, lockd__requests);
 
+	request->state = LOCKD__WAITING;
+	request->connection = NULL;
+	request->retry_us = retry_us;
+	if (retry_us > 0) {
+		RB_INSERT(lockd__later, &client->later, request);
+		return;
+	}
 	while (before && before->order > request->order)
 		before = TAILQ_PREV(before, lockd__requests, link);
 	if (before)
 		TAILQ_INSERT_AFTER(&client->waiting, before, request, link);
 	else
 		TAILQ_INSERT_HEAD(&client->waiting, request, link);
-	request->state = LOCKD__WAITING;
-	request->connection = NULL;
-	request->retry_us = retry_us;
+}
+
+/* Lets those wait again whose time has come. When the next one's comes. */
+static int64_t take_due(struct lockd_client *client, int64_t now_us) {
+	struct lockd__request *request;
+
+	while ((request = RB_MIN(lockd__later, &client->later))) {
+		if (request->retry_us > now_us)
+			return request->retry_us;
+		RB_REMOVE(lockd__later, &client->later, request);
+		wait_again(client, request, 0);
+	}
+	return LOCKD__NEVER;
 }
 
 static bool needs_leader(const struct lockd__request *request) {
@@ -127,6 +153,13 @@ static bool is_admitted(const struct lockd__request *request) {
 	if (!request->session || request->kind == LOCKD__OPEN || request->sequence)
 		return true;
 	return lockd__session_admits(request->session, request);
+}
+
+static void stop_waiting(struct lockd_client *client, struct lockd__request *request) {
+	if (request->retry_us > 0)
+		RB_REMOVE(lockd__later, &client->later, request);
+	else
+		TAILQ_REMOVE(request->blocked ? blocked_queue(request) : &client->waiting, request, link);
 }
 
 static void block(struct lockd_client *client, struct lockd__request *request) {
@@ -399,19 +432,20 @@ static bool is_transferred(const struct lockd_client *client, const struct lockd
 	return request->target_node ? leader == request->target_node : leader != request->leader_node;
 }
 
+/* Nothing that waits can be sent, however long one looks. */
+static bool is_stuck(struct lockd_client *client) {
+	return client->leaderless == 0 && !lockd__connection_has_room(lockd__leader_connection(client));
+}
+
 /* One pass. Returns whether it made others sendable. */
-static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret_next_us) {
+static bool flush_once(struct lockd_client *client, int64_t now_us) {
 	struct lockd__connection *connection;
 	struct lockd__request *request, *next;
 	bool moved = false;
 
-	*ret_next_us = LOCKD__NEVER;
 	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
-		if (request->retry_us > now_us) {
-			if (request->retry_us < *ret_next_us)
-				*ret_next_us = request->retry_us;
-			continue;
-		}
+		if (is_stuck(client))
+			break;
 		if (is_transferred(client, request)) {
 			lockd__request_finish(client, request, LOCKD_OK, 0, 0);
 			continue;
@@ -428,11 +462,12 @@ static bool flush_once(struct lockd_client *client, int64_t now_us, int64_t *ret
 }
 
 int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
-	int64_t next_us = LOCKD__NEVER;
+	int64_t next_us;
 
 	if (!lockd__leader_connection(client) && client->leaderless == 0)
 		return LOCKD__NEVER;
-	while (flush_once(client, now_us, &next_us))
+	next_us = take_due(client, now_us);
+	while (flush_once(client, now_us))
 		;
 	return next_us;
 }
@@ -651,7 +686,7 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 
 static void take_out(struct lockd_client *client, struct lockd__request *request) {
 	if (request->state == LOCKD__WAITING)
-		TAILQ_REMOVE(request->blocked ? blocked_queue(request) : &client->waiting, request, link);
+		stop_waiting(client, request);
 	else
 		RB_REMOVE(lockd__sent, &client->sent, request);
 	request->state = LOCKD__FINISHED;
@@ -699,6 +734,31 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 		return;
 	}
 	lockd__request_free(request);
+}
+
+static void end_waiting(struct lockd_client *client, const struct lockd__endpoint *endpoint, enum lockd_status status) {
+	struct lockd__request *request, *next;
+
+	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next)
+		if (!endpoint || request->endpoint == endpoint)
+			lockd__request_finish(client, request, status, 0, 0);
+	RB_FOREACH_SAFE (request, lockd__later, &client->later, next)
+		if (!endpoint || request->endpoint == endpoint)
+			lockd__request_finish(client, request, status, 0, 0);
+}
+
+void lockd__requests_end(struct lockd_client *client, const struct lockd__endpoint *endpoint,
+			 enum lockd_status status) {
+	struct lockd__request *request, *next;
+
+	end_waiting(client, endpoint, status);
+	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next)
+		if (!endpoint || request->endpoint == endpoint)
+			lockd__request_finish(client, request, status, 0, 0);
+}
+
+bool lockd__requests_wait(const struct lockd_client *client) {
+	return !TAILQ_EMPTY(&client->waiting) || !RB_EMPTY(&client->later);
 }
 
 void lockd__request_cancel(struct lockd_client *client, struct lockd__request *acquire) {
