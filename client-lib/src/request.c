@@ -412,14 +412,15 @@ static bool may_go(const struct lockd__request *request, const struct lockd__con
 }
 
 /* Where it can go, as things are; NULL: nowhere. */
-static struct lockd__connection *destination(struct lockd_client *client, const struct lockd__request *request) {
+static struct lockd__connection *destination(struct lockd_client *client, const struct lockd__request *request,
+					     struct lockd__connection *leader) {
 	const struct lockd__endpoint *endpoint = request->endpoint;
 
+	if (needs_leader(request))
+		return leader;
 	if (request->anywhere)
 		endpoint = lockd__endpoint_for_read(client, request->rather);
-	if (!needs_leader(request))
-		return endpoint && endpoint->greeted ? endpoint->connection : NULL;
-	return lockd__leader_connection(client);
+	return endpoint && endpoint->greeted ? endpoint->connection : NULL;
 }
 
 /* Whether what a transfer asked for has come about, as seen from here. To ask the next leader again, where any node
@@ -432,25 +433,21 @@ static bool is_transferred(const struct lockd_client *client, const struct lockd
 	return request->target_node ? leader == request->target_node : leader != request->leader_node;
 }
 
-/* Nothing that waits can be sent, however long one looks. */
-static bool is_stuck(struct lockd_client *client) {
-	return client->leaderless == 0 && !lockd__connection_has_room(lockd__leader_connection(client));
-}
-
-/* One pass. Returns whether it made others sendable. */
-static bool flush_once(struct lockd_client *client, int64_t now_us) {
+/* One pass. Returns whether it made others sendable. `leader` may be NULL. */
+static bool flush_once(struct lockd_client *client, struct lockd__connection *leader, int64_t now_us) {
 	struct lockd__connection *connection;
 	struct lockd__request *request, *next;
 	bool moved = false;
 
 	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
-		if (is_stuck(client))
+		/* Nothing that waits can be sent, however long one looks. */
+		if (client->leaderless == 0 && !lockd__connection_has_room(leader))
 			break;
 		if (is_transferred(client, request)) {
 			lockd__request_finish(client, request, LOCKD_OK, 0, 0);
 			continue;
 		}
-		connection = destination(client, request);
+		connection = destination(client, request, leader);
 		if (!is_admitted(request)) {
 			block(client, request);
 		} else if (may_go(request, connection)) {
@@ -462,12 +459,13 @@ static bool flush_once(struct lockd_client *client, int64_t now_us) {
 }
 
 int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
+	struct lockd__connection *leader = lockd__leader_connection(client);
 	int64_t next_us;
 
-	if (!lockd__leader_connection(client) && client->leaderless == 0)
+	if (!leader && client->leaderless == 0)
 		return LOCKD__NEVER;
 	next_us = take_due(client, now_us);
-	while (flush_once(client, now_us))
+	while (flush_once(client, leader, now_us))
 		;
 	return next_us;
 }
