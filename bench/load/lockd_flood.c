@@ -32,11 +32,19 @@ struct try {
 
 static void try_again(struct try *try);
 
+/* Whose session has ended asks no more: that may happen to a program that asks for more than it can be answered. */
+static void give_up(struct try *try) {
+	(void)sem_post(&try->fleet->ended);
+}
+
 static void on_given_back(void *user, enum lockd_status status, const struct lockd_grant *grant) {
 	(void)grant;
-	if (status != LOCKD_OK)
+	if (status == LOCKD_SESSION_EXPIRED)
+		give_up(user);
+	else if (status != LOCKD_OK)
 		fleet_fail(NULL, "release", status);
-	try_again(user);
+	else
+		try_again(user);
 }
 
 static void count(struct try *try, enum lockd_status status) {
@@ -55,7 +63,11 @@ static void on_answered(void *user, enum lockd_status status, const struct lockd
 	struct try *try = user;
 	uint64_t sequence;
 
-	if (status == LOCKD_SESSION_EXPIRED || status == LOCKD_CLOSED)
+	if (status == LOCKD_SESSION_EXPIRED) {
+		give_up(try);
+		return;
+	}
+	if (status == LOCKD_CLOSED)
 		fleet_fail(NULL, "try", status);
 	if (atomic_load(&try->fleet->phase) == FLEET_MEASURE)
 		count(try, status);
@@ -64,7 +76,9 @@ static void on_answered(void *user, enum lockd_status status, const struct lockd
 		return;
 	}
 	status = lockd_release_async(try->session, try->name, grant->token, on_given_back, try, &sequence);
-	if (status != LOCKD_OK)
+	if (status == LOCKD_SESSION_EXPIRED)
+		give_up(try);
+	else if (status != LOCKD_OK)
 		fleet_fail(NULL, "release", status);
 }
 
@@ -73,12 +87,14 @@ static void try_again(struct try *try) {
 	uint64_t sequence;
 
 	if (atomic_load(&try->fleet->phase) == FLEET_OVER) {
-		(void)sem_post(&try->fleet->ended);
+		give_up(try);
 		return;
 	}
 	try->asked_ns = latency_now_ns();
 	status = lockd_acquire_async(try->session, try->name, NULL, LOCKD_TRY, on_answered, try, &sequence);
-	if (status != LOCKD_OK)
+	if (status == LOCKD_SESSION_EXPIRED)
+		give_up(try);
+	else if (status != LOCKD_OK)
 		fleet_fail(NULL, "try", status);
 }
 
@@ -190,7 +206,7 @@ static void merge(struct lane *lanes, int n) {
 }
 
 static void print(const struct options *options, double seconds, const struct lane *lane, uint64_t busy,
-		  const struct polite *polite) {
+		  uint64_t expired, const struct polite *polite) {
 	struct report report = report_begin(stdout, options, seconds);
 
 	report_rate(&report, lane->answer.count, seconds);
@@ -201,6 +217,7 @@ static void print(const struct options *options, double seconds, const struct la
 		report_count(&report, "busy", busy);
 	else
 		report_unknown(&report, "busy");
+	report_count(&report, "expired", expired);
 	report_latency(&report, "try_us", &lane->answer);
 	report_latency(&report, "polite_us", &polite->flooded);
 	report_latency(&report, "quiet_us", &polite->quiet);
@@ -241,7 +258,7 @@ void lockd_flood(const struct options *options) {
 	busy = count_busy(options) - busy;
 	fleet_drain(&fleet, options->sessions * TRIES_PER_SESSION + 1);
 	merge(lanes, options->handles);
-	print(options, seconds, lanes, busy, &polite);
+	print(options, seconds, lanes, busy, (uint64_t)atomic_load(&fleet.expired), &polite);
 	polite_close(&polite);
 	fleet_close(&fleet);
 	free(tries);

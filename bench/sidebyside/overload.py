@@ -63,6 +63,7 @@ def _flood(stage: Stage) -> None:
     )
     stage.record(case, "answers", result["per_s"], "1/s")
     stage.record(case, "BUSY", result["busy"] / result["seconds"], "1/s")
+    stage.record(case, "sessions expired", result["expired"], "count")
     stage.record(case, "acquire p99 of one beside", result["polite_us"]["p99"], "µs")
     stage.record(case, "acquire p99 of the same, quiet", result["quiet_us"]["p99"], "µs")
     stage.record(case, "memory of the largest node", max(resident) / 2**20, "MiB")
