@@ -232,7 +232,7 @@ static void take_reply(struct lockd_client *client, struct lockd__connection *co
 	       lockd__leader_answered(client, connection, id, reply) ||
 	       lockd__observe_answered(client, connection, id, reply) ||
 	       lockd__request_answered(client, connection, id, reply, body, body_bytes));
-	if (!TAILQ_EMPTY(&client->waiting))
+	if (!RB_EMPTY(&client->waiting))
 		(void)lockd__request_flush(client, lockd__clock_us());
 }
 
@@ -334,8 +334,8 @@ static bool is_text(const char *text, size_t bytes_max) {
 static void init_queues(struct lockd_client *client) {
 	TAILQ_INIT(&client->connections);
 	TAILQ_INIT(&client->reaped);
-	TAILQ_INIT(&client->waiting);
-	RB_INIT(&client->later);
+	RB_INIT(&client->waiting);
+	client->prompt_max = UINT_MAX;
 	RB_INIT(&client->sent);
 	TAILQ_INIT(&client->finished);
 	RB_INIT(&client->sessions);

@@ -59,12 +59,14 @@ struct lockd_client {
 	struct lockd__connections connections, reaped;
 	struct lockd__leader leader;
 
-	struct lockd__requests waiting;
-	struct lockd__later later; /* refused: waiting for their time */
+	struct lockd__waiting waiting;
 	struct lockd__sent sent;
-	unsigned requests;               /* in all three, and blocked ones */
+	unsigned requests;               /* in both, and blocked ones */
 	unsigned leaderless;             /* of them, that need no leader: for one endpoint, or for any */
 	unsigned patient;                /* of them, whose answer may take minutes */
+	unsigned prompt;                 /* of those that are sent, that wait for nobody but the leader … */
+	unsigned prompt_max;             /* … and how many of them may be, since it was busy; UINT_MAX: it was not */
+	unsigned answers;                /* since that last changed */
 	struct lockd__requests finished; /* their callbacks are due */
 
 	struct lockd__sessions sessions;

@@ -96,7 +96,7 @@ static void on_sent(void *arg) {
 	if (!connection->dead) {
 		connection->written += nng_aio_count(connection->send_aio);
 		post_send(connection);
-		if (!TAILQ_EMPTY(&client->waiting) && lockd__connection_has_room(connection))
+		if (!RB_EMPTY(&client->waiting) && lockd__connection_has_room(connection))
 			lockd__client_kick(client);
 	}
 	reap_if_idle(connection);

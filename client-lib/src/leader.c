@@ -4,6 +4,8 @@
 
 #include "api/frame.h"
 
+#include <limits.h>
+
 enum {
 	ASK_US_MIN = 10 * 1000,
 	/* Elections are over within a few hundred milliseconds, and until then every wait is one of our callers'. Past
@@ -75,6 +77,7 @@ void lockd__leader_hint(struct lockd_client *client, uint32_t node) {
 	}
 	client->leader.node = node;
 	client->leader.expected = 0;
+	client->prompt_max = UINT_MAX;
 	stop_asking(client);
 	lockd__keepalive_forget(client, NULL);
 	lockd__request_put_back(client, NULL);
@@ -222,7 +225,7 @@ static int64_t ask_interval_us(struct lockd_client *client) {
 }
 
 static bool needs_leader(struct lockd_client *client) {
-	return lockd__requests_wait(client) || !RB_EMPTY(&client->sessions) || !TAILQ_EMPTY(&client->observations);
+	return !RB_EMPTY(&client->waiting) || !RB_EMPTY(&client->sessions) || !TAILQ_EMPTY(&client->observations);
 }
 
 int64_t lockd__leader_tick(struct lockd_client *client, int64_t now_us) {

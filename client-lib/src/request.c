@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <lockd/admin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ enum {
 	   of them may be slow, or the way to them is, the next one has twice as long, up to so many times. */
 	READ_US = 1000 * 1000,
 	READ_DOUBLINGS_MAX = 3,
+	/* How many more requests may be under way once all that are have been answered. */
+	ROOM_PER_ROUND = 16,
 };
 
 int lockd__request_compare(const struct lockd__request *a, const struct lockd__request *b);
@@ -29,13 +32,13 @@ int lockd__request_compare(const struct lockd__request *a, const struct lockd__r
 
 RB_GENERATE(lockd__sent, lockd__request, node, lockd__request_compare)
 
-static int compare_later(const struct lockd__request *a, const struct lockd__request *b) {
+static int compare_waiting(const struct lockd__request *a, const struct lockd__request *b) {
 	if (a->retry_us != b->retry_us)
 		return a->retry_us < b->retry_us ? -1 : 1;
 	return (a->order > b->order) - (a->order < b->order);
 }
 
-RB_GENERATE_INTERNAL(lockd__later, lockd__request, node, compare_later, __attribute__((unused)) static)
+RB_GENERATE_INTERNAL(lockd__waiting, lockd__request, node, compare_waiting, __attribute__((unused)) static)
 
 /* ---- Making ----------------------------------------------------------------------------------------------------- */
 
@@ -74,34 +77,21 @@ void lockd__request_free(struct lockd__request *request) {
 	free(request);
 }
 
-/* client->waiting is kept in order of making: what was sent first is sent again first. What is not to be sent before
- * `retry_us` stands aside until then, so that sending costs no more with many refused requests than with few. */
 static void wait_again(struct lockd_client *client, struct lockd__request *request, int64_t retry_us) {
-	struct lockd__request *before = TAILQ_LAST(&client->waiting, lockd__requests);
-
 	request->state = LOCKD__WAITING;
 	request->connection = NULL;
 	request->retry_us = retry_us;
-	if (retry_us > 0) {
-		RB_INSERT(lockd__later, &client->later, request);
-		return;
-	}
-	while (before && before->order > request->order)
-		before = TAILQ_PREV(before, lockd__requests, link);
-	if (before)
-		TAILQ_INSERT_AFTER(&client->waiting, before, request, link);
-	else
-		TAILQ_INSERT_HEAD(&client->waiting, request, link);
+	RB_INSERT(lockd__waiting, &client->waiting, request);
 }
 
-/* Lets those wait again whose time has come. When the next one's comes. */
+/* Lets those be sent again whose time has come. When the next one's comes. */
 static int64_t take_due(struct lockd_client *client, int64_t now_us) {
-	struct lockd__request *request;
+	struct lockd__request key = {.retry_us = 1}, *request;
 
-	while ((request = RB_MIN(lockd__later, &client->later))) {
+	while ((request = RB_NFIND(lockd__waiting, &client->waiting, &key))) {
 		if (request->retry_us > now_us)
 			return request->retry_us;
-		RB_REMOVE(lockd__later, &client->later, request);
+		RB_REMOVE(lockd__waiting, &client->waiting, request);
 		wait_again(client, request, 0);
 	}
 	return LOCKD__NEVER;
@@ -114,6 +104,12 @@ static bool needs_leader(const struct lockd__request *request) {
 bool lockd__request_is_patient(const struct lockd__request *request) {
 	return request->kind == LOCKD__CHANGE_MEMBERS || request->kind == LOCKD__TRANSFER_LEADER ||
 	       request->kind == LOCKD__BACKUP;
+}
+
+/* Whether a leader that is well answers without waiting for anybody else. */
+static bool is_prompt(const struct lockd__request *request) {
+	return needs_leader(request) && !lockd__request_is_patient(request) &&
+	       (request->kind != LOCKD__ACQUIRE || request->wait_ms == 0);
 }
 
 /* It becomes one more, or one fewer, of what the client counts. */
@@ -156,17 +152,17 @@ static bool is_admitted(const struct lockd__request *request) {
 }
 
 static void stop_waiting(struct lockd_client *client, struct lockd__request *request) {
-	if (request->retry_us > 0)
-		RB_REMOVE(lockd__later, &client->later, request);
+	if (request->blocked)
+		TAILQ_REMOVE(blocked_queue(request), request, link);
 	else
-		TAILQ_REMOVE(request->blocked ? blocked_queue(request) : &client->waiting, request, link);
+		RB_REMOVE(lockd__waiting, &client->waiting, request);
 }
 
 static void block(struct lockd_client *client, struct lockd__request *request) {
 	struct lockd__requests *queue = blocked_queue(request);
 	struct lockd__request *last = TAILQ_LAST(queue, lockd__requests), *behind;
 
-	TAILQ_REMOVE(&client->waiting, request, link);
+	RB_REMOVE(lockd__waiting, &client->waiting, request);
 	request->blocked = true;
 	if (!last || last->order < request->order) {
 		TAILQ_INSERT_TAIL(queue, request, link);
@@ -382,12 +378,13 @@ static void transmit(struct lockd_client *client, struct lockd__request *request
 	Client__Request message = CLIENT__REQUEST__INIT;
 	struct lockd_session *session = request->session;
 
-	TAILQ_REMOVE(&client->waiting, request, link);
+	RB_REMOVE(lockd__waiting, &client->waiting, request);
 	request->state = LOCKD__SENT;
 	request->frame_id = client->next_frame_id++;
 	request->connection = connection;
 	request->sent_us = now_us;
 	RB_INSERT(lockd__sent, &client->sent, request);
+	client->prompt += is_prompt(request);
 
 	if (request->kind == LOCKD__OPEN) {
 		send_open(client, request, &message);
@@ -404,11 +401,19 @@ static void transmit(struct lockd_client *client, struct lockd__request *request
 	send_in_session(request, &message);
 }
 
-static bool may_go(const struct lockd__request *request, const struct lockd__connection *connection) {
+/* What the connection or a busy leader has no room for waits. */
+static bool has_room(const struct lockd_client *client, const struct lockd__connection *connection) {
+	return lockd__connection_has_room(connection) && client->prompt < client->prompt_max;
+}
+
+static bool may_go(const struct lockd_client *client, const struct lockd__request *request,
+		   const struct lockd__connection *connection) {
 	/* The cancellation speaks for an acquire that is being given up. */
 	if (request->kind == LOCKD__ACQUIRE && request->cancel)
 		return false;
-	return connection && lockd__connection_has_room(connection);
+	if (!connection)
+		return false;
+	return is_prompt(request) ? has_room(client, connection) : lockd__connection_has_room(connection);
 }
 
 /* Where it can go, as things are; NULL: nowhere. */
@@ -439,9 +444,10 @@ static bool flush_once(struct lockd_client *client, struct lockd__connection *le
 	struct lockd__request *request, *next;
 	bool moved = false;
 
-	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next) {
-		/* Nothing that waits can be sent, however long one looks. */
-		if (client->leaderless == 0 && !lockd__connection_has_room(leader))
+	RB_FOREACH_SAFE (request, lockd__waiting, &client->waiting, next) {
+		/* None of the others can be sent either, however many one looks at. */
+		if (request->retry_us > 0 ||
+		    (client->leaderless == 0 && is_prompt(request) && !has_room(client, leader)))
 			break;
 		if (is_transferred(client, request)) {
 			lockd__request_finish(client, request, LOCKD_OK, 0, 0);
@@ -450,7 +456,7 @@ static bool flush_once(struct lockd_client *client, struct lockd__connection *le
 		connection = destination(client, request, leader);
 		if (!is_admitted(request)) {
 			block(client, request);
-		} else if (may_go(request, connection)) {
+		} else if (may_go(client, request, connection)) {
 			transmit(client, request, connection, now_us);
 			moved = (request->session && unblock(client, request->session)) || moved;
 		}
@@ -472,8 +478,13 @@ int64_t lockd__request_flush(struct lockd_client *client, int64_t now_us) {
 
 /* ---- Answers ---------------------------------------------------------------------------------------------------- */
 
-static void send_again(struct lockd_client *client, struct lockd__request *request, int64_t delay_us) {
+static void take_back(struct lockd_client *client, struct lockd__request *request) {
 	RB_REMOVE(lockd__sent, &client->sent, request);
+	client->prompt -= is_prompt(request);
+}
+
+static void send_again(struct lockd_client *client, struct lockd__request *request, int64_t delay_us) {
+	take_back(client, request);
 	wait_again(client, request, delay_us ? lockd__clock_us() + delay_us : 0);
 	lockd__client_kick(client);
 }
@@ -526,6 +537,23 @@ static int64_t retry_delay_us(struct lockd_client *client, struct lockd__request
 	if (range_us > RETRY_US_MAX)
 		range_us = RETRY_US_MAX;
 	return RETRY_US_MIN + lockd__client_jitter_us(client, range_us);
+}
+
+/* The leader has no room for as many as are under way. From here on no more of them are than were not refused, and one
+ * more with every few answers (congestion avoidance; Jacobson 1988): a program that asks for more than it can have
+ * would otherwise spend its time, and the leader's, on refusals. The answer to one of them makes room for this one. */
+static void yield(struct lockd_client *client, struct lockd__request *request) {
+	send_again(client, request, 0);
+	if (client->prompt < client->prompt_max)
+		client->prompt_max = client->prompt;
+	client->answers = 0;
+}
+
+static void note_room(struct lockd_client *client) {
+	if (client->prompt_max == UINT_MAX || ++client->answers < client->prompt_max / ROOM_PER_ROUND)
+		return;
+	client->prompt_max++;
+	client->answers = 0;
 }
 
 /* Remembers a refusal that says something about the cluster or the program, rather than about a lock. */
@@ -601,6 +629,7 @@ static void answer(struct lockd_client *client, struct lockd__request *request, 
 	uint32_t drift_ppm = request->connection->endpoint->drift_ppm;
 
 	note_error(client, reply);
+	note_room(client);
 	switch (request->kind) {
 	case LOCKD__OPEN:
 		if (reply->status == LOCKD_OK && reply->session) {
@@ -667,7 +696,10 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 		/* fall through */
 	case LOCKD_BUSY:
 		note_error(client, reply);
-		send_again(client, request, retry_delay_us(client, request));
+		if (reply->status == LOCKD_BUSY && is_prompt(request) && client->prompt > 1)
+			yield(client, request);
+		else
+			send_again(client, request, retry_delay_us(client, request));
 		break;
 	case LOCKD_SESSION_EXPIRED:
 		if (request->session && request->kind != LOCKD__OPEN) {
@@ -686,7 +718,7 @@ static void take_out(struct lockd_client *client, struct lockd__request *request
 	if (request->state == LOCKD__WAITING)
 		stop_waiting(client, request);
 	else
-		RB_REMOVE(lockd__sent, &client->sent, request);
+		take_back(client, request);
 	request->state = LOCKD__FINISHED;
 	count(client, request, -1U);
 	if (!request->session)
@@ -734,29 +766,16 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 	lockd__request_free(request);
 }
 
-static void end_waiting(struct lockd_client *client, const struct lockd__endpoint *endpoint, enum lockd_status status) {
-	struct lockd__request *request, *next;
-
-	TAILQ_FOREACH_SAFE (request, &client->waiting, link, next)
-		if (!endpoint || request->endpoint == endpoint)
-			lockd__request_finish(client, request, status, 0, 0);
-	RB_FOREACH_SAFE (request, lockd__later, &client->later, next)
-		if (!endpoint || request->endpoint == endpoint)
-			lockd__request_finish(client, request, status, 0, 0);
-}
-
 void lockd__requests_end(struct lockd_client *client, const struct lockd__endpoint *endpoint,
 			 enum lockd_status status) {
 	struct lockd__request *request, *next;
 
-	end_waiting(client, endpoint, status);
+	RB_FOREACH_SAFE (request, lockd__waiting, &client->waiting, next)
+		if (!endpoint || request->endpoint == endpoint)
+			lockd__request_finish(client, request, status, 0, 0);
 	RB_FOREACH_SAFE (request, lockd__sent, &client->sent, next)
 		if (!endpoint || request->endpoint == endpoint)
 			lockd__request_finish(client, request, status, 0, 0);
-}
-
-bool lockd__requests_wait(const struct lockd_client *client) {
-	return !TAILQ_EMPTY(&client->waiting) || !RB_EMPTY(&client->later);
 }
 
 void lockd__request_cancel(struct lockd_client *client, struct lockd__request *acquire) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request from its making until its outcome is definite.
  *
- * WAITING (in client->waiting, in order of making; in client->later while it backs off; in session->blocked while the
- * window has no room) → SENT (in client->sent, by the frame id of its last transmission) → finished and freed. A lost
- * connection, a changed leader, BUSY, NOT_LEADER put it back to WAITING; it goes out again with the same session and
- * sequence, which makes the second run harmless. Every transmission has a frame id of its own, so that an answer to an
- * earlier one is not taken for the last one's.
+ * WAITING (in client->waiting, in order of making, behind them those that back off, in order of time; in
+ * session->blocked while the window has no room) → SENT (in client->sent, by the frame id of its last transmission) →
+ * finished and freed. A lost connection, a changed leader, BUSY, NOT_LEADER put it back to WAITING; it goes out again
+ * with the same session and sequence, which makes the second run harmless. Every transmission has a frame id of its
+ * own, so that an answer to an earlier one is not taken for the last one's.
  *
  * A request of a session has two numbers. `number` is what the user gets, in order of making. `sequence` is what goes
  * over the wire, given at the first transmission: a session may have LIMIT_SEQUENCE_WINDOW sequences open, and a
@@ -63,9 +63,8 @@ struct lockd__waiter {
 
 struct lockd__request {
 	TAILQ_ENTRY(lockd__request)
-	link;                               /* client->waiting, session->blocked, or client->finished while its callback
-					       is due */
-	RB_ENTRY(lockd__request) node;      /* client->sent, or client->later */
+	link;                               /* session->blocked, or client->finished while its callback is due */
+	RB_ENTRY(lockd__request) node;      /* client->waiting, or client->sent */
 	TAILQ_ENTRY(lockd__request) member; /* session->requests */
 	TAILQ_ENTRY(lockd__request) open;   /* session->open, while it has a sequence */
 	enum lockd__request_kind kind;
@@ -79,7 +78,7 @@ struct lockd__request {
 	struct lockd__connection *connection; /* SENT: on which one */
 	struct lockd__endpoint *endpoint;     /* STATUS, and reads of one node: whom to ask */
 	int64_t sent_us;                      /* last transmission */
-	int64_t retry_us;                     /* WAITING: not before, in client->later; 0: at any time */
+	int64_t retry_us;                     /* WAITING: not before; 0: at any time */
 	unsigned retries;
 	bool blocked;  /* WAITING: for the window, in session->blocked */
 	bool in_doubt; /* a transmission went unanswered: it may have taken effect */
@@ -116,7 +115,7 @@ struct lockd__request {
 
 TAILQ_HEAD(lockd__requests, lockd__request);
 RB_HEAD(lockd__sent, lockd__request);
-RB_HEAD(lockd__later, lockd__request);
+RB_HEAD(lockd__waiting, lockd__request);
 
 /* All with the client's mutex held. */
 
@@ -147,9 +146,6 @@ void lockd__request_finish(struct lockd_client *client, struct lockd__request *r
 
 /* Ends all those that ask just that node; NULL: all that belong to no session. */
 void lockd__requests_end(struct lockd_client *client, const struct lockd__endpoint *endpoint, enum lockd_status status);
-
-/* Whether any is to be sent, now or later. */
-bool lockd__requests_wait(const struct lockd_client *client);
 
 /* Whether the answer may take minutes, so that waiting for it says nothing about the leader. */
 bool lockd__request_is_patient(const struct lockd__request *request);

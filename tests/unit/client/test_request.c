@@ -129,6 +129,40 @@ static void test_request__backs_off_when_the_node_is_busy(void **test) {
 	finish(&scene, &again);
 }
 
+/* Others that are under way make room by being answered: until then what was refused waits, and what is new. */
+static void test_request__has_no_more_under_way_than_a_busy_node_takes(void **test) {
+	enum { TRIES = 6, REFUSED = 2 };
+	struct fake_result results[TRIES + 1] = {0};
+	struct fake_request requests[TRIES], again;
+	struct scene scene;
+
+	(void)test;
+	begin(&scene, &fake_leader);
+	for (unsigned i = 0; i < TRIES; i++) {
+		assert_int_equal(lockd_acquire_async(scene.session, "b", NULL, LOCKD_TRY, fake_done, &results[i], NULL),
+				 LOCKD_OK);
+		requests[i] = fake_take_kind(scene.fake, CLIENT__REQUEST__BODY_ACQUIRE);
+	}
+	for (unsigned i = TRIES - REFUSED; i < TRIES; i++)
+		fake_reply_status(scene.fake, &requests[i], LOCKD_BUSY);
+	assert_false(fake_has(scene.fake, 100));
+	assert_int_equal(lockd_acquire_async(scene.session, "b", NULL, LOCKD_TRY, fake_done, &results[TRIES], NULL),
+			 LOCKD_OK);
+	assert_false(fake_has(scene.fake, 0));
+
+	/* With so few each answer makes room for its own successor and for one more: the oldest first. */
+	fake_reply_status(scene.fake, &requests[0], LOCKD_HELD);
+	for (unsigned i = TRIES - REFUSED; i < TRIES; i++) {
+		again = fake_take_kind(scene.fake, CLIENT__REQUEST__BODY_ACQUIRE);
+		assert_int_equal(again.message->sequence, requests[i].message->sequence);
+		fake_request_free(&again);
+	}
+	assert_false(fake_has(scene.fake, 100));
+	for (unsigned i = 0; i < TRIES; i++)
+		fake_request_free(&requests[i]);
+	end(&scene);
+}
+
 static void test_request__waits_on_when_it_is_queued(void **test) {
 	struct scene scene;
 	struct fake_request same;
@@ -214,6 +248,7 @@ int main(void) {
 		cmocka_unit_test(test_request__is_repeated_when_the_connection_is_lost),
 		cmocka_unit_test(test_request__is_repeated_when_the_leader_changed),
 		cmocka_unit_test(test_request__backs_off_when_the_node_is_busy),
+		cmocka_unit_test(test_request__has_no_more_under_way_than_a_busy_node_takes),
 		cmocka_unit_test(test_request__waits_on_when_it_is_queued),
 		cmocka_unit_test(test_request__passes_definite_refusals_on),
 		cmocka_unit_test(test_request__keeps_the_order_of_making_when_repeated),
