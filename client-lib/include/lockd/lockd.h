@@ -122,7 +122,9 @@ typedef void lockd_grant_fn(void *user, enum lockd_status status, const struct l
  *
  * A session has at most 32 acquires on their way, and while one of its requests is unanswered, 30 younger acquires with
  * their releases can be answered; further ones wait in the library. A program that uses other locks while it waits long
- * for one does so in another session. A handle that has 65536 requests under way takes no more: LIMIT. */
+ * for one does so in another session. A handle that has 65536 requests under way takes no more: LIMIT. What a busy node
+ * refuses is asked again, with no more under way than the node took; a program hears nothing of it but that it takes
+ * longer. */
 LOCKD_PUBLIC enum lockd_status lockd_acquire(struct lockd_session *session, const char *name, const char *value,
 					     int wait_ms, int timeout_ms, struct lockd_grant *ret_grant);
 LOCKD_PUBLIC enum lockd_status lockd_acquire_async(struct lockd_session *session, const char *name, const char *value,
