@@ -668,7 +668,7 @@ bool lockd__request_answered(struct lockd_client *client, struct lockd__connecti
 		/* No grant is handed out whose lease is over already: that ends all requests of the session. */
 		const struct lockd_session *session = request->session;
 
-		(void)lockd__session_update(request->session, connection->heard_us);
+		(void)lockd__session_update(request->session, lockd__clock_us());
 		if (session->state == LOCKD_EXPIRED)
 			return true;
 	}

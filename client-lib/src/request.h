@@ -144,7 +144,7 @@ void lockd__request_put_back(struct lockd_client *client, const struct lockd__co
 void lockd__request_finish(struct lockd_client *client, struct lockd__request *request, enum lockd_status status,
 			   uint64_t token, uint64_t revision);
 
-/* Ends all those that ask just that node; NULL: all that belong to no session. */
+/* Ends all those that ask just that node; NULL: all that are left, when those of open sessions are over. */
 void lockd__requests_end(struct lockd_client *client, const struct lockd__endpoint *endpoint, enum lockd_status status);
 
 /* Whether the answer may take minutes, so that waiting for it says nothing about the leader. */
